@@ -1,0 +1,75 @@
+"""steinflow: score targets for diffusion and flow policies in online RL."""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from steinflow import diagnostics, targets
+from steinflow.conversions import noise, posterior_mean, velocity
+from steinflow.estimators import (
+    Blend,
+    Constant,
+    ControlVariate,
+    Curvature,
+    Estimate,
+    GradientExpectation,
+    Info,
+    InSample,
+    NoiseExpectation,
+    auto,
+)
+from steinflow.levels import Level
+from steinflow.losses import score_matching_loss
+from steinflow.methods import ESTIMATORS, Method
+from steinflow.proposals import GaussianProposal, TruncatedGaussianProposal
+from steinflow.sampling import sample
+from steinflow.schedules import LinearFlow, VarianceExploding, VariancePreserving
+from steinflow.score import score_target, score_targets
+from steinflow.supports import Box, RealSpace
+from steinflow.targets import Boltzmann
+
+try:
+    __version__ = version("steinflow")
+except PackageNotFoundError:  # pragma: no cover - a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "ESTIMATORS",
+    "Blend",
+    "Boltzmann",
+    "Box",
+    "Constant",
+    "ControlVariate",
+    "Curvature",
+    "Estimate",
+    "GaussianProposal",
+    "GradientExpectation",
+    "InSample",
+    "Info",
+    "Level",
+    "LinearFlow",
+    "Method",
+    "NoiseExpectation",
+    "RealSpace",
+    "TruncatedGaussianProposal",
+    "VarianceExploding",
+    "VariancePreserving",
+    "auto",
+    "diagnostics",
+    "noise",
+    "posterior_mean",
+    "sample",
+    "score_matching_loss",
+    "score_target",
+    "score_targets",
+    "study",
+    "targets",
+    "velocity",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """`sf.study` is imported when it is asked for: it needs polars and matplotlib."""
+    if name == "study":
+        return import_module("steinflow.study")
+    raise AttributeError(f"module 'steinflow' has no attribute {name!r}")

@@ -1,0 +1,160 @@
+"""Draws: the only door for randomness in the core.
+
+A draw is an action from a proposal with its importance weight for the posterior p(a|x),
+and what Q said there. Estimators see draws, never a key, and all estimators of a
+comparison are given the same ones.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import logsumexp, softmax
+from jaxtyping import Array, Float, Int, Key
+
+from steinflow.levels import Level
+from steinflow.proposals import AbstractProposal
+from steinflow.targets.boltzmann import AbstractTarget
+
+
+class Draws(NamedTuple):
+    """k weighted actions for one noisy point x."""
+
+    x: Float[Array, " d"]
+    action: Float[Array, "k d"]
+    log_weight: Float[Array, " k"]  # log of p(a|x)/q(a|x), up to a constant; -inf: weight 0
+    slope: Float[Array, "k d"]  # grad log pi = grad Q/tau; zeros where it was not asked for
+    taper: Float[Array, "k d"]  # phi_j(a_j) of the support
+    taper_slope: Float[Array, "k d"]  # d phi_j/d a_j
+    curvature: Callable[[Float[Array, " d"]], Float[Array, "d d"]]  # a -> -hessian of Q/tau
+    num_invalid: Int[Array, ""]  # NaN or +inf among Q, anything not finite among its gradients
+
+
+def weights(draws: Draws) -> Float[Array, " k"]:
+    """Self-normalised importance weights w, [k]; NaN if any value of Q is NaN or +inf."""
+    return softmax(draws.log_weight)
+
+
+def uniforms(key: Key[Array, ""], num_draws: int, dim: int, dtype: object) -> Array:
+    """Independent uniform numbers in the open interval (0, 1), [k, d]."""
+    half_step = 0.5 * jnp.finfo(dtype).eps
+    return jnp.clip(
+        jax.random.uniform(key, (num_draws, dim), dtype) + half_step, half_step, 1.0 - half_step
+    )
+
+
+def evaluate(
+    target: AbstractTarget, action: Float[Array, "k d"], with_slope: bool
+) -> tuple[Float[Array, " k"], Float[Array, "k d"], Int[Array, ""]]:
+    """Q/tau [k], its gradient [k, d] (zeros if not asked for) and the number of bad draws.
+
+    Outside the support the value is -inf and Q is asked at the nearest point inside.
+    """
+    low, high = target.support.bounds(action.shape[-1])
+    inside = jnp.all((action >= low) & (action <= high), axis=-1)
+    action = jnp.clip(action, low, high).astype(action.dtype)
+    if with_slope:
+        value, slope = jax.vmap(jax.value_and_grad(target.value))(action)
+    else:
+        value, slope = jax.vmap(target.value)(action), jnp.zeros_like(action)
+    possible = inside & (value != -jnp.inf)
+    bad = jnp.isnan(value) | (value == jnp.inf) | ~jnp.all(jnp.isfinite(slope), axis=-1)
+    value = jnp.where(bad, jnp.nan, value) / target.tau
+    value = jnp.where(possible | bad & inside, value, -jnp.inf)
+    slope = jnp.where(possible[:, None], slope, 0.0) / target.tau
+    return value, slope, jnp.sum(bad & possible)
+
+
+def curvature_of(target: AbstractTarget) -> Callable[[Array], Array]:
+    """a -> -hessian of Q/tau at a, [d, d]."""
+    return lambda action: -jax.hessian(target.value)(action) / target.tau
+
+
+def draw(
+    key: Key[Array, ""],
+    target: AbstractTarget,
+    x: Float[Array, " d"],
+    level: Level,
+    proposal: AbstractProposal,
+    num_draws: int,
+    with_slope: bool = True,
+) -> Draws:
+    """num_draws weighted actions for one point at one level."""
+    uniform = uniforms(key, num_draws, x.size, x.dtype)
+    return from_uniforms(uniform, target, x, level, proposal, with_slope)
+
+
+def from_uniforms(
+    uniform: Float[Array, "k d"],
+    target: AbstractTarget,
+    x: Float[Array, " d"],
+    level: Level,
+    proposal: AbstractProposal,
+    with_slope: bool = True,
+) -> Draws:
+    """The draws that given uniform numbers turn into.
+
+    Both proposals are the likelihood N(x; alpha a, sigma^2 I) as a density of a, so the
+    weight of a draw is exp(Q/tau) alone.
+    """
+    action = proposal.actions(uniform, x, level, target.support).astype(x.dtype)
+    value, slope, num_invalid = evaluate(target, action, with_slope)
+    taper, taper_slope = target.support.taper(action)
+    return Draws(
+        x, action, value, slope, taper, taper_slope, curvature_of(target), num_invalid
+    )
+
+
+def draw_shared(
+    key: Key[Array, ""],
+    target: AbstractTarget,
+    xs: Float[Array, "l d"],
+    levels: Level,
+    proposal: AbstractProposal,
+    num_draws: int,
+    with_slope: bool = True,
+) -> Callable[[Int[Array, ""]], Draws]:
+    """num_draws actions a level for the l points of one state, each weighed at every level.
+
+    Q does not know the level: it is evaluated once at all l k actions, and each level
+    weighs them by the deterministic mixture of the l proposals (Veach & Guibas, 1995),
+    log w = Q/tau + log N(x; alpha a, sigma^2) - log Σ_l q_l(a).
+
+    Returns:
+        A function from the index of a level to its Draws (vmap it over the levels).
+    """
+    count, dim = xs.shape
+
+    def propose(key: Array, x: Array, level: Level) -> Array:
+        uniform = uniforms(key, num_draws, dim, xs.dtype)
+        return proposal.actions(uniform, x, level, target.support)
+
+    action = jax.vmap(propose)(jax.random.split(key, count), xs, levels)
+    action = action.reshape(count * num_draws, dim).astype(xs.dtype)
+    value, slope, num_invalid = evaluate(target, action, with_slope)
+    taper, taper_slope = target.support.taper(action)
+    log_prob = jax.vmap(lambda x, level: proposal.log_prob(action, x, level, target.support))
+    log_mixture = logsumexp(log_prob(xs, levels), axis=0)
+
+    def at(index: Int[Array, ""]) -> Draws:
+        x, alpha, sigma = xs[index], levels.alpha[index], levels.sigma[index]
+        misfit = (x - alpha * action) / sigma
+        log_weight = value - 0.5 * jnp.sum(misfit**2, axis=-1) - log_mixture
+        return Draws(
+            x, action, log_weight, slope, taper, taper_slope, curvature_of(target), num_invalid
+        )
+
+    return at
+
+
+def prefix(draws: Draws, num_draws: int) -> Draws:
+    """The first num_draws of the draws: a smaller experiment nested in a larger one."""
+    first = slice(None, num_draws)
+    return draws._replace(
+        action=draws.action[first],
+        log_weight=draws.log_weight[first],
+        slope=draws.slope[first],
+        taper=draws.taper[first],
+        taper_slope=draws.taper_slope[first],
+    )

@@ -1,0 +1,139 @@
+"""Where the coefficient C of the control variate comes from."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from steinflow.checks import as_leaf, lookup, require_at_least, require_shape
+from steinflow.draws import Draws, weights
+from steinflow.estimators.base import Needs
+from steinflow.estimators.least_squares import centred, least_squares
+from steinflow.estimators.stein import noise_terms, stein_terms
+from steinflow.levels import Level
+
+FLOOR = 1e-4  # total weight spread evenly over the draws, for the fit only
+
+
+class AbstractCoefficient(eqx.Module):
+    """A rule for C, given the draws of one point."""
+
+    @abc.abstractmethod
+    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+        """C: a scalar [], a diagonal [d] or a matrix [d, d]."""
+
+    @abc.abstractmethod
+    def needs(self, dim: int) -> Needs:
+        """What it asks of the draws."""
+
+    @abc.abstractmethod
+    def check(self, dim: int, num_draws: int) -> None:
+        """Raise ValueError, with the remedy, where the rule does not apply."""
+
+
+class Constant(AbstractCoefficient):
+    """A given C: scalar, [d] or [d, d]. C = 0 is noise; on R^d C = 1 is gradient."""
+
+    c: Float[Array, "*c"] = eqx.field(converter=as_leaf)
+
+    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+        return jnp.asarray(self.c, draws.action.dtype)
+
+    def needs(self, dim: int) -> Needs:
+        return Needs(slope=True)
+
+    def check(self, dim: int, num_draws: int) -> None:
+        require_shape("c", self.c, [(), (dim,), (dim, dim)], "One number, or as wide as x.")
+
+
+class Curvature(AbstractCoefficient):
+    """C = alpha^2 (alpha^2 I + sigma^2 P)^-1: exact where Q is quadratic, on R^d.
+
+    Args:
+        precision: P = -hessian of Q/tau, a scalar, [d] or [d, d]; None measures it at the
+            weighted mean of the draws (one Hessian: d further gradients of Q).
+
+    Where Q is convex C leaves [0, 1], as it should; at alpha^2 = -sigma^2 kappa it does
+    not exist.
+    """
+
+    precision: Float[Array, "*c"] | None = eqx.field(
+        default=None, converter=lambda p: None if p is None else as_leaf(p)
+    )
+
+    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+        if self.precision is None:
+            precision = draws.curvature(weights(draws) @ draws.action)
+        else:
+            precision = jnp.asarray(self.precision, draws.action.dtype)
+        signal, spread = level.alpha**2, level.sigma**2
+        if precision.ndim < 2:
+            return signal / (signal + spread * precision)
+        eye = jnp.eye(draws.x.size, dtype=draws.x.dtype)
+        return signal * jnp.linalg.inv(signal * eye + spread * precision)
+
+    def needs(self, dim: int) -> Needs:
+        return Needs(slope=True, extra_gradients=dim if self.precision is None else 0)
+
+    def check(self, dim: int, num_draws: int) -> None:
+        if self.precision is not None:
+            why = "One number, or as wide as x."
+            require_shape("precision", self.precision, [(), (dim,), (dim, dim)], why)
+
+
+def scalar_fit(stein: Array, noise: Array) -> Array:
+    """argmin_c Σ |noise + c stein|^2 over all rows and dimensions, a scalar."""
+    return -jnp.sum(stein * noise) / positive(jnp.sum(stein**2))
+
+
+def diagonal_fit(stein: Array, noise: Array) -> Array:
+    """The same for each dimension by itself, [d]."""
+    return -jnp.sum(stein * noise, axis=0) / positive(jnp.sum(stein**2, axis=0))
+
+
+def matrix_fit(stein: Array, noise: Array) -> Array:
+    """argmin_C Σ |noise + C stein|^2, [d, d]."""
+    return -least_squares(stein, noise).T
+
+
+def positive(square: Array) -> Array:
+    """A sum of squares to divide by: 1 where there is nothing to fit."""
+    return jnp.where(square > 0, square, 1.0)
+
+
+KINDS = {"scalar": scalar_fit, "diagonal": diagonal_fit, "matrix": matrix_fit}
+
+
+class InSample(AbstractCoefficient):
+    """C by weighted regression of u on h, with intercept, over the estimate's own draws.
+
+    Args:
+        kind: "scalar" (one number for all of a point), "diagonal" (one a dimension) or
+            "matrix" (exact for Gaussian targets from d + 1 draws, whatever the weights).
+
+    The regression weighs draws by v = w + 1e-4/N, so that it has as many rows as there
+    are draws; the estimate keeps w. The same draws fit and are estimated from, which
+    biases it by O(1/ESS) and hurts where ESS is near 1.
+    """
+
+    kind: str = "scalar"
+
+    def __check_init__(self) -> None:
+        lookup("kind of InSample", self.kind, KINDS)
+
+    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+        w = weights(draws)
+        v = (w + FLOOR / w.size) / (1.0 + FLOOR)
+        root, heaviest = jnp.sqrt(v)[:, None], jnp.argmax(w)
+        noise = root * centred(noise_terms(draws, level), v, heaviest)
+        stein = root * centred(stein_terms(draws, level), v, heaviest) / level.alpha
+        return KINDS[self.kind](stein, noise)
+
+    def needs(self, dim: int) -> Needs:
+        return Needs(slope=True, fitted=dim if KINDS[self.kind] is matrix_fit else 1)
+
+    def check(self, dim: int, num_draws: int) -> None:
+        least = 1 + self.needs(dim).fitted
+        why = f"A {self.kind} coefficient for d = {dim} is fitted to the draws themselves."
+        require_at_least("num_draws", num_draws, least, why)

@@ -1,0 +1,73 @@
+"""From terms to an estimate: the weighted mean and its evidence."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from steinflow.diagnostics import RELIABLE_ESS, effective_sample_size
+from steinflow.draws import Draws, weights
+
+
+class Info(NamedTuple):
+    """What an estimate knows about itself."""
+
+    ess: Float[Array, ""]  # 1/Σ w^2, between 1 and k
+    max_weight: Float[Array, ""]  # the largest w
+    coefficient: Float[Array, "*c"]  # C: a scalar, [d] or [d, d]
+    std_error: Float[Array, " d"]  # delta method; a lower bound where ess < 50
+    reliable: Bool[Array, ""]  # ess >= 50, consistent on this support, and no invalid draw
+    num_invalid: Int[Array, ""]  # NaN or +inf among Q and its gradients
+    num_values: Int[Array, ""]  # evaluations of Q that one vmapped call executes
+    num_grads: Int[Array, ""]  # evaluations of grad Q, likewise
+
+
+class Estimate(NamedTuple):
+    """An estimated score and its evidence."""
+
+    score: Float[Array, " d"]
+    info: Info
+
+
+def weighted_mean(
+    draws: Draws, terms: Float[Array, "k d"], num_fitted: int = 0
+) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """Σ w t and its delta-method standard error, each [d] (Owen, 2013, eq. 9.8).
+
+    A coefficient fitted on the same draws takes num_fitted degrees of freedom; with none
+    left the standard error is infinite.
+    """
+    w = weights(draws)
+    mean = w @ terms
+    freedom = terms.shape[0] - 1 - num_fitted
+    variance = (w**2) @ (terms - mean) ** 2
+    if freedom <= 0:
+        return mean, jnp.full_like(mean, jnp.inf)
+    return mean, jnp.sqrt(variance * (terms.shape[0] / freedom))
+
+
+def reduce(
+    draws: Draws,
+    terms: Float[Array, "k d"],
+    coefficient: Float[Array, "*c"],
+    num_fitted: int,
+    consistent: bool,
+    num_values: int,
+    num_grads: int,
+) -> Estimate:
+    """The estimate that terms and draws amount to; NaN if any draw is invalid."""
+    w = weights(draws)
+    score, std_error = weighted_mean(draws, terms, num_fitted)
+    score = jnp.where(draws.num_invalid > 0, jnp.nan, score)
+    ess = effective_sample_size(w)
+    info = Info(
+        ess=ess,
+        max_weight=jnp.max(w),
+        coefficient=coefficient,
+        std_error=std_error,
+        reliable=(ess >= RELIABLE_ESS) & consistent & jnp.all(jnp.isfinite(score)),
+        num_invalid=draws.num_invalid,
+        num_values=jnp.asarray(num_values),
+        num_grads=jnp.asarray(num_grads),
+    )
+    return Estimate(score, info)

@@ -1,0 +1,7 @@
+"""Proposals: where the draws of a score estimate come from."""
+
+from steinflow.proposals.base import AbstractProposal
+from steinflow.proposals.gaussian import GaussianProposal
+from steinflow.proposals.truncated_gaussian import TruncatedGaussianProposal
+
+__all__ = ["AbstractProposal", "GaussianProposal", "TruncatedGaussianProposal"]

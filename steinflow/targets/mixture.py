@@ -1,0 +1,148 @@
+"""A mixture of Gaussians at every temperature: Q_tau(a) = tau log Σ_k exp(q_k(a)/tau).
+
+With quadratic q_k(a) = o_k - 1/2 (a - m_k)^T P_k (a - m_k), exp(Q_tau/tau) is a sum of
+Gaussians with covariances tau P_k^-1, so posterior and score have a closed form on R^d;
+with diagonal P_k the box has one too, by truncated normals.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import logsumexp, softmax
+from jaxtyping import Array, Float, Key
+
+from steinflow.checks import as_leaf, require_positive, require_shape
+from steinflow.levels import Level
+from steinflow.supports import AbstractSupport, RealSpace
+from steinflow.targets.boltzmann import AbstractTarget
+from steinflow.targets.quadrature import first_mesh, moments, nodes
+
+
+class Components(NamedTuple):
+    """The posterior p(a|x) as a mixture: log weights [k], means [k, d], variances."""
+
+    log_weight: Float[Array, " k"]  # not normalised
+    mean: Float[Array, "k d"]
+    variance: Float[Array, " k"]  # trace of each covariance
+
+
+class GaussianMixture(AbstractTarget):
+    """pi(a) ∝ Σ_k exp(q_k(a)/tau), q_k(a) = o_k - 1/2 (a - m_k)^T P_k (a - m_k).
+
+    Args:
+        mean: m, [K, d].
+        precision: P, [K, d] (diagonal) or [K, d, d] (R^d only), positive definite.
+        offset: o, [K], in units of Q.
+        tau: temperature, > 0.
+        support: `RealSpace()` or a `Box` (diagonal precisions).
+
+    Raises:
+        ValueError: shapes that do not fit, tau not positive, or full matrices on a box.
+    """
+
+    mean: Float[Array, "k d"] = eqx.field(converter=as_leaf)
+    precision: Float[Array, "k *d"] = eqx.field(converter=as_leaf)
+    offset: Float[Array, " k"] = eqx.field(converter=as_leaf)
+    tau: Float[Array, "..."] = eqx.field(converter=as_leaf)
+    support: AbstractSupport = RealSpace()
+
+    def __check_init__(self) -> None:
+        require_positive("tau", self.tau, "Sharper targets take a small tau, never 0.")
+        if np.ndim(self.mean) != 2:
+            raise ValueError(f"mean must be [K, d], got {list(np.shape(self.mean))}.")
+        count, dim = np.shape(self.mean)
+        shapes = [(count, dim)] if self.support.has_walls else [(count, dim), (count, dim, dim)]
+        require_shape("precision", self.precision, shapes, "Full matrices need R^d.")
+        require_shape("offset", self.offset, [(count,)], "One offset a component.")
+
+    @property
+    def dim(self) -> int:
+        """d, the dimension of an action."""
+        return int(self.mean.shape[-1])
+
+    def matrices(self) -> Float[Array, "k d d"]:
+        """P_k as full matrices."""
+        if np.ndim(self.precision) == 3:
+            return jnp.asarray(self.precision)
+        return jax.vmap(jnp.diag)(jnp.asarray(self.precision))
+
+    def value(self, action: Float[Array, " d"]) -> Float[Array, ""]:
+        offset = action - self.mean
+        if np.ndim(self.precision) == 3:
+            energy = jnp.einsum("kd,kde,ke->k", offset, self.precision, offset)
+        else:
+            energy = jnp.sum(self.precision * offset**2, axis=-1)
+        return self.tau * logsumexp((self.offset - 0.5 * energy) / self.tau)
+
+    def posterior(self, x: Float[Array, " d"], level: Level) -> Components:
+        """p(a|x) as a mixture with as many components."""
+        parts = self._boxed(x, level) if self.support.has_walls else self._real(x, level)
+        return parts._replace(log_weight=parts.log_weight + self.offset / self.tau)
+
+    def _real(self, x: Float[Array, " d"], level: Level) -> Components:
+        def one(mean: Array, matrix: Array) -> Components:
+            precision = matrix / self.tau + (level.alpha / level.sigma) ** 2 * jnp.eye(self.dim)
+            gap = (level.alpha / level.sigma**2) * (x - level.alpha * mean)
+            shift = jnp.linalg.solve(precision, gap)
+            misfit = jnp.sum((x - level.alpha * mean) ** 2) / level.sigma**2
+            _, log_det = jnp.linalg.slogdet(precision)
+            log_weight = 0.5 * (shift @ gap - misfit - log_det)
+            return Components(log_weight, mean + shift, jnp.trace(jnp.linalg.inv(precision)))
+
+        return jax.vmap(one)(self.mean, self.matrices())
+
+    def _boxed(self, x: Float[Array, " d"], level: Level) -> Components:
+        def one(mean, precision, x, low, high):
+            def log_density(a):
+                misfit = (x - level.alpha * a) / level.sigma
+                return -0.5 * precision * (a - mean) ** 2 / self.tau - 0.5 * misfit**2
+
+            mesh = first_mesh(x / level.alpha, level.sigma / level.alpha, low, high)
+            rule = nodes(log_density, mesh)
+            return rule.log_mass, *moments(rule)
+
+        low, high = self.support.bounds(self.dim)
+        over_dims = jax.vmap(one, in_axes=(0, 0, 0, 0, 0))
+        log_mass, mean, variance = jax.vmap(over_dims, in_axes=(0, 0, None, None, None))(
+            self.mean, self.precision, x, low, high
+        )
+        return Components(log_mass.sum(-1), mean, variance.sum(-1))
+
+    def exact_score(self, x: Float[Array, " d"], level: Level) -> Float[Array, " d"]:
+        """s*(x) = E[(alpha a - x)/sigma^2 | x], shape [d]."""
+        parts = self.posterior(x, level)
+        mean = softmax(parts.log_weight) @ parts.mean
+        return (level.alpha * mean - x) / level.sigma**2
+
+    def exact_trace(self, x: Float[Array, " d"], level: Level) -> Float[Array, ""]:
+        """tr Cov[(alpha a - x)/sigma^2 | x]: the MSE of one exact posterior draw."""
+        parts = self.posterior(x, level)
+        weight = softmax(parts.log_weight)
+        spread = jnp.sum((parts.mean - weight @ parts.mean) ** 2, axis=-1)
+        return jnp.sum(weight * (parts.variance + spread)) * (level.alpha / level.sigma**2) ** 2
+
+    def sample(self, key: Key[Array, ""], num_samples: int) -> Float[Array, "n d"]:
+        """num_samples actions from pi, shape [n, d] (R^d: exactly; box: by rejection-free
+        inverse distribution functions of each component)."""
+        from steinflow.proposals.truncated_normal import log_mass, quantile
+
+        choose, draw = jax.random.split(key)
+        matrices = self.matrices() / self.tau
+        _, log_det = jnp.linalg.slogdet(matrices)
+        log_weight = self.offset / self.tau - 0.5 * log_det
+        if not self.support.has_walls:
+            which = jax.random.categorical(choose, log_weight, shape=(num_samples,))
+            roots = jnp.linalg.inv(jnp.linalg.cholesky(matrices))
+            normal = jax.random.normal(draw, (num_samples, self.dim))
+            return self.mean[which] + jnp.einsum("ned,ne->nd", roots[which], normal)
+        scale = jnp.sqrt(self.tau / self.precision)
+        low, high = self.support.bounds(self.dim)
+        a, b = (low - self.mean) / scale, (high - self.mean) / scale
+        which = jax.random.categorical(
+            choose, log_weight + log_mass(a, b).sum(-1), shape=(num_samples,)
+        )
+        uniform = jax.random.uniform(draw, (num_samples, self.dim), minval=1e-12)
+        return self.mean[which] + scale[which] * quantile(uniform, a[which], b[which])
