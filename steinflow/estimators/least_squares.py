@@ -4,8 +4,14 @@ Normal equations square the range of the weights and fail where one draw has nea
 of it (ESS near 1), which is where low temperatures live.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+UNROLL = 4
 
 
 def centred(
@@ -29,40 +35,52 @@ def least_squares(
     gets coefficient zero. Vectorises over a batch, unlike LAPACK's QR.
     """
     scale = jnp.sqrt(jnp.sum(matrix**2, axis=0))
-    matrix = matrix / jnp.where(scale > 0, scale, 1.0)
+    scale = jnp.where(scale > 0, scale, 1.0)
+    matrix = matrix / scale
     columns, triangle = orthogonalise(matrix)
-    solution = project(columns, triangle, rhs)
-    solution = solution + project(columns, triangle, rhs - matrix @ solution)
-    return solution / jnp.where(scale > 0, scale, 1.0)[:, None]
+    solution = solve(columns, triangle, rhs)
+    solution = solution + solve(columns, triangle, rhs - matrix @ solution)
+    return solution / scale[:, None]
+
+
+def loop(dim: int, body: Callable[[Array, Any], Any], start: Any) -> Any:
+    """body(j, state) for j < dim; unrolled where that compiles fast and runs faster."""
+    return jax.lax.fori_loop(0, dim, body, start, unroll=dim <= UNROLL)
 
 
 def orthogonalise(matrix: Array) -> tuple[Array, Array]:
     """matrix = columns @ triangle with orthonormal (or zero) columns."""
     dim = matrix.shape[1]
-    rank_tolerance = 4.0 * jnp.finfo(matrix.dtype).eps * dim
-    rest, columns, rows = matrix, [], []
-    for j in range(dim):
+    tolerance = 4.0 * jnp.finfo(matrix.dtype).eps * dim
+
+    def body(j: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        rest, triangle = state  # columns before j are done, those from j on are left
         length = jnp.sqrt(jnp.sum(rest[:, j] ** 2))
-        column = jnp.where(length > rank_tolerance, rest[:, j] / length, 0.0)
-        row = (column @ rest) * (jnp.arange(dim) >= j)
-        rest = rest - column[:, None] * row
-        columns.append(column)
-        rows.append(row)
-    return jnp.stack(columns, axis=1), jnp.stack(rows)
+        column = rest[:, j] * jnp.where(length > tolerance, 1.0 / length, 0.0)
+        later = jnp.arange(dim) > j
+        row = (column @ rest) * later
+        rest = (rest - column[:, None] * row).at[:, j].set(column)
+        row = row.at[j].set(jnp.where(length > tolerance, length, 0.0))
+        return rest, triangle.at[j].set(row)
+
+    return loop(dim, body, (matrix, jnp.zeros((dim, dim), matrix.dtype)))
 
 
-def project(columns: Array, triangle: Array, rhs: Array) -> Array:
+def solve(columns: Array, triangle: Array, rhs: Array) -> Array:
     """Back substitution of triangle X = columns^T rhs; zero where a column is zero."""
-    parts = []
-    for j in range(columns.shape[1]):
-        part = columns[:, j] @ rhs
-        rhs = rhs - columns[:, j : j + 1] * part
-        parts.append(part)
-    solution = jnp.zeros((columns.shape[1], rhs.shape[1]), rhs.dtype)
-    for j in reversed(range(columns.shape[1])):
+    dim = columns.shape[1]
+
+    def project(j: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        rest, parts = state
+        part = columns[:, j] @ rest
+        return rest - columns[:, j][:, None] * part, parts.at[j].set(part)
+
+    def substitute(step: Array, solution: Array) -> Array:
+        j = dim - 1 - step
         pivot = triangle[j, j]
         value = (parts[j] - triangle[j] @ solution) / jnp.where(pivot > 0, pivot, 1.0)
-        solution = solution.at[j].set(jnp.where(pivot > 0, value, 0.0))
-    return solution
+        return solution.at[j].set(jnp.where(pivot > 0, value, 0.0))
 
-
+    zeros = jnp.zeros((dim, rhs.shape[1]), rhs.dtype)
+    _, parts = loop(dim, project, (rhs, zeros))
+    return loop(dim, substitute, zeros)

@@ -1,6 +1,6 @@
 """One-dimensional quadrature for densities with several sharp modes, tails and walls.
 
-The mesh follows the density: panels that hold equal shares of p^(1/8), found by
+The mesh follows the density: panels that hold equal shares of p^(1/16), found by
 annealing (p^(1/64) first), each with a Gauss-Legendre rule. A fixed number of
 operations, so it runs under jit and vmap.
 """
@@ -17,7 +17,7 @@ LogDensity = Callable[[Float[Array, " m"]], Float[Array, " m"]]
 
 KNOTS = 384  # first mesh: so many around the likelihood, as many over Q's own scale
 PANELS = 256
-ANNEALING = (1 / 256, 1 / 64, 1 / 8)  # powers of p that the panels share equally
+ANNEALING = (1 / 256, 1 / 64, 1 / 16)  # powers of p that the panels share equally
 REACH = 4.0  # on R^d: the first mesh is fine on [-REACH, REACH] ...
 FAR = 1e6  # ... and reaches this many likelihood widths, growing geometrically
 
@@ -71,7 +71,7 @@ def inverse_cdf(
 
 
 def adapted_mesh(log_density: LogDensity, knots: Float[Array, " m"]) -> Float[Array, " n"]:
-    """PANELS + 1 knots that share p^(1/8) equally, from the first mesh to its ends."""
+    """PANELS + 1 knots that share p^(1/16) equally, from the first mesh to its ends."""
     shares = jnp.linspace(0.0, 1.0, knots.size)
     ends = knots[0], knots[-1]
     for power in ANNEALING:
