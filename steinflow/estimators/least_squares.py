@@ -4,14 +4,9 @@ Normal equations square the range of the weights and fail where one draw has nea
 of it (ESS near 1), which is where low temperatures live.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
-
-UNROLL = 4
 
 
 def centred(
@@ -43,11 +38,6 @@ def least_squares(
     return solution / scale[:, None]
 
 
-def loop(dim: int, body: Callable[[Array, Any], Any], start: Any) -> Any:
-    """body(j, state) for j < dim; unrolled where that compiles fast and runs faster."""
-    return jax.lax.fori_loop(0, dim, body, start, unroll=dim <= UNROLL)
-
-
 def orthogonalise(matrix: Array) -> tuple[Array, Array]:
     """matrix = columns @ triangle with orthonormal (or zero) columns."""
     dim = matrix.shape[1]
@@ -63,7 +53,7 @@ def orthogonalise(matrix: Array) -> tuple[Array, Array]:
         row = row.at[j].set(jnp.where(length > tolerance, length, 0.0))
         return rest, triangle.at[j].set(row)
 
-    return loop(dim, body, (matrix, jnp.zeros((dim, dim), matrix.dtype)))
+    return jax.lax.fori_loop(0, dim, body, (matrix, jnp.zeros((dim, dim), matrix.dtype)))
 
 
 def solve(columns: Array, triangle: Array, rhs: Array) -> Array:
@@ -82,5 +72,5 @@ def solve(columns: Array, triangle: Array, rhs: Array) -> Array:
         return solution.at[j].set(jnp.where(pivot > 0, value, 0.0))
 
     zeros = jnp.zeros((dim, rhs.shape[1]), rhs.dtype)
-    _, parts = loop(dim, project, (rhs, zeros))
-    return loop(dim, substitute, zeros)
+    _, parts = jax.lax.fori_loop(0, dim, project, (rhs, zeros))
+    return jax.lax.fori_loop(0, dim, substitute, zeros)

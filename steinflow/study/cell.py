@@ -1,0 +1,250 @@
+"""One cell of the study: draws, every estimator at every N, truth, measures.
+
+One compiled function a dimension and support: families, temperatures and levels are data.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from steinflow.draws import Draws, from_uniforms, prefix, uniforms, weights
+from steinflow.diagnostics import effective_sample_size
+from steinflow.estimators import (
+    AbstractEstimator,
+    Constant,
+    ControlVariate,
+    Curvature,
+    GradientExpectation,
+    InSample,
+    NoiseExpectation,
+    auto,
+)
+from steinflow.estimators.reduce import weighted_mean
+from steinflow.levels import Level
+from steinflow.methods import default_proposal
+from steinflow.study.conditions import BLEND_STEPS, Grid
+from steinflow.study.measure import Coverage, Measures, Truth, coverage, measure
+from steinflow.targets import Separable
+
+TRIALS_AT_ONCE = 2  # small enough for the cache, large enough to vectorise
+
+
+class Randomness(NamedTuple):
+    """All random numbers of a dimension, shared by every cell: comparisons are paired."""
+
+    draws: Float[Array, "t x k d"]  # uniform numbers behind the draws
+    action: Float[Array, "x d"]  # uniform numbers behind a ~ pi
+    noise: Float[Array, "x d"]  # eps of x = alpha a + sigma eps
+
+
+class Exact(NamedTuple):
+    """Exact expectations of a cell, for the figures and claims."""
+
+    norm_noise: Float[Array, ""]  # mean |E[-eps|x]|, what eq. (1) tends to as printed
+    norm_gradient: Float[Array, ""]  # mean |E[grad log pi|x]|, likewise eq. (2)
+    score_norm2: Float[Array, ""]  # mean |s*|^2
+    trace: Float[Array, ""]  # mean tr Cov[u|x]
+    best_c: Float[Array, ""]  # the c of least variance under exact draws, calibrated
+    best_c_printed: Float[Array, ""]  # and of the blend as printed
+    flux_norm: Float[Array, ""]  # mean |boundary flux|
+
+
+class AtSize(NamedTuple):
+    """All estimates from the first N draws, for one point (and stacked: a leading axis N)."""
+
+    score: Float[Array, "*n e d"]
+    std_error: Float[Array, "*n e d"]
+    ess: Float[Array, "*n"]
+    max_weight: Float[Array, "*n"]
+
+
+class CellResult(NamedTuple):
+    """Everything that is kept of a cell; leading axes N and estimator."""
+
+    measures: Measures  # each [n, e]
+    coverage: Coverage  # each [n, methods, bins]
+    ess: Float[Array, " n"]
+    ess_se: Float[Array, " n"]
+    max_weight: Float[Array, " n"]
+    exact: Exact
+    pair: Float[Array, "2 2 t x d"]  # scores by (least, most N) x (noise, gradient)
+    score: Float[Array, "x d"]  # s*
+
+
+def methods(box: bool, dim: int) -> dict[str, AbstractEstimator]:
+    """The estimators of a study, by the name they have in its rows."""
+    boundary = "vanishing" if box else None
+    found: dict[str, AbstractEstimator] = {
+        "noise": NoiseExpectation(),
+        "gradient": GradientExpectation(boundary),
+        "oracle-scalar": ControlVariate(Constant(0.0)),  # C is filled in, from the truth
+        "curvature": ControlVariate(Curvature()),
+        "in-sample-scalar": ControlVariate(InSample("scalar")),
+        "in-sample-diagonal": ControlVariate(InSample("diagonal")),
+        "in-sample-matrix": ControlVariate(InSample("matrix")),
+        "auto": auto(),
+    }
+    if box:
+        found["gradient-ignored"] = GradientExpectation("ignored")
+        for name in ("oracle-scalar", "curvature"):  # their formulas are for R^d
+            del found[name]
+    return found
+
+
+def names(box: bool, dim: int) -> list[tuple[str, str, float | None]]:
+    """(estimator, convention, c) of each row of a condition, in the order of CellResult."""
+    blends: list[float | None] = [float(c) for c in np.linspace(0.0, 1.0, BLEND_STEPS).round(4)]
+    rows: list[tuple[str, str, float | None]] = [
+        (name, "calibrated", None) for name in methods(box, dim)
+    ]
+    rows += [("blend", "calibrated", c) for c in blends]
+    rows += [("noise", "as printed", None), ("gradient", "as printed", None)]
+    return rows + [("blend", "as printed", c) for c in blends]
+
+
+def randomness(key: Key[Array, ""], grid: Grid, dim: int) -> Randomness:
+    """The random numbers of a grid in dimension dim."""
+    shape = (grid.trials, grid.query_points, grid.num_draws[-1], dim)
+    for_draws, for_action, for_noise = jax.random.split(jax.random.fold_in(key, dim), 3)
+    rows = uniforms(for_draws, int(np.prod(shape[:-1])), dim, jnp.float64)
+    action = uniforms(for_action, grid.query_points, dim, jnp.float64)
+    noise = jax.random.normal(for_noise, (grid.query_points, dim), jnp.float64)
+    return Randomness(rows.reshape(shape), action, noise)
+
+
+@partial(jax.jit, static_argnames=("sizes",))
+def run_cell(
+    target: Separable, level: Level, random: Randomness, sizes: tuple[int, ...]
+) -> CellResult:
+    """Measure every estimator of a cell at every sample size."""
+    dim = random.noise.shape[-1]
+    x = level.alpha * target.quantile(random.action) + level.sigma * random.noise
+    truth, exact = exactly(target, level, x)
+    found = methods(target.support.has_walls, dim)
+    if "oracle-scalar" in found:
+        found["oracle-scalar"] = ControlVariate(Constant(exact.best_c))
+    proposal = default_proposal(target.support)
+
+    def one(uniform: Array, x: Array) -> AtSize:
+        draws = from_uniforms(uniform, target, x, level, proposal)
+        each = [at_size(prefix(draws, size), level, found) for size in sizes]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+    def trial(uniform: Float[Array, "x k d"]) -> AtSize:
+        return jax.vmap(one)(uniform, x)
+
+    results = jax.lax.map(trial, random.draws, batch_size=TRIALS_AT_ONCE)  # [t, x, n, ...]
+    results = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 2, 0), results)
+    measures, covers, ess, ess_se, heaviest = jax.lax.map(
+        lambda result: measure_size(result, truth, level), results
+    )
+    pair = results.score[jnp.array([0, -1])][:, :, :, :2]
+    pair = jnp.moveaxis(pair, 3, 1)
+    return CellResult(measures, covers, ess, ess_se, heaviest, exact, pair, truth.score)
+
+
+def at_size(draws: Draws, level: Level, found: dict[str, AbstractEstimator]) -> AtSize:
+    """Every estimator's score and standard error from the same draws."""
+    dim = draws.x.size
+    scores, errors = [], []
+    for estimator in found.values():
+        fitted = estimator.needs(dim).fitted
+        if fitted and draws.action.shape[0] < fitted + 1:  # not defined at this N
+            score = std_error = jnp.full(dim, jnp.nan)
+        else:
+            score, std_error = weighted_mean(draws, estimator.terms(draws, level), fitted)
+        scores.append(score)
+        errors.append(std_error)
+    w = weights(draws)
+    return AtSize(jnp.stack(scores), jnp.stack(errors), effective_sample_size(w), jnp.max(w))
+
+
+def measure_size(
+    result: AtSize, truth: Truth, level: Level
+) -> tuple[Measures, Coverage, Array, Array, Array]:
+    """Measures of all estimators, blends and conventions at one N."""
+    scores, errors = jnp.moveaxis(result.score, 2, 0), jnp.moveaxis(result.std_error, 2, 0)
+    ess, heaviest = result.ess, result.max_weight
+    noise, gradient = scores[0], scores[1]
+    c = jnp.linspace(0.0, 1.0, BLEND_STEPS)[:, None, None, None]
+    printed_noise, printed_gradient = level.sigma * noise, level.alpha * gradient
+    calibrated = jnp.concatenate([scores, (1 - c) * noise + c * gradient])
+    printed = jnp.concatenate(
+        [
+            jnp.stack([printed_noise, printed_gradient]),
+            (1 - c) * printed_noise + c * printed_gradient,
+        ]
+    )
+    over = jax.vmap(measure, in_axes=(0, None, None))
+    measures = jax.tree.map(
+        lambda *parts: jnp.concatenate(parts),
+        over(calibrated, noise, truth),
+        over(printed, printed_noise, truth),
+    )
+    covers = jax.vmap(coverage, in_axes=(0, 0, None))(scores - truth.score, errors, ess)
+    mean_ess = jnp.mean(ess, axis=1)
+    ess_se = jnp.std(mean_ess, ddof=1) / jnp.sqrt(mean_ess.size)
+    return measures, covers, jnp.mean(ess), ess_se, jnp.mean(heaviest)
+
+
+def exactly(target: Separable, level: Level, x: Float[Array, "x d"]) -> tuple[Truth, Exact]:
+    """Truth at the query points, by quadrature."""
+    dim = x.shape[-1]
+
+    def slopes(point: Array) -> tuple[Array, Array]:
+        """E[grad log pi|x] and E[tr P|x], P = -hessian of Q/tau, at one query point."""
+        rule = target.posterior(point, level)
+
+        def first(b: Array) -> Array:
+            return jax.grad(lambda v: target.value(target.rotation.T @ v))(b) / target.tau
+
+        turned = rule.point.T  # separable: a diagonal of points is as good as their product
+        slope = jax.vmap(first)(turned)
+        _, bend = jax.jvp(jax.vmap(first), (turned,), (jnp.ones_like(turned),))
+        weight = rule.weight.T
+        mean = target.rotation.T @ jnp.sum(weight * slope, axis=0)
+        return mean, -jnp.sum(weight * bend)
+
+    score = jax.vmap(lambda point: target.exact_score(point, level))(x)
+    trace = jax.vmap(lambda point: target.exact_trace(point, level))(x)
+    mean_slope, precision = jax.vmap(slopes)(x)
+    flux = jax.vmap(lambda point: target.exact_flux(point, level))(x)
+    signal = dim * (level.alpha / level.sigma) ** 2
+    fisher = signal + jnp.mean(precision)  # mean tr E[g g^T|x]
+    gap, cross = level.alpha - level.sigma, -dim * level.alpha / level.sigma**2
+    variance = jnp.mean(trace)
+    printed = -level.sigma * (gap * variance + cross)
+    printed = printed / (gap**2 * variance + 2.0 * gap * cross + fisher)
+    gram, prediction = policy_network(x)
+    length = jax.vmap(jnp.linalg.norm)
+    exact = Exact(
+        norm_noise=jnp.mean(length(level.sigma * score)),
+        norm_gradient=jnp.mean(length(mean_slope)),
+        score_norm2=jnp.mean(jnp.sum(score**2, axis=-1)),
+        trace=variance,
+        best_c=signal / fisher,
+        best_c_printed=printed,
+        flux_norm=jnp.mean(length(flux)),
+    )
+    return Truth(score, trace, gram, prediction), exact
+
+
+def policy_network(x: Float[Array, "x d"]) -> tuple[Array, Array]:
+    """J J^T and output of a fixed random two-layer tanh network of width 32, at x."""
+    dim, width = x.shape[-1], 32
+    rng = np.random.default_rng(0)
+    sizes = [(width, dim), (width, width), (dim, width)]
+    parameters = [jnp.asarray(rng.standard_normal(s) / np.sqrt(s[1])) for s in sizes]
+
+    def network(parameters: list[Array], x: Array) -> Array:
+        first, second, last = parameters
+        return last @ jnp.tanh(second @ jnp.tanh(first @ x))
+
+    jacobian = jax.vmap(jax.jacrev(network), in_axes=(None, 0))(parameters, x)
+    rows = jnp.concatenate([j.reshape(x.size, -1) for j in jacobian], axis=1)
+    prediction = jax.vmap(network, in_axes=(None, 0))(parameters, x)
+    return rows @ rows.T, prediction

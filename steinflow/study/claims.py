@@ -1,0 +1,251 @@
+"""The paper's claims, each a criterion on measured numbers. A verdict is computed, never typed.
+
+Every condition of a claim gets a simultaneous 95 % interval; it holds where the interval
+lies inside the claim's region, contradicts where it lies outside, and is open otherwise.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from steinflow.study.uncertainty import Floats, Interval, Statistics, simultaneous
+
+Condition = tuple[str, float]  # (Q-function, tau)
+EVERY_Q = ("quadratic", "bimodal", "multimodal", "linear")
+EVERY_TAU = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
+MODERATE = (0.5, 1.0, 2.0)
+EXTREME = (0.01, 10.0)
+BIAS_TOLERANCE = 0.05**2  # of |s*|^2: a bias that nobody would notice
+RATIO_TOLERANCE = 1e-6
+
+
+class Evidence(NamedTuple):
+    """What is known of one (Q, tau) at one noise level and in one scale convention."""
+
+    most: Statistics  # at the largest N
+    least: Statistics  # at the smallest N
+    exact_ratio: float  # |E noise expectation| / |E gradient expectation|, by quadrature
+
+
+Table = Mapping[Condition, Evidence]
+
+
+def grid(families: Iterable[str], taus: Iterable[float]) -> tuple[Condition, ...]:
+    """All pairs."""
+    taus = tuple(taus)
+    return tuple((family, tau) for family in families for tau in taus)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of the paper and the test that it is put to."""
+
+    id: str
+    claim: str
+    criterion: str
+    conditions: tuple[Condition, ...]  # one interval each
+    needs: tuple[Condition, ...]  # the rows it is computed from
+    statistic: Callable[[Table, Condition], Floats]
+    region: tuple[float, float]
+    over_every_q: bool
+    exact: bool = False  # computed by quadrature, the same at every N
+
+
+def cosine(table: Table, at: Condition) -> Floats:
+    """Cosine of the two estimates on the same draws."""
+    return table[at].most.cosine
+
+
+def degradation(table: Table, at: Condition) -> Floats:
+    """Mean cosine over moderate temperatures minus the cosine here."""
+    family, _ = at
+    moderate = np.mean([table[family, tau].most.cosine for tau in MODERATE], axis=0)
+    return np.asarray(moderate - table[at].most.cosine)
+
+
+def noise_excess(table: Table, at: Condition) -> Floats:
+    """(V_noise - V_gradient)/(V_noise + V_gradient), in [-1, 1]."""
+    s = table[at].most
+    return (s.variance_noise - s.variance_gradient) / (s.variance_noise + s.variance_gradient)
+
+
+def gradient_excess(table: Table, at: Condition) -> Floats:
+    """(V_gradient - V_noise)/(V_noise + V_gradient), in [-1, 1]."""
+    return -noise_excess(table, at)
+
+
+def best_c(table: Table, at: Condition) -> Floats:
+    """argmin over c in [0, 1] of Var[(1-c) noise + c gradient]."""
+    s = table[at].most
+    bend = s.variance_noise + s.variance_gradient - 2.0 * s.covariance
+    return np.clip((s.variance_noise - s.covariance) / np.maximum(bend, 1e-300), 0.0, 1.0)
+
+
+def saving(table: Table, at: Condition) -> Floats:
+    """1 - least variance over c in [0, 1] / the better of c = 0 and c = 1."""
+    s, c = table[at].most, best_c(table, at)
+    least = (1 - c) ** 2 * s.variance_noise + c**2 * s.variance_gradient
+    least = least + 2 * c * (1 - c) * s.covariance
+    better = np.minimum(s.variance_noise, s.variance_gradient)
+    nothing_left = better <= 1e-24 * s.score_norm2
+    return np.where(nothing_left, 0.0, 1.0 - least / np.where(nothing_left, 1.0, better))
+
+
+def exact_ratio_change(table: Table, at: Condition) -> Floats:
+    """max/min - 1 over temperatures of the ratio of the exact expectations' norms."""
+    ratios = [table[at[0], tau].exact_ratio for tau in EVERY_TAU]
+    return np.full_like(table[at].most.cosine, max(ratios) / min(ratios) - 1.0)
+
+
+def finite_ratio_change(table: Table, at: Condition) -> Floats:
+    """The same of the estimates at the largest N."""
+    ratios = [table[at[0], tau].most for tau in EVERY_TAU]
+    values = np.stack([s.norm_noise / s.norm_gradient for s in ratios])
+    return np.asarray(values.max(axis=0) / values.min(axis=0) - 1.0)
+
+
+def consistency(table: Table, at: Condition) -> Floats:
+    """Margin in units of |s*|^2, of the worse estimator: positive where its squared bias
+    is either below BIAS_TOLERANCE at the largest N or smaller there than at the least."""
+    most, least = table[at].most, table[at].least
+    margins = [
+        np.maximum(BIAS_TOLERANCE * most.score_norm2 - high, low - high) / most.score_norm2
+        for high, low in (
+            (most.bias2_noise, least.bias2_noise),
+            (most.bias2_gradient, least.bias2_gradient),
+        )
+    ]
+    return np.asarray(np.minimum(*margins))
+
+
+ALL = grid(EVERY_Q, EVERY_TAU)
+INF = math.inf
+CLAIMS = (
+    Claim(
+        "alignment-moderate",
+        "At moderate temperatures the two objectives' cosine similarity exceeds 0.7.",
+        "mean cosine > .7 at tau .5, 1, 2, every Q",
+        grid(EVERY_Q, MODERATE), grid(EVERY_Q, MODERATE), cosine, (0.7, INF), True,
+    ),
+    Claim(
+        "alignment-degrades",
+        "At extreme temperatures, low and high, the alignment degrades.",
+        "cosine at tau .01 and at 10 below its mean over [.5, 2], every Q",
+        grid(EVERY_Q, EXTREME), grid(EVERY_Q, (*MODERATE, *EXTREME)),
+        degradation, (0.0, INF), True,
+    ),
+    Claim(
+        "noise-wins-smooth",
+        "Noise expectation has lower variance for smooth Q-functions.",
+        "noise has lower variance on quadratic and on linear",
+        grid(("quadratic", "linear"), EVERY_TAU), grid(("quadratic", "linear"), EVERY_TAU),
+        noise_excess, (-INF, 0.0), False,
+    ),
+    Claim(
+        "gradient-wins-multimodal",
+        "Gradient expectation has lower variance for multimodal Q-functions.",
+        "gradient has lower variance on multimodal",
+        grid(("multimodal",), EVERY_TAU), grid(("multimodal",), EVERY_TAU),
+        gradient_excess, (-INF, 0.0), False,
+    ),
+    Claim(
+        "interior-coefficient",
+        "For all Q-function types the least variance is at an intermediate coefficient.",
+        "the c of least variance lies in [.25, .75], every Q",
+        ALL, ALL, best_c, (0.25, 0.75), True,
+    ),
+    Claim(
+        "saves-15-40",
+        "The best blend reduces variance by 15-40 % below either pure objective.",
+        "least variance over c is 15-40 % below the better of c = 0 and 1, every Q",
+        ALL, ALL, saving, (0.15, 0.40), True,
+    ),
+    Claim(
+        "ratio-depends-on-tau",
+        "The two objectives are related by a temperature-dependent scaling.",
+        "the ratio of the norms of the exact expectations changes with tau",
+        grid(EVERY_Q, (1.0,)), ALL, exact_ratio_change, (RATIO_TOLERANCE, INF), True, True,
+    ),
+    Claim(
+        "both-consistent",
+        "Both objectives are consistent estimators of the score.",
+        "bias -> 0 (as printed: for sigma s*, alpha s*; calibrated: for s*; boxes apart)",
+        ALL, ALL, consistency, (0.0, INF), True,
+    ),
+)
+
+
+def condition_verdict(interval: Interval, region: tuple[float, float]) -> str:
+    """holds, contradicts or open."""
+    if not all(map(math.isfinite, interval)):
+        return "open"
+    if interval.high < region[0] or interval.low > region[1]:
+        return "contradicts"
+    return "holds" if region[0] < interval.low and interval.high < region[1] else "open"
+
+
+def claim_verdict(verdicts: list[str], over_every_q: bool) -> str:
+    """The claim's verdict from those of its conditions."""
+    if verdicts and all(v == "holds" for v in verdicts):
+        return "supported"
+    if all(v == "open" for v in verdicts):
+        return "undecided"
+    if over_every_q:
+        return "refuted" if "contradicts" in verdicts else "depends"
+    return "depends" if "holds" in verdicts else "refuted"
+
+
+def judge(claim: Claim, table: Table, trials: int) -> dict[str, Any]:
+    """The claim's entry of claims.json at one noise level: intervals and verdict."""
+    missing = [at for at in claim.needs if at not in table]
+    head = {"id": claim.id, "claim": claim.claim, "criterion": claim.criterion}
+    if missing:
+        gone = [{"q": family, "tau": tau} for family, tau in missing]
+        empty = {"estimate": None, "low": None, "high": None, "verdict": "incomplete"}
+        return head | empty | {"conditions": [], "missing": gone}
+    intervals = simultaneous({at: claim.statistic(table, at) for at in claim.conditions})
+    conditions, verdicts = [], []
+    for (family, tau), interval in intervals.items():
+        verdict = condition_verdict(interval, claim.region)
+        verdicts.append(verdict)
+        where = {"q": family} if claim.exact else {"q": family, "tau": tau}
+        conditions.append(where | interval._asdict() | {"verdict": verdict})
+    verdict = claim_verdict(verdicts, claim.over_every_q)
+    decisive = decided_by(list(intervals.values()), verdicts, verdict, claim.region)
+    entry = head | intervals[claim.conditions[decisive]]._asdict()
+    entry |= {"verdict": verdict, "decided_by": conditions[decisive], "conditions": conditions}
+    if verdict == "undecided":
+        entry["trials_to_decide"] = trials_to_decide(
+            list(intervals.values()), claim.region, trials
+        )
+    return entry
+
+
+def decided_by(
+    intervals: list[Interval], verdicts: list[str], verdict: str, region: tuple[float, float]
+) -> int:
+    """The condition that a reader should look at: the clearest contradiction of a refuted
+    claim, else the one nearest to failing."""
+
+    def distance(k: int) -> float:  # how far the estimate is inside the region
+        return min(intervals[k].estimate - region[0], region[1] - intervals[k].estimate)
+
+    wanted = "contradicts" if verdict == "refuted" and "contradicts" in verdicts else None
+    among = [k for k, v in enumerate(verdicts) if wanted in (None, v)]
+    return min(among, key=distance)
+
+
+def trials_to_decide(
+    intervals: list[Interval], region: tuple[float, float], trials: int
+) -> int | None:
+    """How many trials would narrow every open interval to one side, roughly."""
+    factors = []
+    for interval in intervals:
+        gaps = [abs(interval.estimate - edge) for edge in region if math.isfinite(edge)]
+        gap, width = min(gaps), interval.high - interval.estimate
+        factors.append(math.inf if gap == 0 else (width / gap) ** 2)
+    worst = max(factors)
+    return math.ceil(trials * max(worst, 1.0)) if math.isfinite(worst) else None

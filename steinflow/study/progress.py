@@ -1,0 +1,85 @@
+"""Progress of long work: a bar with the time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from jax import monitoring
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+class Compilations:
+    """Counts compilations longer than 0.1 s while it is entered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def listen(self, event: str, duration: float, **_: Any) -> None:
+        self.count += event == COMPILED and duration > 0.1
+
+    def __enter__(self) -> "Compilations":
+        monitoring.register_event_duration_secs_listener(self.listen)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        monitoring.unregister_event_duration_listener(self.listen)
+
+
+class Progress:
+    """Progress over a number of cells; prints to standard error."""
+
+    def __init__(self, total: int, done: int, quiet: bool) -> None:
+        self.total, self.done, self.began = total, done, done
+        self.quiet, self.clock = quiet, time.monotonic()
+        self.said = self.clock
+        self.bar: RichProgress | None = None
+
+    def __enter__(self) -> "Progress":
+        if self.quiet or self.done == self.total:
+            return self
+        if sys.stderr.isatty():
+            self.bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self.bar.start()
+            self.task = self.bar.add_task("compiling", total=self.total, completed=self.done)
+        else:
+            kept = f", {self.done} finished before" if self.done else ""
+            self.line(f"{self.total} cells{kept}; compiling first")
+        return self
+
+    def advance(self, what: str) -> None:
+        """One more cell is done."""
+        self.done += 1
+        if self.bar is not None:
+            self.bar.update(self.task, advance=1, description=what)
+            return
+        now = time.monotonic()
+        if not self.quiet and (now - self.said > 5 or self.done == self.total):
+            rate = (now - self.clock) / (self.done - self.began)
+            left = rate * (self.total - self.done)
+            self.line(f"{self.done}/{self.total} cells, about {left:.0f} s left")
+            self.said = now
+
+    def line(self, text: str) -> None:
+        """A plain line."""
+        print(f"steinflow study: {text}", file=sys.stderr, flush=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()

@@ -1,0 +1,167 @@
+"""Run a study: cells one after another, finished ones never again, then everything from them."""
+
+import hashlib
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import polars as pl
+
+from steinflow.study.cell import CellResult, methods, randomness, run_cell
+from steinflow.study.conditions import Cell, Grid, StudyConfig, cells, settle
+from steinflow.study.progress import Compilations, Progress
+from steinflow.study.rows import part_rows
+from steinflow.study.store import (
+    FORMAT_VERSION,
+    clear_temporaries,
+    explained,
+    load_part,
+    save_part,
+    write_atomically,
+    write_json,
+)
+from steinflow.study.verdicts import Samples, judge_all
+
+PACKAGES = ("steinflow", "jax", "jaxlib", "equinox", "numpy", "scipy", "polars", "matplotlib")
+
+
+class Study(NamedTuple):
+    """A finished study in memory."""
+
+    grid: Grid
+    rows: pl.DataFrame
+    claims: list[dict[str, Any]]
+    coverage: dict[str, np.ndarray]  # estimator -> [2, bins]: covered, count
+
+
+def run(
+    config: StudyConfig | None = None, out: Path | str | None = None, quiet: bool = False
+) -> pl.DataFrame:
+    """Run a study and return its rows, one a condition and estimator (docs/columns.md).
+
+    Args:
+        config: what to run; None is the paper's grid.
+        out: a folder for finished cells (a rerun goes on from them) and for the rows;
+            None keeps everything in memory.
+        quiet: no progress.
+
+    Raises:
+        ValueError: the configuration is out of range.
+        StudyError: the folder cannot be written; what was finished is kept.
+    """
+    return run_study(config or StudyConfig(), None if out is None else Path(out), quiet).rows
+
+
+def run_study(config: StudyConfig, out: Path | None, quiet: bool = False) -> Study:
+    """Run what is missing of a study and judge it."""
+    grid = settle(config)
+    started, clock = datetime.now(UTC), time.monotonic()
+    todo = list(cells(grid))
+    parts: dict[Cell, dict[str, np.ndarray]] = {}
+    if out is not None:
+        with explained(out):
+            (out / "parts").mkdir(parents=True, exist_ok=True)
+            clear_temporaries(out / "parts")
+            clear_temporaries(out)
+            write_json(out / "config.json", {"format_version": FORMAT_VERSION} | asdict(grid))
+        loaded = {cell: load_part(part_path(out, cell), fingerprint(grid, cell)) for cell in todo}
+        parts = {cell: part for cell, part in loaded.items() if part is not None}
+    left = [cell for cell in todo if cell not in parts]
+    with Compilations() as compilations, Progress(len(todo), len(parts), quiet) as progress:
+        for cell, result in compute(grid, left):
+            parts[cell] = flatten(result)
+            if out is not None:
+                with explained(out):
+                    save_part(part_path(out, cell), parts[cell], fingerprint(grid, cell))
+            progress.advance(cell.name)
+    study = assemble(grid, {cell: parts[cell] for cell in todo})
+    if out is not None:
+        with explained(out):
+            write_atomically(out / "rows.parquet", study.rows.write_parquet)
+            write_json(out / "claims.json", study.claims)
+            manifest = {
+                "format_version": FORMAT_VERSION,
+                "command": " ".join(["steinflow", *sys.argv[1:]]),
+                "started": started.isoformat(timespec="seconds"),
+                "seconds": round(time.monotonic() - clock, 2),
+                "cells": len(todo),
+                "cells_computed_now": len(left),
+                "compilations_over_0.1s": compilations.count,
+                "host": platform.platform(),
+                "python": platform.python_version(),
+                "versions": {name: package_version(name) for name in PACKAGES},
+            }
+            write_json(out / "manifest.json", manifest)
+    return study
+
+
+def compute(grid: Grid, todo: list[Cell]) -> Iterator[tuple[Cell, CellResult]]:
+    """Results of cells, in float64, whatever the precision of the process."""
+    random: dict[int, Any] = {}
+    for cell in todo:
+        with jax.enable_x64(True):
+            if cell.dim not in random:
+                make = jax.jit(randomness, static_argnums=(1, 2))
+                random = {cell.dim: make(jax.random.key(grid.seed), grid, cell.dim)}
+            result = run_cell(cell.target, cell.level, random[cell.dim], grid.num_draws)
+            result = jax.device_get(result)
+        yield cell, result
+
+
+def flatten(result: CellResult) -> dict[str, np.ndarray]:
+    """A result as named arrays."""
+    named = {f"measure.{k}": v for k, v in result.measures._asdict().items()}
+    named |= {f"exact.{k}": v for k, v in result.exact._asdict().items()}
+    named |= {f"coverage.{k}": v for k, v in result.coverage._asdict().items()}
+    for name in ("ess", "ess_se", "max_weight", "pair", "score"):
+        named[name] = getattr(result, name)
+    return {name: np.asarray(value) for name, value in named.items()}
+
+
+def assemble(grid: Grid, parts: Mapping[Cell, dict[str, np.ndarray]]) -> Study:
+    """Rows, coverage and claims from the parts; the same whatever order they were made in."""
+    rows = pl.concat([part_rows(grid, cell, part) for cell, part in parts.items()])
+    coverage = {}
+    for cell, part in parts.items():
+        for k, name in enumerate(methods(cell.box, cell.dim)):
+            table = np.stack([part["coverage.covered"][:, k], part["coverage.count"][:, k]])
+            coverage[name] = coverage.get(name, 0) + np.nan_to_num(table.sum(axis=1))
+    samples = {
+        cell: Samples(
+            part["pair"],
+            part["score"],
+            float(part["exact.norm_noise"] / part["exact.norm_gradient"]),
+        )
+        for cell, part in parts.items()
+    }
+    return Study(grid, rows, judge_all(rows, samples, grid), coverage)
+
+
+def part_path(out: Path, cell: Cell) -> Path:
+    """Where a cell's part lies."""
+    return out / "parts" / f"{cell.name}.npz"
+
+
+def fingerprint(grid: Grid, cell: Cell) -> str:
+    """A hash of everything that a cell's numbers depend on."""
+    content = asdict(grid) | {"cell": cell._asdict(), "version": package_version("steinflow")}
+    for varied in ("preset", "taus", "alphas", "dims", "families"):
+        del content[varied]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def package_version(name: str) -> str:
+    """An installed version, or unknown."""
+    try:
+        return version(name)
+    except Exception:  # noqa: BLE001 - a source tree that was never installed
+        return "unknown"

@@ -1,0 +1,84 @@
+"""Files of a study: written to a temporary name, then renamed; half-written ones never read."""
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+FORMAT_VERSION = 1
+
+
+class StudyError(Exception):
+    """A sentence about what stopped a study, and what to do."""
+
+
+@contextmanager
+def explained(out: Path) -> Iterator[None]:
+    """Turn errors of the file system into a sentence with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StudyError(
+            f"Could not write to {out}: {reason}. Everything that was finished is kept there; "
+            "free some space or choose another --out, and run the same command again."
+        ) from error
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file under a temporary name beside it, flush it to disk, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON, indented, atomically."""
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def save_part(path: Path, arrays: dict[str, np.ndarray], fingerprint: str) -> None:
+    """The arrays of one finished cell."""
+    header = np.array([str(FORMAT_VERSION), fingerprint])
+    write_atomically(path, lambda file: np.savez(file, header=header, **arrays))
+
+
+def load_part(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
+    """A finished cell, or None where there is none that is whole and of this configuration.
+
+    np.load checks the archive's checksums as it reads.
+    """
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    header = found.pop("header", None)
+    if header is None or list(header) != [str(FORMAT_VERSION), fingerprint]:
+        return None
+    return found
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Remove what a killed run left half-written."""
+    for path in folder.glob(".*.*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)

@@ -1,0 +1,122 @@
+"""Bootstrap over trials and query points, and simultaneous intervals from it.
+
+Trials and query points are crossed, so both are resampled, independently (the pigeonhole
+bootstrap, Owen 2007). All cells share their random numbers, so all share the resampling.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Key = TypeVar("Key")
+REPLICATES = 1000
+CONFIDENCE = 0.95
+
+
+class Resampling(NamedTuple):
+    """Bootstrap weights; row 0 is the data itself."""
+
+    trials: Floats  # [1 + B, T], rows sum to 1
+    points: Floats  # [1 + B, X], rows sum to 1
+
+
+class Statistics(NamedTuple):
+    """What two estimators do on the same draws: [1 + B] each, row 0 the estimate."""
+
+    variance_noise: Floats
+    variance_gradient: Floats
+    covariance: Floats
+    cosine: Floats
+    bias2_noise: Floats
+    bias2_gradient: Floats
+    norm_noise: Floats
+    norm_gradient: Floats
+    score_norm2: Floats
+
+
+class Interval(NamedTuple):
+    """An estimate with a simultaneous 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def resampling(trials: int, points: int, seed: int) -> Resampling:
+    """Weights of REPLICATES resamples (with replacement) of trials and of query points."""
+    rng = np.random.default_rng([seed, 20260113])
+
+    def weights(size: int) -> Floats:
+        drawn = rng.multinomial(size, np.full(size, 1.0 / size), size=REPLICATES) / size
+        return np.vstack([np.full(size, 1.0 / size), drawn])
+
+    return Resampling(weights(trials), weights(points))
+
+
+def statistics(
+    noise: Floats, gradient: Floats, score: Floats, how: Resampling, limits: tuple[float, float]
+) -> Statistics:
+    """Statistics of two estimators [T, X, d] against limits x the exact score [X, d].
+
+    Variances, covariance and squared biases are unbiased: a sample variance is scaled by
+    T/(T-1), once more within a resample; a squared mean loses its own variance.
+    """
+    trials, points, _ = noise.shape
+    errors = noise - limits[0] * score, gradient - limits[1] * score
+
+    def mean(values: Floats) -> Floats:  # [T, X, ...] -> [1 + B, X, ...]
+        flat = how.trials @ values.reshape(trials, -1)
+        return flat.reshape(-1, points, *values.shape[2:])
+
+    def over_points(values: Floats) -> Floats:
+        return np.einsum("bx,bx->b", how.points, values)
+
+    means = [mean(error) for error in errors]
+    twice = np.full(how.trials.shape[0], trials / (trials - 1.0))
+    twice[1:] **= 2
+
+    def moment(i: int, j: int) -> Floats:
+        raw = mean(np.sum(errors[i] * errors[j], axis=-1))
+        return (raw - np.sum(means[i] * means[j], axis=-1)) * twice[:, None]
+
+    lengths = [np.linalg.norm(estimate, axis=-1) for estimate in (noise, gradient)]
+    angle = np.sum(noise * gradient, axis=-1) / np.maximum(lengths[0] * lengths[1], 1e-300)
+    variances = moment(0, 0), moment(1, 1)
+
+    def bias2(i: int) -> Floats:
+        inflation = np.ones(twice.size)  # a resampled mean has the variance of a mean twice
+        inflation[1:] = 2.0
+        square = np.sum(means[i] ** 2, axis=-1)
+        return over_points(square - variances[i] * inflation[:, None] / trials)
+
+    norms = np.sum(score**2, axis=-1)
+    return Statistics(
+        variance_noise=over_points(variances[0]),
+        variance_gradient=over_points(variances[1]),
+        covariance=over_points(moment(0, 1)),
+        cosine=over_points(mean(angle)),
+        bias2_noise=bias2(0),
+        bias2_gradient=bias2(1),
+        norm_noise=over_points(mean(lengths[0])),
+        norm_gradient=over_points(mean(lengths[1])),
+        score_norm2=how.points @ norms,
+    )
+
+
+def simultaneous(values: Mapping[Key, Floats]) -> dict[Key, Interval]:
+    """Simultaneous intervals for several statistics [1 + B] by the bootstrap of max |t|."""
+    if not values:
+        return {}
+    table = np.stack(list(values.values()))
+    estimate, replicates = table[:, 0], table[:, 1:]
+    spread = np.nanstd(replicates, axis=1, ddof=1)
+    scale = np.where(spread > 1e-12 * (1.0 + np.abs(estimate)), spread, np.inf)
+    t = np.abs(replicates - estimate[:, None]) / scale[:, None]
+    width = np.quantile(np.max(t, axis=0), CONFIDENCE) * spread
+    return {
+        key: Interval(float(e), float(e - w), float(e + w))
+        for key, e, w in zip(values, estimate, width, strict=True)
+    }

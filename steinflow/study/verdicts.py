@@ -1,0 +1,109 @@
+"""From samples to claims.json: every claim at every level, convention and N."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from steinflow.study.claims import CLAIMS, Claim, Evidence, Table, finite_ratio_change, judge
+from steinflow.study.conditions import Cell, Grid
+from steinflow.study.uncertainty import Floats, Resampling, resampling, simultaneous, statistics
+
+
+class Samples(NamedTuple):
+    """The scores that verdicts are bootstrapped from, of one cell."""
+
+    pair: Floats  # [2, 2, T, X, d]: (least, most N) x (noise, gradient), calibrated
+    score: Floats  # [X, d]: s*
+    exact_ratio: float
+
+
+def present(rows: pl.DataFrame, grid: Grid) -> set[tuple[str, float, float, int, bool]]:
+    """The cells whose noise and gradient rows are there at the largest and smallest N."""
+    needed = rows.filter(
+        pl.col("estimator").is_in(["noise", "gradient"])
+        & (pl.col("convention") == "calibrated")
+        & pl.col("num_draws").is_in([grid.num_draws[0], grid.num_draws[-1]])
+    )
+    keys = ["q", "tau", "alpha", "dim", "box"]
+    counts = needed.group_by(keys).len()
+    want = 2 * len({grid.num_draws[0], grid.num_draws[-1]})
+    return {tuple(row[:5]) for row in counts.rows() if row[5] == want}
+
+
+def evidence(
+    sample: Samples, how: Resampling, scales: tuple[float, float], limits: tuple[float, float]
+) -> Evidence:
+    """Bootstrap statistics of one cell in one scale convention."""
+
+    def at(size: int) -> Any:
+        noise, gradient = sample.pair[size]
+        return statistics(scales[0] * noise, scales[1] * gradient, sample.score, how, limits)
+
+    return Evidence(at(1), at(0), sample.exact_ratio)
+
+
+def judge_all(
+    rows: pl.DataFrame, samples: Mapping[Cell, Samples], grid: Grid
+) -> list[dict[str, Any]]:
+    """claims.json: verdicts at the first level, largest N, calibrated; the rest beside.
+
+    Conditions whose rows are missing make the claims that need them incomplete.
+    """
+    there = present(rows, grid)
+    dim = grid.dims[0]
+    how = resampling(grid.trials, grid.query_points, grid.seed)
+    kept = {
+        cell: sample
+        for cell, sample in samples.items()
+        if cell.dim == dim and (cell.family, cell.tau, cell.alpha, cell.dim, cell.box) in there
+    }
+
+    def table(alpha: float, printed: bool = False, literal: bool = False) -> Table:
+        sigma = float(np.sqrt(1.0 - alpha**2))
+        scales = (sigma, alpha) if printed else (1.0, 1.0)
+        limits = (1.0, 1.0) if literal else scales
+        return {
+            (cell.family, cell.tau): evidence(sample, how, scales, limits)
+            for cell, sample in kept.items()
+            if cell.alpha == alpha
+        }
+
+    main = table(grid.alphas[0])
+    printed = table(grid.alphas[0], printed=True)
+    literal = table(grid.alphas[0], printed=True, literal=True)
+    again = {alpha: table(alpha) for alpha in grid.alphas[1:]}
+    found = []
+    for claim in CLAIMS:
+        entry = judge(claim, main, grid.trials)
+        beside = {
+            "as printed": brief(claim, printed, grid),
+            f"N = {grid.num_draws[0]}": brief(claim, fewest(main), grid),
+        }
+        if claim.id == "both-consistent":
+            beside["as printed, of s* itself"] = brief(claim, literal, grid)
+        for alpha, other in again.items():
+            beside[f"alpha = {alpha:g}"] = brief(claim, other, grid)
+        if claim.exact and entry["conditions"]:
+            entry["finite_n"] = finite_ratios(main, claim)
+        entry |= {"alpha": grid.alphas[0], "dim": dim, "num_draws": grid.num_draws[-1]}
+        found.append(entry | {"beside": beside})
+    return found
+
+
+def brief(claim: Claim, table: Table, grid: Grid) -> dict[str, Any]:
+    """Only the verdict and its number."""
+    entry = judge(claim, table, grid.trials)
+    return {key: entry[key] for key in ("verdict", "estimate", "low", "high")}
+
+
+def fewest(table: Table) -> Table:
+    """The same evidence with the smallest N in the place of the largest."""
+    return {at: found._replace(most=found.least) for at, found in table.items()}
+
+
+def finite_ratios(table: Table, claim: Claim) -> list[dict[str, Any]]:
+    """How much the ratio of the estimates' norms varies with tau at the largest N."""
+    intervals = simultaneous({at: finite_ratio_change(table, at) for at in claim.conditions})
+    return [{"q": at[0]} | interval._asdict() for at, interval in intervals.items()]
