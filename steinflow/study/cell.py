@@ -185,7 +185,7 @@ def measure_size(
         over(calibrated, noise, truth),
         over(printed, printed_noise, truth),
     )
-    covers = jax.vmap(coverage, in_axes=(0, 0, None))(scores - truth.score, errors, ess)
+    covers = jax.vmap(coverage, in_axes=(0, 0, None, None))(scores, errors, ess, truth)
     mean_ess = jnp.mean(ess, axis=1)
     ess_se = jnp.std(mean_ess, ddof=1) / jnp.sqrt(mean_ess.size)
     return measures, covers, jnp.mean(ess), ess_se, jnp.mean(heaviest)

@@ -139,11 +139,23 @@ class Coverage(NamedTuple):
     count: Float[Array, " bins"]
 
 
+TRUTH_ERROR = 1e-9  # of |s*| + sqrt(trace): how exactly the truth itself is known
+
+
 def coverage(
-    error: Float[Array, "t x d"], std_error: Float[Array, "t x d"], ess: Float[Array, "t x"]
+    estimate: Float[Array, "t x d"],
+    std_error: Float[Array, "t x d"],
+    ess: Float[Array, "t x"],
+    truth: Truth,
 ) -> Coverage:
-    """How many components the intervals cover, in bins of ESS."""
-    hit = jnp.mean(jnp.abs(error) <= 1.96 * std_error, axis=-1).ravel()
+    """How many components the intervals cover, in bins of ESS.
+
+    An estimate that is exact has a standard error of zero: it covers the truth if it
+    agrees with it to TRUTH_ERROR.
+    """
+    slack = TRUTH_ERROR * (norm(truth.score) + jnp.sqrt(truth.trace))[:, None]
+    hit = jnp.abs(estimate - truth.score) <= 1.96 * std_error + slack
+    hit = jnp.mean(hit, axis=-1).ravel()
     edges = jnp.asarray(ESS_EDGES[1:-1])
     which = jax.nn.one_hot(jnp.searchsorted(edges, ess.ravel()), len(ESS_EDGES) - 1)
     return Coverage(hit @ which, jnp.sum(which, axis=0))

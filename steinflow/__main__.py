@@ -1,0 +1,5 @@
+"""`python -m steinflow`."""
+
+from steinflow.cli import main
+
+raise SystemExit(main())

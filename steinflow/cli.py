@@ -1,0 +1,149 @@
+"""The command line: one dataclass a command."""
+
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from steinflow import __version__
+from steinflow.checks import lookup
+from steinflow.study.conditions import StudyConfig
+
+
+@dataclass(frozen=True)
+class Study(StudyConfig):
+    """Rerun the paper's investigation against exact truth, and judge its claims."""
+
+    out: Path | None = None
+    """folder for everything that is written (runs/study-PRESET); a rerun goes on from it"""
+    config: Path | None = None
+    """a TOML file with these options; flags win over it"""
+    quiet: bool = False
+    """no progress"""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say what this machine has, and what to do about what it lacks."""
+
+
+@dataclass(frozen=True)
+class List:
+    """List estimators, Q-functions and presets."""
+
+
+Command = (
+    Annotated[Study, tyro.conf.subcommand("study")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[List, tyro.conf.subcommand("list")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status. Expected failures are one sentence."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments in (["--version"], ["-V"]):
+        print(f"steinflow {__version__}")
+        return 0
+    command: Any = tyro.cli(
+        Command, args=arguments or ["--help"], prog="steinflow", config=(tyro.conf.AvoidSubcommands,)
+    )
+    from steinflow.study.store import StudyError
+
+    try:
+        return {Study: study, Doctor: doctor, List: listing}[type(command)](command)
+    except (ValueError, StudyError) as error:
+        print(f"steinflow: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nsteinflow: stopped. What was finished is kept; the same command goes on.",
+              file=sys.stderr)
+        return 130
+
+
+def with_file(command: Study) -> Study:
+    """Options from --config under the flags; unknown keys are refused with the nearest."""
+    if command.config is None:
+        return command
+    try:
+        content = tomllib.loads(command.config.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"Could not read {command.config}: {error}. Give a TOML file.") from error
+    known = {f.name: f for f in fields(Study) if f.name not in ("config",)}
+    values = {f.name: getattr(command, f.name) for f in fields(Study)}
+    for key, value in content.items():
+        name = lookup("option", key.replace("-", "_"), known).name
+        if values[name] == known[name].default:
+            values[name] = typed(name, value)
+    return Study(**values)
+
+
+def typed(name: str, value: Any) -> Any:
+    """A TOML value as the option's type."""
+    if name == "out":
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def study(command: Study) -> int:
+    """Run a study with figures and report."""
+    import time
+
+    from steinflow.study.report import write
+    from steinflow.study.run import run_study
+
+    clock = time.monotonic()
+    command = with_file(command)
+    names = [f.name for f in fields(StudyConfig)]
+    config = StudyConfig(**{name: getattr(command, name) for name in names})
+    out = command.out or Path("runs") / f"study-{config.preset}"
+    found = run_study(config, out, command.quiet)
+    seconds = time.monotonic() - clock
+    page = write(found, out, shell(config), seconds)
+    for claim in found.claims:
+        print(f"{claim['verdict']:>11}  {claim['claim']}")
+    print(f"{found.rows.height:,} rows in {time.monotonic() - clock:.0f} s. Open {page}")
+    return 0
+
+
+def shell(config: StudyConfig) -> str:
+    """The exact command for a configuration."""
+    default = asdict(StudyConfig())
+    words = ["steinflow", "study"]
+    for name, value in asdict(config).items():
+        if value != default[name]:
+            flag = "--" + name.replace("_", "-")
+            many = value if isinstance(value, tuple) else (value,)
+            words += [flag, *map(str, many)]
+    return " ".join(words)
+
+
+def doctor(_: Doctor) -> int:
+    """Print the findings; 1 if something essential is missing."""
+    from steinflow.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        mark = "ok     " if not finding.remedy else "MISSING" if finding.essential else "-      "
+        print(f"{mark} {finding.what:7} {finding.found}")
+        if finding.remedy:
+            print(f"{'':16}{finding.remedy}")
+    bad = any(finding.remedy and finding.essential for finding in findings)
+    print("Mend what is MISSING first." if bad else "Next: steinflow study --preset quick")
+    return int(bad)
+
+
+def listing(_: List) -> int:
+    """Print what can be chosen by name."""
+    from steinflow.methods import ESTIMATORS
+    from steinflow.study.conditions import FAMILIES, PRESETS
+
+    print("estimators   " + ", ".join(ESTIMATORS))
+    print("Q-functions  " + ", ".join(FAMILIES))
+    print("presets      " + ", ".join(PRESETS))
+    print("Next: steinflow study --help")
+    return 0

@@ -1,0 +1,89 @@
+"""`steinflow doctor`: what this machine has, and what to do about what it lacks."""
+
+import ctypes.util
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    """One line of the doctor: what was looked at, what was found, and the remedy."""
+
+    what: str
+    found: str
+    remedy: str  # empty where nothing is wrong
+    essential: bool = False
+
+
+def python() -> Finding:
+    """The interpreter."""
+    good = sys.version_info >= (3, 11)
+    remedy = "" if good else "Install Python 3.11 or newer and make a new environment."
+    return Finding("Python", platform.python_version(), remedy, essential=True)
+
+
+def jax_version() -> Finding:
+    """JAX, in the supported range."""
+    try:
+        found = version("jax")
+    except PackageNotFoundError:
+        return Finding("jax", "missing", "pip install 'jax>=0.10.2,<0.13'", essential=True)
+    numbers = tuple(int(part) for part in found.split(".")[:3])
+    good = (0, 10, 2) <= numbers < (0, 13)
+    return Finding("jax", found, "" if good else "pip install 'jax>=0.10.2,<0.13'", True)
+
+
+def device() -> Finding:
+    """Where JAX computes."""
+    try:
+        import jax
+
+        found = ", ".join(str(d) for d in jax.devices())
+    except Exception as error:  # noqa: BLE001 - any failure of a backend is a finding
+        remedy = "Set JAX_PLATFORMS=cpu, or mend the accelerator's driver."
+        return Finding("device", f"none ({error})", remedy, essential=True)
+    return Finding("device", found, "")
+
+
+def library(name: str, what: str, remedy: str) -> Callable[[], Finding]:
+    """A shared library, by the name the linker knows."""
+
+    def look() -> Finding:
+        found = ctypes.util.find_library(name)
+        return Finding(what, found or "missing", "" if found else remedy)
+
+    return look
+
+
+def ffmpeg() -> Finding:
+    """An encoder for videos: imageio-ffmpeg's own, or the system's."""
+    if find_spec("imageio_ffmpeg"):
+        return Finding("ffmpeg", f"imageio-ffmpeg {version('imageio-ffmpeg')}", "")
+    found = shutil.which("ffmpeg")
+    return Finding("ffmpeg", found or "missing", "" if found else "pip install 'steinflow[rl]'")
+
+
+def ray() -> Finding:
+    """Ray, for clusters."""
+    if find_spec("ray"):
+        return Finding("ray", version("ray"), "")
+    return Finding("ray", "missing", "Only clusters need it: pip install 'steinflow[ray]'")
+
+
+LOOKS: tuple[Callable[[], Finding], ...] = (
+    python,
+    jax_version,
+    device,
+    library("EGL", "GL", "Only videos need it: apt-get install libegl1 libgl1-mesa-dri"),
+    ffmpeg,
+    ray,
+)
+
+
+def examine() -> list[Finding]:
+    """All findings."""
+    return [look() for look in LOOKS]

@@ -1,0 +1,221 @@
+"""The report: one self-contained page, the verdicts first."""
+
+import base64
+import io
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+import polars as pl
+from matplotlib.figure import Figure
+
+from steinflow.study.figures import FIGURES, Caption, families, most
+from steinflow.study.measure import ESS_EDGES
+from steinflow.study.more_figures import coverage_figure, levels_figure, walls_figure
+from steinflow.study.run import Study
+from steinflow.study.store import explained, write_atomically
+from steinflow.study.style import styled
+
+MEANING = {
+    "alignment-moderate": {
+        "supported": "At these temperatures either objective gives about the same direction; "
+        "choose by variance, not by direction.",
+        "refuted": "Agreement cannot be taken for granted even at moderate temperatures: with "
+        "few draws, or high noise, the two objectives train toward different directions.",
+        "depends": "Agreement depends on Q: check it on yours before swapping one for the other.",
+    },
+    "alignment-degrades": {
+        "supported": "Away from moderate temperatures the choice of estimator matters.",
+        "refuted": "Low temperature is where the choice matters; a high temperature by itself "
+        "does not make the two disagree.",
+        "depends": "Low temperature is where the choice matters for sure; at high temperature "
+        "only for some Q.",
+    },
+    "noise-wins-smooth": {
+        "supported": "Smooth critics call for noise expectation.",
+        "refuted": "A smooth critic is no reason to choose noise expectation.",
+        "depends": "Smoothness is the wrong guide: on linear Q the gradient has no variance at "
+        "all; noise wins only where the temperature is low for the curvature of Q.",
+    },
+    "gradient-wins-multimodal": {
+        "supported": "Many modes call for gradient expectation.",
+        "refuted": "Many modes are no reason to choose gradient expectation.",
+        "depends": "Temperature decides, not the number of modes: at low temperature the "
+        "gradient of a rough Q is the worst choice, at high temperature the best.",
+    },
+    "interior-coefficient": {
+        "supported": "A blend with c near one half is a safe default.",
+        "refuted": "There is no safe default between .25 and .75: the best c runs through all "
+        "of [0, 1] as temperature and curvature vary. Fit it, or use auto.",
+        "depends": "A blend near one half suits some Q; fit c, or use auto.",
+    },
+    "saves-15-40": {
+        "supported": "Expect to need 15-40 % fewer draws from a well-chosen blend.",
+        "refuted": "What a blend saves lies anywhere between nothing (linear Q, low "
+        "temperature) and nearly everything (Gaussian-like posteriors).",
+        "depends": "The saving holds for some Q only.",
+    },
+    "ratio-depends-on-tau": {
+        "supported": "Rescale one objective when the temperature changes.",
+        "refuted": "The exact ratio is σ/α at every temperature: divide the printed objectives "
+        "by σ and α and they estimate the same score. What moves with τ is finite-N error.",
+        "depends": "The exact ratio moves with temperature for some Q.",
+    },
+    "both-consistent": {
+        "supported": "With enough draws both are right, once their scales are calibrated.",
+        "refuted": "One of the two does not converge to what it should.",
+        "depends": "No condition contradicts consistency, but where the effective sample size "
+        "is near one, 256 draws are too few to see the bias fall.",
+    },
+}
+OPEN = {
+    "undecided": "The intervals are too wide to say; more trials would decide.",
+    "incomplete": "This study lacks rows that the claim needs; run the preset paper.",
+}
+MARKS = {
+    "supported": "✓",
+    "refuted": "✗",
+    "depends": "◐",
+    "undecided": "?",
+    "incomplete": "…",
+}
+
+
+class Picture(NamedTuple):
+    """A drawn figure of a report."""
+
+    name: str
+    title: str
+    text: str
+    svg: bytes
+    png: bytes
+
+
+def captions(study: Study) -> Iterator[tuple[str, Caption]]:
+    """The figures that suit a study."""
+    yield from FIGURES.items()
+    yield (
+        "fig9-coverage",
+        Caption(
+            lambda rows: coverage_figure(study.coverage),
+            "What the standard errors cover",
+            "Nominal 95 % intervals, by the effective sample size of their own draws.",
+        ),
+    )
+    if len(study.grid.alphas) > 3:
+        text = "Geometric mean over Q (linear apart) and temperatures, at the largest N."
+        title = "Equivalent exact draws over noise levels and dimensions"
+        yield "fig10-levels", Caption(levels_figure, title, text)
+    if study.grid.box:
+        text = "Points: measured bias of the gradient as published, at the largest N. "
+        text += "Lines: (p(high) - p(low))/α by quadrature."
+        yield "fig10-walls", Caption(walls_figure, "What ignoring the walls costs", text)
+
+
+def draw(study: Study) -> Iterator[Picture]:
+    """Every figure as SVG and PNG bytes."""
+    for name, caption in captions(study):
+        with styled():
+            figure = caption.draw(study.rows)
+            yield Picture(
+                name, caption.title, caption.text, encode(figure, "svg"), encode(figure, "png")
+            )
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """A figure as bytes, the same for the same figure."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, dpi=120, metadata=metadata)
+    return buffer.getvalue()
+
+
+def scoreboard(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Per estimator: geometric mean of EED by N, and the worst ratio to noise expectation."""
+    base = rows.filter((pl.col("convention") == "calibrated") & ~pl.col("eed").is_nan())
+    base = base.filter(pl.col("c").is_null() | (pl.col("c") == 0.5))
+    keys = ["q", "tau", "alpha", "dim", "box", "num_draws"]
+    noise = base.filter(pl.col("estimator") == "noise").select(*keys, noise="eed")
+    base = base.join(noise, on=keys).with_columns(ratio=pl.col("eed") / pl.col("noise"))
+    sizes = sorted(base["num_draws"].unique())
+    wanted = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})
+    board = []
+    for name in base["estimator"].unique(maintain_order=True):
+        mine = base.filter(pl.col("estimator") == name)
+        means = []
+        for size in wanted:
+            logs = np.log(mine.filter(pl.col("num_draws") == size)["eed"].to_numpy())
+            means.append((size, float(np.exp(logs.mean())) if logs.size else None))
+        label = "blend, c = 0.5" if name == "blend" else name
+        worst = float(mine["ratio"].to_numpy().min())
+        better = float((mine["ratio"].to_numpy() > 1).mean())
+        board.append({"name": label, "means": means, "worst": worst, "better": better})
+    return sorted(board, key=lambda line: -(line["means"][-1][1] or 0.0))
+
+
+def cover_table(study: Study) -> dict[str, Any]:
+    """Coverage by bins of ESS, as text."""
+    edges = ESS_EDGES
+    bins = [f"{a:g}-{b:g}" for a, b in zip(edges[:-2], edges[1:-1], strict=True)]
+    lines = []
+    for name, (covered, count) in study.coverage.items():
+        cells = [f"{c / n:.1%}" if n > 50 else "-" for c, n in zip(covered, count, strict=True)]
+        lines.append((name, cells))
+    return {"bins": [*bins, f"over {edges[-2]:g}"], "lines": lines}
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, as people write them."""
+    if value is None:
+        return "-"
+    if abs(value) < 1e-9:
+        return "0"
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
+
+
+def write(study: Study, out: Path, command: str, seconds: float) -> Path:
+    """figures/ and report.html; returns the page."""
+    with explained(out):
+        pictures = list(draw(study))
+        for picture in pictures:
+            for kind, data in (("svg", picture.svg), ("png", picture.png)):
+                path = out / "figures" / f"{picture.name}.{kind}"
+                write_atomically(path, lambda file, data=data: file.write(data))
+        page = render(study, pictures, command, seconds)
+        write_atomically(out / "report.html", lambda file: file.write(page.encode()))
+    return out / "report.html"
+
+
+def render(study: Study, pictures: list[Picture], command: str, seconds: float) -> str:
+    """The page as text; everything that came from a user is escaped."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = number
+    template = environment.from_string(
+        files("steinflow.study").joinpath("report.html.jinja").read_text("utf-8")
+    )
+    verdicts = [claim["verdict"] for claim in study.claims]
+    return template.render(
+        claims=study.claims,
+        meaning={
+            claim["id"]: (MEANING[claim["id"]] | OPEN)[claim["verdict"]]
+            for claim in study.claims
+        },
+        marks=MARKS,
+        counts=[(v, verdicts.count(v)) for v in MARKS if v in verdicts],
+        figures=[
+            (p.name, p.title, p.text, base64.b64encode(p.svg).decode()) for p in pictures
+        ],
+        grid=study.grid,
+        rows=study.rows,
+        families=families(study.rows),
+        most=most(study.rows),
+        board=scoreboard(study.rows),
+        cover=cover_table(study),
+        command=command,
+        seconds=seconds,
+    )
