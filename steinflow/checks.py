@@ -6,13 +6,15 @@ gives a NaN score instead.
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 
+Numbers: TypeAlias = Any  # what as_leaf takes: a number, a sequence or an array of floats
 
-def as_leaf(value: Any) -> Any:
+
+def as_leaf(value: Numbers) -> Any:
     """A number as an array leaf: JAX arrays unchanged, everything else float64 NumPy."""
     return value if isinstance(value, jax.Array) else np.asarray(value, np.float64)
 

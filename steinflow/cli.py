@@ -2,7 +2,7 @@
 
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,18 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"steinflow {__version__}")
         return 0
     command: Any = tyro.cli(
-        Command, args=arguments or ["--help"], prog="steinflow", config=(tyro.conf.AvoidSubcommands,)
+        Command,
+        args=arguments or ["--help"],
+        prog="steinflow",
+        config=(tyro.conf.AvoidSubcommands,),
     )
     from steinflow.study.store import StudyError
 
     try:
-        return {Study: study, Doctor: doctor, List: listing}[type(command)](command)
+        return COMMANDS[type(command)](command)
     except (ValueError, StudyError) as error:
         print(f"steinflow: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nsteinflow: stopped. What was finished is kept; the same command goes on.",
-              file=sys.stderr)
+        print(
+            "\nsteinflow: stopped. What was finished is kept; the same command goes on.",
+            file=sys.stderr,
+        )
         return 130
 
 
@@ -102,8 +107,7 @@ def study(command: Study) -> int:
     config = StudyConfig(**{name: getattr(command, name) for name in names})
     out = command.out or Path("runs") / f"study-{config.preset}"
     found = run_study(config, out, command.quiet)
-    seconds = time.monotonic() - clock
-    page = write(found, out, shell(config), seconds)
+    page = write(found, out, shell(config))
     for claim in found.claims:
         print(f"{claim['verdict']:>11}  {claim['claim']}")
     print(f"{found.rows.height:,} rows in {time.monotonic() - clock:.0f} s. Open {page}")
@@ -147,3 +151,6 @@ def listing(_: List) -> int:
     print("presets      " + ", ".join(PRESETS))
     print("Next: steinflow study --help")
     return 0
+
+
+COMMANDS: dict[type, Callable[[Any], int]] = {Study: study, Doctor: doctor, List: listing}

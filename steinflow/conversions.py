@@ -21,8 +21,6 @@ def noise(score: Float[Array, " d"], x: Float[Array, " d"], level: Level) -> Flo
     return -level.sigma * score
 
 
-def velocity(
-    score: Float[Array, " d"], x: Float[Array, " d"], level: Level
-) -> Float[Array, " d"]:
+def velocity(score: Float[Array, " d"], x: Float[Array, " d"], level: Level) -> Float[Array, " d"]:
     """E[a|x] - E[eps|x], the velocity of the linear flow at this level, shape [d]."""
     return posterior_mean(score, x, level) - noise(score, x, level)

@@ -6,10 +6,11 @@ comparison are given the same ones.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn import logsumexp, softmax
 from jaxtyping import Array, Float, Int, Key
 
@@ -36,9 +37,9 @@ def weights(draws: Draws) -> Float[Array, " k"]:
     return softmax(draws.log_weight)
 
 
-def uniforms(key: Key[Array, ""], num_draws: int, dim: int, dtype: object) -> Array:
+def uniforms(key: Key[Array, ""], num_draws: int, dim: int, dtype: Any) -> Array:
     """Independent uniform numbers in the open interval (0, 1), [k, d]."""
-    half_step = 0.5 * jnp.finfo(dtype).eps
+    half_step = 0.5 * np.finfo(dtype).eps
     return jnp.clip(
         jax.random.uniform(key, (num_draws, dim), dtype) + half_step, half_step, 1.0 - half_step
     )
@@ -101,9 +102,7 @@ def from_uniforms(
     action = proposal.actions(uniform, x, level, target.support).astype(x.dtype)
     value, slope, num_invalid = evaluate(target, action, with_slope)
     taper, taper_slope = target.support.taper(action)
-    return Draws(
-        x, action, value, slope, taper, taper_slope, curvature_of(target), num_invalid
-    )
+    return Draws(x, action, value, slope, taper, taper_slope, curvature_of(target), num_invalid)
 
 
 def draw_shared(
@@ -134,8 +133,11 @@ def draw_shared(
     action = action.reshape(count * num_draws, dim).astype(xs.dtype)
     value, slope, num_invalid = evaluate(target, action, with_slope)
     taper, taper_slope = target.support.taper(action)
-    log_prob = jax.vmap(lambda x, level: proposal.log_prob(action, x, level, target.support))
-    log_mixture = logsumexp(log_prob(xs, levels), axis=0)
+
+    def log_prob(x: Array, level: Level) -> Array:
+        return proposal.log_prob(action, x, level, target.support)
+
+    log_mixture = logsumexp(jax.vmap(log_prob)(xs, levels), axis=0)
 
     def at(index: Int[Array, ""]) -> Draws:
         x, alpha, sigma = xs[index], levels.alpha[index], levels.sigma[index]

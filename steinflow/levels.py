@@ -5,9 +5,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float
 
-from steinflow.checks import as_leaf, require_positive
+from steinflow.checks import Numbers, as_leaf, require_positive
 
 
 class Level(eqx.Module):
@@ -23,8 +22,8 @@ class Level(eqx.Module):
         ValueError: alpha or sigma is not a positive finite number (checked when concrete).
     """
 
-    alpha: Float[Array, "..."] = eqx.field(converter=as_leaf)
-    sigma: Float[Array, "..."] = eqx.field(converter=as_leaf)
+    alpha: Numbers = eqx.field(converter=as_leaf)
+    sigma: Numbers = eqx.field(converter=as_leaf)
 
     def __check_init__(self) -> None:
         require_positive("alpha", self.alpha, "The level of pure noise has no score target.")

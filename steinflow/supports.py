@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from steinflow.checks import as_leaf, is_concrete
+from steinflow.checks import Numbers, as_leaf, is_concrete
 
 
 class AbstractSupport(eqx.Module):
@@ -22,9 +22,7 @@ class AbstractSupport(eqx.Module):
         """(low, high), each [d]; infinite where there is no wall."""
 
     @abc.abstractmethod
-    def taper(
-        self, action: Float[Array, "k d"]
-    ) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
+    def taper(self, action: Float[Array, "k d"]) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
         """(phi_j(a_j), d phi_j/d a_j), each [k, d]."""
 
     @property
@@ -39,9 +37,7 @@ class RealSpace(AbstractSupport):
     def bounds(self, dim: int) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         return jnp.full(dim, -jnp.inf), jnp.full(dim, jnp.inf)
 
-    def taper(
-        self, action: Float[Array, "k d"]
-    ) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
+    def taper(self, action: Float[Array, "k d"]) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
         return jnp.ones_like(action), jnp.zeros_like(action)
 
     @property
@@ -62,8 +58,8 @@ class Box(AbstractSupport):
         ValueError: a bound is not finite, or low >= high.
     """
 
-    low: Float[Array, "..."] = eqx.field(converter=as_leaf)
-    high: Float[Array, "..."] = eqx.field(converter=as_leaf)
+    low: Numbers = eqx.field(converter=as_leaf)
+    high: Numbers = eqx.field(converter=as_leaf)
 
     def __check_init__(self) -> None:
         if np.ndim(self.low) > 1 or np.ndim(self.high) > 1:
@@ -87,9 +83,7 @@ class Box(AbstractSupport):
     def bounds(self, dim: int) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         return jnp.broadcast_to(self.low, (dim,)), jnp.broadcast_to(self.high, (dim,))
 
-    def taper(
-        self, action: Float[Array, "k d"]
-    ) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
+    def taper(self, action: Float[Array, "k d"]) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
         scale = 4.0 / (self.high - self.low) ** 2
         below, above = action - self.low, self.high - action
         return scale * below * above, scale * (above - below)

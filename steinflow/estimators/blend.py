@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from steinflow.checks import as_leaf
+from steinflow.checks import Numbers, as_leaf
 from steinflow.draws import Draws
 from steinflow.estimators.base import AbstractEstimator, Needs, check_boundary, drop_taper
 from steinflow.estimators.stein import unified_terms
@@ -25,7 +25,7 @@ class Blend(AbstractEstimator):
         blend converges to ((1-c) sigma + c alpha) s*.
     """
 
-    c: Float[Array, ""] = eqx.field(converter=as_leaf)
+    c: Numbers = eqx.field(converter=as_leaf)
     boundary: str | None = None
 
     def terms(self, draws: Draws, level: Level) -> Float[Array, "k d"]:

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from steinflow.checks import as_leaf, lookup, require_at_least, require_shape
+from steinflow.checks import Numbers, as_leaf, lookup, require_at_least, require_shape
 from steinflow.draws import Draws, weights
 from steinflow.estimators.base import Needs
 from steinflow.estimators.least_squares import centred, least_squares
@@ -35,7 +35,7 @@ class AbstractCoefficient(eqx.Module):
 class Constant(AbstractCoefficient):
     """A given C: scalar, [d] or [d, d]. C = 0 is noise; on R^d C = 1 is gradient."""
 
-    c: Float[Array, "*c"] = eqx.field(converter=as_leaf)
+    c: Numbers = eqx.field(converter=as_leaf)
 
     def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
         return jnp.asarray(self.c, draws.action.dtype)
@@ -58,7 +58,7 @@ class Curvature(AbstractCoefficient):
     not exist.
     """
 
-    precision: Float[Array, "*c"] | None = eqx.field(
+    precision: Numbers = eqx.field(
         default=None, converter=lambda p: None if p is None else as_leaf(p)
     )
 

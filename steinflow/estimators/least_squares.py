@@ -6,6 +6,7 @@ of it (ESS near 1), which is where low temperatures live.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 
@@ -21,9 +22,7 @@ def centred(
     return offset - weight @ offset
 
 
-def least_squares(
-    matrix: Float[Array, "k d"], rhs: Float[Array, "k e"]
-) -> Float[Array, "d e"]:
+def least_squares(matrix: Float[Array, "k d"], rhs: Float[Array, "k e"]) -> Float[Array, "d e"]:
     """argmin |matrix X - rhs| by modified Gram-Schmidt, with one step of refinement.
 
     Columns are scaled to one length first; a column that depends on the ones before it
@@ -41,7 +40,7 @@ def least_squares(
 def orthogonalise(matrix: Array) -> tuple[Array, Array]:
     """matrix = columns @ triangle with orthonormal (or zero) columns."""
     dim = matrix.shape[1]
-    tolerance = 4.0 * jnp.finfo(matrix.dtype).eps * dim
+    tolerance = 4.0 * np.finfo(matrix.dtype).eps * dim
 
     def body(j: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         rest, triangle = state  # columns before j are done, those from j on are left

@@ -26,9 +26,7 @@ def stein_terms(draws: Draws, level: Level) -> Float[Array, "k d"]:
     return draws.taper * posterior_score + draws.taper_slope
 
 
-def apply(
-    coefficient: Float[Array, "*c"], terms: Float[Array, "k d"]
-) -> Float[Array, "k d"]:
+def apply(coefficient: Float[Array, "*c"], terms: Float[Array, "k d"]) -> Float[Array, "k d"]:
     """C h for every draw; C is a scalar, a diagonal [d] or a matrix [d, d]."""
     coefficient = jnp.asarray(coefficient)
     return terms @ coefficient.T if coefficient.ndim == 2 else coefficient * terms

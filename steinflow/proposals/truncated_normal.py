@@ -73,7 +73,7 @@ def central_quantile(u: Array, a: Array, b: Array) -> Array:
     """The quantile for a < 1 <= ... b: mix the tail masses of both ends, invert one."""
     below = (1.0 - u) * ndtr(a) + u * ndtr(b)
     above = (1.0 - u) * ndtr(-a) + u * ndtr(-b)
-    tiny = jnp.finfo(u.dtype).tiny
+    tiny = np.finfo(u.dtype).tiny
     z = ndtri(jnp.maximum(jnp.minimum(below, above), tiny))
     return jnp.where(below < above, z, -z)
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from steinflow.draws import Draws, from_uniforms, prefix, uniforms, weights
 from steinflow.diagnostics import effective_sample_size
+from steinflow.draws import Draws, from_uniforms, prefix, uniforms, weights
 from steinflow.estimators import (
     AbstractEstimator,
     Constant,
@@ -27,7 +27,14 @@ from steinflow.estimators.reduce import weighted_mean
 from steinflow.levels import Level
 from steinflow.methods import default_proposal
 from steinflow.study.conditions import BLEND_STEPS, Grid
-from steinflow.study.measure import Coverage, Measures, Truth, coverage, measure
+from steinflow.study.measure import (
+    Coverage,
+    Measures,
+    Truth,
+    coverage,
+    measure,
+    network_cosine,
+)
 from steinflow.targets import Separable
 
 TRIALS_AT_ONCE = 2  # small enough for the cache, large enough to vectorise
@@ -72,6 +79,7 @@ class CellResult(NamedTuple):
     max_weight: Float[Array, " n"]
     exact: Exact
     pair: Float[Array, "2 2 t x d"]  # scores by (least, most N) x (noise, gradient)
+    network: Float[Array, "2 t"]  # cosine of the two losses' parameter gradients, likewise
     score: Float[Array, "x d"]  # s*
 
 
@@ -144,7 +152,8 @@ def run_cell(
     )
     pair = results.score[jnp.array([0, -1])][:, :, :, :2]
     pair = jnp.moveaxis(pair, 3, 1)
-    return CellResult(measures, covers, ess, ess_se, heaviest, exact, pair, truth.score)
+    network = jax.vmap(lambda both: network_cosine(both[1], both[0], truth))(pair)
+    return CellResult(measures, covers, ess, ess_se, heaviest, exact, pair, network, truth.score)
 
 
 def at_size(draws: Draws, level: Level, found: dict[str, AbstractEstimator]) -> AtSize:

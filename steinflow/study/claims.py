@@ -128,52 +128,82 @@ CLAIMS = (
         "alignment-moderate",
         "At moderate temperatures the two objectives' cosine similarity exceeds 0.7.",
         "mean cosine > .7 at tau .5, 1, 2, every Q",
-        grid(EVERY_Q, MODERATE), grid(EVERY_Q, MODERATE), cosine, (0.7, INF), True,
+        grid(EVERY_Q, MODERATE),
+        grid(EVERY_Q, MODERATE),
+        cosine,
+        (0.7, INF),
+        True,
     ),
     Claim(
         "alignment-degrades",
         "At extreme temperatures, low and high, the alignment degrades.",
         "cosine at tau .01 and at 10 below its mean over [.5, 2], every Q",
-        grid(EVERY_Q, EXTREME), grid(EVERY_Q, (*MODERATE, *EXTREME)),
-        degradation, (0.0, INF), True,
+        grid(EVERY_Q, EXTREME),
+        grid(EVERY_Q, (*MODERATE, *EXTREME)),
+        degradation,
+        (0.0, INF),
+        True,
     ),
     Claim(
         "noise-wins-smooth",
         "Noise expectation has lower variance for smooth Q-functions.",
         "noise has lower variance on quadratic and on linear",
-        grid(("quadratic", "linear"), EVERY_TAU), grid(("quadratic", "linear"), EVERY_TAU),
-        noise_excess, (-INF, 0.0), False,
+        grid(("quadratic", "linear"), EVERY_TAU),
+        grid(("quadratic", "linear"), EVERY_TAU),
+        noise_excess,
+        (-INF, 0.0),
+        False,
     ),
     Claim(
         "gradient-wins-multimodal",
         "Gradient expectation has lower variance for multimodal Q-functions.",
         "gradient has lower variance on multimodal",
-        grid(("multimodal",), EVERY_TAU), grid(("multimodal",), EVERY_TAU),
-        gradient_excess, (-INF, 0.0), False,
+        grid(("multimodal",), EVERY_TAU),
+        grid(("multimodal",), EVERY_TAU),
+        gradient_excess,
+        (-INF, 0.0),
+        False,
     ),
     Claim(
         "interior-coefficient",
         "For all Q-function types the least variance is at an intermediate coefficient.",
         "the c of least variance lies in [.25, .75], every Q",
-        ALL, ALL, best_c, (0.25, 0.75), True,
+        ALL,
+        ALL,
+        best_c,
+        (0.25, 0.75),
+        True,
     ),
     Claim(
         "saves-15-40",
         "The best blend reduces variance by 15-40 % below either pure objective.",
         "least variance over c is 15-40 % below the better of c = 0 and 1, every Q",
-        ALL, ALL, saving, (0.15, 0.40), True,
+        ALL,
+        ALL,
+        saving,
+        (0.15, 0.40),
+        True,
     ),
     Claim(
         "ratio-depends-on-tau",
         "The two objectives are related by a temperature-dependent scaling.",
         "the ratio of the norms of the exact expectations changes with tau",
-        grid(EVERY_Q, (1.0,)), ALL, exact_ratio_change, (RATIO_TOLERANCE, INF), True, True,
+        grid(EVERY_Q, (1.0,)),
+        ALL,
+        exact_ratio_change,
+        (RATIO_TOLERANCE, INF),
+        True,
+        True,
     ),
     Claim(
         "both-consistent",
         "Both objectives are consistent estimators of the score.",
         "bias -> 0 (as printed: for sigma s*, alpha s*; calibrated: for s*; boxes apart)",
-        ALL, ALL, consistency, (0.0, INF), True,
+        ALL,
+        ALL,
+        consistency,
+        (0.0, INF),
+        True,
     ),
 )
 
@@ -201,26 +231,27 @@ def claim_verdict(verdicts: list[str], over_every_q: bool) -> str:
 def judge(claim: Claim, table: Table, trials: int) -> dict[str, Any]:
     """The claim's entry of claims.json at one noise level: intervals and verdict."""
     missing = [at for at in claim.needs if at not in table]
-    head = {"id": claim.id, "claim": claim.claim, "criterion": claim.criterion}
+    measured = " ".join((claim.statistic.__doc__ or "").split())
+    head: dict[str, Any] = {"id": claim.id, "claim": claim.claim, "criterion": claim.criterion}
+    head["statistic"] = measured
     if missing:
         gone = [{"q": family, "tau": tau} for family, tau in missing]
         empty = {"estimate": None, "low": None, "high": None, "verdict": "incomplete"}
         return head | empty | {"conditions": [], "missing": gone}
     intervals = simultaneous({at: claim.statistic(table, at) for at in claim.conditions})
-    conditions, verdicts = [], []
+    conditions: list[dict[str, Any]] = []
+    verdicts: list[str] = []
     for (family, tau), interval in intervals.items():
         verdict = condition_verdict(interval, claim.region)
         verdicts.append(verdict)
-        where = {"q": family} if claim.exact else {"q": family, "tau": tau}
+        where: dict[str, Any] = {"q": family} if claim.exact else {"q": family, "tau": tau}
         conditions.append(where | interval._asdict() | {"verdict": verdict})
     verdict = claim_verdict(verdicts, claim.over_every_q)
     decisive = decided_by(list(intervals.values()), verdicts, verdict, claim.region)
-    entry = head | intervals[claim.conditions[decisive]]._asdict()
+    entry: dict[str, Any] = head | intervals[claim.conditions[decisive]]._asdict()
     entry |= {"verdict": verdict, "decided_by": conditions[decisive], "conditions": conditions}
     if verdict == "undecided":
-        entry["trials_to_decide"] = trials_to_decide(
-            list(intervals.values()), claim.region, trials
-        )
+        entry["trials_to_decide"] = trials_to_decide(list(intervals.values()), claim.region, trials)
     return entry
 
 

@@ -83,7 +83,7 @@ def variance_over_draws(rows: Rows) -> Figure:
                 label = f"{name}, τ = {tau:g}"
                 y, error = line["variance"], line["variance_se"]
                 curve(ax, line["num_draws"], y, error, name, label, linewidth=width)
-        if not any(len(line.get_xdata()) == 0 for line in ax.lines):
+        if not any(np.size(line.get_xdata()) == 0 for line in ax.lines):
             continue
         ax.text(0.5, 0.03, "gradient: exactly 0", transform=ax.transAxes, ha="center", fontsize=8)
     axes[0].set_ylabel("variance of the score")
@@ -126,9 +126,7 @@ def blend_mse(rows: Rows) -> Figure:
 
 def temperature(rows: Rows) -> Figure:
     """Paper figure 4: alignment and relative norm over temperature, as printed."""
-    base = rows.filter(
-        (pl.col("dim") == rows["dim"][0]) & (pl.col("alpha") == rows["alpha"][0])
-    )
+    base = rows.filter((pl.col("dim") == rows["dim"][0]) & (pl.col("alpha") == rows["alpha"][0]))
     figure, (left, right) = panels(2, width=3.4, height=3.0)
     for q in families(base):
         where = {"q": q, "num_draws": most(base), "convention": "as printed"}

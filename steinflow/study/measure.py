@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from steinflow.diagnostics import equivalent_exact_draws
@@ -86,7 +87,7 @@ def measure(
 def cosine(a: Float[Array, "*t x d"], b: Float[Array, "*t x d"]) -> Float[Array, "*t x"]:
     """Cosine of the angle between vectors along the last axis."""
     dot = jnp.sum(a * b, axis=-1)
-    return dot / jnp.maximum(norm(a) * norm(b), jnp.finfo(a.dtype).tiny)
+    return dot / jnp.maximum(norm(a) * norm(b), np.finfo(a.dtype).tiny)
 
 
 def norm(a: Float[Array, "*n d"]) -> Float[Array, "*n"]:
@@ -126,7 +127,7 @@ def network_cosine(
         return jnp.sum((a @ truth.gram) * b, axis=1)
 
     scale = jnp.sqrt(inner(ours, ours) * inner(theirs, theirs))
-    return inner(ours, theirs) / jnp.maximum(scale, jnp.finfo(scale.dtype).tiny)
+    return inner(ours, theirs) / jnp.maximum(scale, np.finfo(scale.dtype).tiny)
 
 
 ESS_EDGES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, jnp.inf)
@@ -136,7 +137,7 @@ class Coverage(NamedTuple):
     """Of the nominal 95 % intervals score ± 1.96 std_error, by effective sample size."""
 
     covered: Float[Array, " bins"]
-    count: Float[Array, " bins"]
+    total: Float[Array, " bins"]
 
 
 TRUTH_ERROR = 1e-9  # of |s*| + sqrt(trace): how exactly the truth itself is known

@@ -1,5 +1,7 @@
 """Figures of single presets: coverage, noise levels, walls."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
@@ -15,7 +17,7 @@ def coverage_figure(coverage: dict[str, np.ndarray]) -> Figure:
     """Coverage of nominal 95 % intervals over effective sample size."""
     figure, (ax,) = panels(1, width=5.2, height=3.2)
     edges = np.array(ESS_EDGES[:-1])
-    labels = [f"{a:g}-{b:g}" for a, b in zip(edges, edges[1:], strict=False)] + [f">{edges[-1]:g}"]
+    labels = [f"{a:g}-{b:g}" for a, b in pairwise(edges)] + [f">{edges[-1]:g}"]
     for name, table in coverage.items():
         if name in METHODS:
             share = np.where(table[1] > 50, table[0] / np.maximum(table[1], 1), np.nan)
@@ -53,9 +55,7 @@ def walls_figure(rows: pl.DataFrame) -> Figure:
     """Bias of the gradient that ignores the walls, beside the exact boundary flux."""
     levels = rows["alpha"].unique(maintain_order=True).to_list()
     figure, axes = panels(len(levels), width=3.0, height=3.0, sharey=True)
-    base = rows.filter(
-        (pl.col("convention") == "calibrated") & (pl.col("num_draws") == most(rows))
-    )
+    base = rows.filter((pl.col("convention") == "calibrated") & (pl.col("num_draws") == most(rows)))
     for ax, alpha in zip(axes, levels, strict=True):
         ax.set(xscale="log", yscale="log", xlabel="temperature τ", title=f"α = {alpha:.3g}")
         for q in families(rows):

@@ -3,7 +3,6 @@
 import sys
 import time
 from types import TracebackType
-from typing import Any
 
 from jax import monitoring
 from rich.console import Console
@@ -19,8 +18,8 @@ class Compilations:
     def __init__(self) -> None:
         self.count = 0
 
-    def listen(self, event: str, duration: float, **_: Any) -> None:
-        self.count += event == COMPILED and duration > 0.1
+    def listen(self, event: str, duration_secs: float, **_: str | int) -> None:
+        self.count += event == COMPILED and duration_secs > 0.1
 
     def __enter__(self) -> "Compilations":
         monitoring.register_event_duration_secs_listener(self.listen)

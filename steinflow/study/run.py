@@ -122,7 +122,7 @@ def flatten(result: CellResult) -> dict[str, np.ndarray]:
     named = {f"measure.{k}": v for k, v in result.measures._asdict().items()}
     named |= {f"exact.{k}": v for k, v in result.exact._asdict().items()}
     named |= {f"coverage.{k}": v for k, v in result.coverage._asdict().items()}
-    for name in ("ess", "ess_se", "max_weight", "pair", "score"):
+    for name in ("ess", "ess_se", "max_weight", "pair", "network", "score"):
         named[name] = getattr(result, name)
     return {name: np.asarray(value) for name, value in named.items()}
 
@@ -130,14 +130,15 @@ def flatten(result: CellResult) -> dict[str, np.ndarray]:
 def assemble(grid: Grid, parts: Mapping[Cell, dict[str, np.ndarray]]) -> Study:
     """Rows, coverage and claims from the parts; the same whatever order they were made in."""
     rows = pl.concat([part_rows(grid, cell, part) for cell, part in parts.items()])
-    coverage = {}
+    coverage: dict[str, np.ndarray] = {}
     for cell, part in parts.items():
         for k, name in enumerate(methods(cell.box, cell.dim)):
-            table = np.stack([part["coverage.covered"][:, k], part["coverage.count"][:, k]])
-            coverage[name] = coverage.get(name, 0) + np.nan_to_num(table.sum(axis=1))
+            table = np.stack([part["coverage.covered"][:, k], part["coverage.total"][:, k]])
+            coverage[name] = coverage.get(name, np.zeros(())) + np.nan_to_num(table.sum(axis=1))
     samples = {
         cell: Samples(
             part["pair"],
+            part["network"],
             part["score"],
             float(part["exact.norm_noise"] / part["exact.norm_gradient"]),
         )

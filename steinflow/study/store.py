@@ -40,8 +40,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -56,7 +56,8 @@ def write_json(path: Path, content: Any) -> None:
 def save_part(path: Path, arrays: dict[str, np.ndarray], fingerprint: str) -> None:
     """The arrays of one finished cell."""
     header = np.array([str(FORMAT_VERSION), fingerprint])
-    write_atomically(path, lambda file: np.savez(file, header=header, **arrays))
+    content: dict[str, Any] = {"header": header} | arrays
+    write_atomically(path, lambda file: np.savez(file, **content))
 
 
 def load_part(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:

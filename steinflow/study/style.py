@@ -27,7 +27,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "in-sample-matrix": {"color": "#56B4E9", "marker": "D", "linestyle": ":"},
     "auto": {"color": "#000000", "marker": "*", "linestyle": "-"},
 }
-RC = {
+RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -52,9 +52,9 @@ def styled() -> Iterator[None]:
         yield
 
 
-def panels(count: int, width: float = 2.3, height: float = 2.5, **options: Any) -> tuple[
-    Figure, list[Axes]
-]:
+def panels(
+    count: int, width: float = 2.3, height: float = 2.5, **options: Any
+) -> tuple[Figure, list[Axes]]:
     """A row of axes."""
     figure = Figure(figsize=(max(width * count, 5.2), height), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False, **options)[0]

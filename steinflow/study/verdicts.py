@@ -15,6 +15,7 @@ class Samples(NamedTuple):
     """The scores that verdicts are bootstrapped from, of one cell."""
 
     pair: Floats  # [2, 2, T, X, d]: (least, most N) x (noise, gradient), calibrated
+    network: Floats  # [2, T]: cosine of the two losses' parameter gradients
     score: Floats  # [X, d]: s*
     exact_ratio: float
 
@@ -42,6 +43,14 @@ def evidence(
         return statistics(scales[0] * noise, scales[1] * gradient, sample.score, how, limits)
 
     return Evidence(at(1), at(0), sample.exact_ratio)
+
+
+def of_network(sample: Samples, how: Resampling, found: Evidence) -> Evidence:
+    """The same with the cosine of parameter gradients in the place of the scores'."""
+    return found._replace(
+        most=found.most._replace(cosine=how.trials @ sample.network[1]),
+        least=found.least._replace(cosine=how.trials @ sample.network[0]),
+    )
 
 
 def judge_all(
@@ -73,6 +82,11 @@ def judge_all(
     main = table(grid.alphas[0])
     printed = table(grid.alphas[0], printed=True)
     literal = table(grid.alphas[0], printed=True, literal=True)
+    network = {
+        (cell.family, cell.tau): of_network(sample, how, main[cell.family, cell.tau])
+        for cell, sample in kept.items()
+        if cell.alpha == grid.alphas[0]
+    }
     again = {alpha: table(alpha) for alpha in grid.alphas[1:]}
     found = []
     for claim in CLAIMS:
@@ -81,6 +95,8 @@ def judge_all(
             "as printed": brief(claim, printed, grid),
             f"N = {grid.num_draws[0]}": brief(claim, fewest(main), grid),
         }
+        if claim.id.startswith("alignment"):
+            beside["parameter gradients"] = brief(claim, network, grid)
         if claim.id == "both-consistent":
             beside["as printed, of s* itself"] = brief(claim, literal, grid)
         for alpha, other in again.items():

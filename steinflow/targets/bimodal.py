@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from steinflow.checks import Numbers
 from steinflow.supports import AbstractSupport, RealSpace
 from steinflow.targets.separable import Separable, separable
 
 
 def Bimodal(  # noqa: N802
-    tau: object,
+    tau: Numbers,
     dim: int = 2,
     support: AbstractSupport = RealSpace(),  # noqa: B008
 ) -> Separable:

@@ -7,14 +7,14 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from steinflow.checks import as_leaf, require_positive
+from steinflow.checks import Numbers, as_leaf, require_positive
 from steinflow.supports import AbstractSupport, RealSpace
 
 
 class AbstractTarget(eqx.Module):
     """pi(a) ∝ exp(value(a)/tau) on support."""
 
-    tau: eqx.AbstractVar[Float[Array, "..."]]
+    tau: eqx.AbstractVar[Numbers]
     support: eqx.AbstractVar[AbstractSupport]
 
     @abc.abstractmethod
@@ -38,8 +38,8 @@ class Boltzmann(AbstractTarget):
             callable, or support is not a support.
     """
 
-    q: Callable[..., Float[Array, ""]]
-    tau: Float[Array, "..."] = eqx.field(converter=as_leaf)
+    q: Callable[..., Float[Array, ""]]  # type: ignore[misc]
+    tau: Numbers = eqx.field(converter=as_leaf)
     support: AbstractSupport = RealSpace()
     context: Any = None
 

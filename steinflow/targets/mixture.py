@@ -14,7 +14,7 @@ import numpy as np
 from jax.nn import logsumexp, softmax
 from jaxtyping import Array, Float, Key
 
-from steinflow.checks import as_leaf, require_positive, require_shape
+from steinflow.checks import Numbers, as_leaf, require_positive, require_shape
 from steinflow.levels import Level
 from steinflow.supports import AbstractSupport, RealSpace
 from steinflow.targets.boltzmann import AbstractTarget
@@ -43,10 +43,10 @@ class GaussianMixture(AbstractTarget):
         ValueError: shapes that do not fit, tau not positive, or full matrices on a box.
     """
 
-    mean: Float[Array, "k d"] = eqx.field(converter=as_leaf)
-    precision: Float[Array, "k *d"] = eqx.field(converter=as_leaf)
-    offset: Float[Array, " k"] = eqx.field(converter=as_leaf)
-    tau: Float[Array, "..."] = eqx.field(converter=as_leaf)
+    mean: Numbers = eqx.field(converter=as_leaf)  # type: ignore[misc]
+    precision: Numbers = eqx.field(converter=as_leaf)  # type: ignore[misc]
+    offset: Numbers = eqx.field(converter=as_leaf)  # type: ignore[misc]
+    tau: Numbers = eqx.field(converter=as_leaf)
     support: AbstractSupport = RealSpace()
 
     def __check_init__(self) -> None:
@@ -95,8 +95,10 @@ class GaussianMixture(AbstractTarget):
         return jax.vmap(one)(self.mean, self.matrices())
 
     def _boxed(self, x: Float[Array, " d"], level: Level) -> Components:
-        def one(mean, precision, x, low, high):
-            def log_density(a):
+        def one(
+            mean: Array, precision: Array, x: Array, low: Array, high: Array
+        ) -> tuple[Array, Array, Array]:
+            def log_density(a: Array) -> Array:
                 misfit = (x - level.alpha * a) / level.sigma
                 return -0.5 * precision * (a - mean) ** 2 / self.tau - 0.5 * misfit**2
 

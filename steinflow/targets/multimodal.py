@@ -1,11 +1,12 @@
 """Multimodal Q: many narrow modes under a wide bowl."""
 
+from steinflow.checks import Numbers
 from steinflow.supports import AbstractSupport, RealSpace
 from steinflow.targets.separable import Separable, separable
 
 
 def Multimodal(  # noqa: N802
-    tau: object,
+    tau: Numbers,
     dim: int = 2,
     support: AbstractSupport = RealSpace(),  # noqa: B008
 ) -> Separable:

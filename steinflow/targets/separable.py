@@ -5,19 +5,29 @@ exact score needs one-dimensional integrals only, in any dimension. The four fam
 the paper are data of this one class: f_j(b) = l_j b + q_j b^2 + r_j b^4 + c_j cos(2 pi b).
 """
 
+from typing import TypeAlias
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
 from jax.scipy.special import ndtri
+from jaxtyping import Array, Float, Key
 
-from steinflow.checks import as_leaf, require_at_least, require_positive
+from steinflow.checks import Numbers, as_leaf, require_at_least, require_positive
 from steinflow.levels import Level
 from steinflow.supports import AbstractSupport
 from steinflow.targets.boltzmann import AbstractTarget
-from steinflow.targets.quadrature import Nodes, first_mesh, inverse_cdf, moments, nodes
-from steinflow.targets.quadrature import adapted_mesh
+from steinflow.targets.quadrature import (
+    Nodes,
+    adapted_mesh,
+    first_mesh,
+    inverse_cdf,
+    moments,
+    nodes,
+)
+
+Coefficients: TypeAlias = tuple[Array, Array, Array, Array]
 
 
 def rotation(dim: int, support: AbstractSupport) -> Float[np.ndarray, "d d"]:
@@ -40,12 +50,12 @@ class Separable(AbstractTarget):
         support: on a box R must be the identity.
     """
 
-    linear: Float[Array, " d"] = eqx.field(converter=as_leaf)
-    quadratic: Float[Array, " d"] = eqx.field(converter=as_leaf)
-    quartic: Float[Array, " d"] = eqx.field(converter=as_leaf)
-    cosine: Float[Array, " d"] = eqx.field(converter=as_leaf)
-    rotation: Float[Array, "d d"] = eqx.field(converter=as_leaf)
-    tau: Float[Array, "..."] = eqx.field(converter=as_leaf)
+    linear: Numbers = eqx.field(converter=as_leaf)
+    quadratic: Numbers = eqx.field(converter=as_leaf)
+    quartic: Numbers = eqx.field(converter=as_leaf)
+    cosine: Numbers = eqx.field(converter=as_leaf)
+    rotation: Numbers = eqx.field(converter=as_leaf)
+    tau: Numbers = eqx.field(converter=as_leaf)
     support: AbstractSupport
 
     def __check_init__(self) -> None:
@@ -56,25 +66,28 @@ class Separable(AbstractTarget):
         """d, the dimension of an action."""
         return int(self.linear.shape[-1])
 
+    @property
+    def coefficients(self) -> Coefficients:
+        """The coefficients of all f_j."""
+        return self.linear, self.quadratic, self.quartic, self.cosine
+
     def value(self, action: Float[Array, " d"]) -> Float[Array, ""]:
         turned = self.rotation @ action
-        coefficients = (self.linear, self.quadratic, self.quartic, self.cosine)
-        return jnp.sum(potential(turned, coefficients))
+        return jnp.sum(potential(turned, self.coefficients))
 
     def posterior(self, x: Float[Array, " d"], level: Level) -> Nodes:
         """Quadrature of p(b_j | x), one rule a dimension: points and weights [d, m]."""
         low, high = self.support.bounds(self.dim)
 
-        def one(y, low, high, coefficients):
-            def log_density(b):
+        def one(y: Array, low: Array, high: Array, coefficients: Coefficients) -> Nodes:
+            def log_density(b: Array) -> Array:
                 misfit = (y - level.alpha * b) / level.sigma
                 return potential(b, coefficients) / self.tau - 0.5 * misfit**2
 
             mesh = first_mesh(y / level.alpha, level.sigma / level.alpha, low, high)
             return nodes(log_density, mesh)
 
-        coefficients = (self.linear, self.quadratic, self.quartic, self.cosine)
-        return jax.vmap(one)(self.rotation @ x, low, high, coefficients)
+        return jax.vmap(one)(self.rotation @ x, low, high, self.coefficients)
 
     def posterior_moments(
         self, x: Float[Array, " d"], level: Level
@@ -107,12 +120,11 @@ class Separable(AbstractTarget):
         """(p_j(high_j|x) - p_j(low_j|x))/alpha, [d]: what a gradient that forgets the
         walls is wrong by (DESIGN section 2); 0 on R^d."""
         rule = self.posterior(x, level)
-        coefficients = (self.linear, self.quadratic, self.quartic, self.cosine)
 
         def density(wall: Float[Array, " d"]) -> Float[Array, " d"]:
             b = jnp.where(jnp.isfinite(wall), wall, 0.0)
             misfit = (self.rotation @ x - level.alpha * b) / level.sigma
-            log_p = potential(b, coefficients) / self.tau - 0.5 * misfit**2 - rule.log_mass
+            log_p = potential(b, self.coefficients) / self.tau - 0.5 * misfit**2 - rule.log_mass
             return jnp.where(jnp.isfinite(wall), jnp.exp(log_p), 0.0)
 
         low, high = self.support.bounds(self.dim)
@@ -126,15 +138,16 @@ class Separable(AbstractTarget):
         """
         low, high = self.support.bounds(self.dim)
 
-        def one(u, low, high, coefficients):
-            def log_density(b):
+        def one(u: Array, low: Array, high: Array, coefficients: Coefficients) -> Array:
+            def log_density(b: Array) -> Array:
                 return potential(b, coefficients) / self.tau
 
             mesh = adapted_mesh(log_density, first_mesh(jnp.zeros(()), jnp.ones(()), low, high))
             return inverse_cdf(log_density, mesh, u)
 
-        coefficients = (self.linear, self.quadratic, self.quartic, self.cosine)
-        turned = jax.vmap(one, in_axes=(1, 0, 0, 0), out_axes=1)(uniform, low, high, coefficients)
+        turned = jax.vmap(one, in_axes=(1, 0, 0, 0), out_axes=1)(
+            uniform, low, high, self.coefficients
+        )
         confined = (self.quadratic < 0) | (self.quartic < 0) | self.support.has_walls
         return jnp.where(confined, turned, ndtri(uniform)) @ self.rotation
 
@@ -143,7 +156,7 @@ class Separable(AbstractTarget):
         return self.quantile(jax.random.uniform(key, (num_samples, self.dim), minval=1e-12))
 
 
-def potential(b: Array, coefficients: tuple[Array, Array, Array, Array]) -> Array:
+def potential(b: Array, coefficients: Coefficients) -> Array:
     """f(b) = l b + q b^2 + r b^4 + c cos(2 pi b), elementwise."""
     linear, quadratic, quartic, cosine = coefficients
     square = b * b
@@ -156,7 +169,7 @@ def potential(b: Array, coefficients: tuple[Array, Array, Array, Array]) -> Arra
 
 
 def separable(
-    tau: object, dim: int, support: AbstractSupport, **coefficients: object
+    tau: Numbers, dim: int, support: AbstractSupport, **coefficients: Numbers
 ) -> Separable:
     """A Separable target from those coefficients that are not zero (scalars or [d])."""
     require_at_least("dim", dim, 1, "It is the number of action dimensions.")
