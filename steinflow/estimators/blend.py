@@ -31,7 +31,7 @@ class Blend(AbstractEstimator):
     def terms(self, draws: Draws, level: Level) -> Float[Array, "k d"]:
         if self.boundary == "ignored":
             draws = drop_taper(draws)
-        return unified_terms(draws, level, self.c)
+        return unified_terms(draws, level, self.coefficient(draws, level))
 
     def coefficient(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
         return jnp.asarray(self.c, draws.action.dtype)

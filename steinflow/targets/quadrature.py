@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from steinflow.checks import Numbers
+
 LogDensity = Callable[[Float[Array, " m"]], Float[Array, " m"]]
 
 KNOTS = 384  # first mesh: so many around the likelihood, as many over Q's own scale
@@ -30,12 +32,7 @@ class Nodes(NamedTuple):
     log_mass: Float[Array, ""]  # log of the integral of the density
 
 
-def first_mesh(
-    center: Float[Array, ""],
-    width: Float[Array, ""],
-    low: Float[Array, ""],
-    high: Float[Array, ""],
-) -> Float[Array, " m"]:
+def first_mesh(center: Numbers, width: Numbers, low: Numbers, high: Numbers) -> Float[Array, " m"]:
     """Knots on [low, high], fine around center (on the scale of width) and around 0."""
     steps = jnp.linspace(-1.0, 1.0, KNOTS)
     around = center + width * jnp.sinh(steps * np.arcsinh(FAR))

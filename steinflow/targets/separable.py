@@ -27,7 +27,7 @@ from steinflow.targets.quadrature import (
     nodes,
 )
 
-Coefficients: TypeAlias = tuple[Array, Array, Array, Array]
+Coefficients: TypeAlias = tuple[Numbers, Numbers, Numbers, Numbers]  # each [d]
 
 
 def rotation(dim: int, support: AbstractSupport) -> Float[np.ndarray, "d d"]:

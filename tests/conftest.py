@@ -1,0 +1,49 @@
+"""Shared set-up: float64, and a sentence for every test that cannot run here."""
+
+import os
+import shutil
+
+import jax
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+
+
+def can_mount() -> bool:
+    """Whether a small tmpfs can be mounted: root, outside a locked-down container."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("mount") is not None
+
+
+NEEDS = {
+    "browser": (lambda: shutil.which("chromium") is not None, "needs Debian's chromium"),
+    "mount": (can_mount, "needs root, to mount a small tmpfs"),
+}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip what this machine cannot run, by name; with STEINFLOW_ALL=1 that is an error."""
+    strict = os.environ.get("STEINFLOW_ALL") == "1"
+    for marker, (available, reason) in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if marked and not available():
+            if strict:
+                raise pytest.UsageError(f"{len(marked)} tests cannot run here: {reason}.")
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))
+    for item in items:
+        if item.get_closest_marker("soak") and "soak" not in (config.option.markexpr or ""):
+            item.add_marker(pytest.mark.skip(reason="soak: hours, run by make soak"))
+
+
+@pytest.fixture
+def key():
+    """A fixed key."""
+    return jax.random.key(20261123)
+
+
+@pytest.fixture
+def untyped(monkeypatch):
+    """Switch off the run-time shape checks, as users have it, to see our own messages."""
+    import jaxtyping
+
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
