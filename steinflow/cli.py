@@ -106,7 +106,7 @@ def study(command: Study) -> int:
     names = [f.name for f in fields(StudyConfig)]
     config = StudyConfig(**{name: getattr(command, name) for name in names})
     out = command.out or Path("runs") / f"study-{config.preset}"
-    found = run_study(config, out, command.quiet)
+    found = run_study(config, out, command.quiet, shell(config))
     page = write(found, out, shell(config))
     for claim in found.claims:
         print(f"{claim['verdict']:>11}  {claim['claim']}")

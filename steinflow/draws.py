@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from steinflow.levels import Level
 from steinflow.proposals import AbstractProposal
+from steinflow.proposals.base import log_likelihood
 from steinflow.targets.boltzmann import AbstractTarget
 
 
@@ -96,13 +97,15 @@ def from_uniforms(
 ) -> Draws:
     """The draws that given uniform numbers turn into.
 
-    Both proposals are the likelihood N(x; alpha a, sigma^2 I) as a density of a, so the
-    weight of a draw is exp(Q/tau) alone.
+    log w = Q/tau + log N(x; alpha a, sigma^2 I) - log q(a|x), up to a constant.
     """
     action = proposal.actions(uniform, x, level, target.support).astype(x.dtype)
     value, slope, num_invalid = evaluate(target, action, with_slope)
     taper, taper_slope = target.support.taper(action)
-    return Draws(x, action, value, slope, taper, taper_slope, curvature_of(target), num_invalid)
+    log_weight = value + proposal.log_ratio(action, x, level, target.support)
+    return Draws(
+        x, action, log_weight, slope, taper, taper_slope, curvature_of(target), num_invalid
+    )
 
 
 def draw_shared(
@@ -140,9 +143,8 @@ def draw_shared(
     log_mixture = logsumexp(jax.vmap(log_prob)(xs, levels), axis=0)
 
     def at(index: Int[Array, ""]) -> Draws:
-        x, alpha, sigma = xs[index], levels.alpha[index], levels.sigma[index]
-        misfit = (x - alpha * action) / sigma
-        log_weight = value - 0.5 * jnp.sum(misfit**2, axis=-1) - log_mixture
+        x, level = xs[index], Level(levels.alpha[index], levels.sigma[index])
+        log_weight = value + log_likelihood(action, x, level) - log_mixture
         return Draws(
             x, action, log_weight, slope, taper, taper_slope, curvature_of(target), num_invalid
         )

@@ -70,7 +70,7 @@ def score_targets(
 
     With xs [b, l, d] the l points of a state share their draws: Q is evaluated once at
     the l N actions of all of them, and every level weighs them all by the deterministic
-    mixture of the l proposals (DESIGN section 2).
+    mixture of the l proposals (docs/formulas.md).
 
     Args:
         key: consumed once.
@@ -216,8 +216,8 @@ def as_points(name: str, x: Any, ndim: int) -> Array:
     x = jnp.asarray(x)
     if x.ndim != ndim or x.size == 0:
         raise ValueError(
-            f"{name} must be one point of shape [d], got {list(x.shape)}. "
-            "score_targets takes many points."
+            f"{name} has shape {list(x.shape)}: it must be one point [d] for score_target, "
+            "or [b, d] or [b, l, d] for score_targets, which takes many points; no axis may be empty."
         )
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
 

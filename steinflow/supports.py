@@ -49,7 +49,7 @@ class Box(AbstractSupport):
     """S = [low, high]: a box of actions.
 
     The taper is phi_j = 4 (a_j - l_j)(u_j - a_j)/(u_j - l_j)^2: 1 in the middle, 0 at
-    the walls of dimension j (DESIGN section 2).
+    the walls of dimension j (docs/formulas.md).
 
     Args:
         low, high: scalars, or [d]; finite, low < high.

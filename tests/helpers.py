@@ -8,6 +8,7 @@ import steinflow as sf
 from steinflow.draws import Draws
 from steinflow.targets import GaussianMixture
 
+REAL = sf.RealSpace()
 LEVELS = (sf.Level(0.3, 0.954), sf.Level(0.8, 0.6), sf.Level(0.95, 0.312))
 
 
@@ -26,7 +27,7 @@ def random_gaussian(key, dim, tau=1.0):
     return GaussianMixture(mean[None], matrix[None], jnp.zeros(1), tau), matrix / tau
 
 
-def mixture(tau=1.0, dim=2, support=sf.RealSpace()):
+def mixture(tau=1.0, dim=2, support=REAL):
     """Three Gaussians of different widths and weights."""
     mean = jnp.array([[0.4, -0.3], [-0.5, 0.6], [0.1, 0.2]])[:, :dim]
     precision = jnp.array([[3.0, 1.0], [1.0, 4.0], [8.0, 6.0]])[:, :dim]

@@ -169,7 +169,7 @@ BAD = {
     "box infinite": (lambda k: sf.Box(-jnp.inf, 1.0), "RealSpace"),
     "no draws": (lambda k: sf.score_target(k, TARGET, X, LEVEL, num_draws=0), "num_draws"),
     "half a draw": (lambda k: sf.score_target(k, TARGET, X, LEVEL, num_draws=1.5), "num_draws"),
-    "matrix x": (lambda k: sf.score_target(k, TARGET, X[None], LEVEL), "score_targets takes many"),
+    "matrix x": (lambda k: sf.score_target(k, TARGET, X[None], LEVEL), "which takes many points"),
     "levels": (lambda k: sf.score_target(k, TARGET, X, sf.Level(X + 1, X + 1)), "level.alpha"),
     "width": (
         lambda k: sf.score_target(k, Bimodal(1.0, dim=3), X, LEVEL),
@@ -197,6 +197,7 @@ BAD = {
     ),
     "name": (lambda k: sf.score_target(k, TARGET, X, LEVEL, "gradiant"), "'gradient'"),
     "kind": (lambda k: sf.InSample("diag"), "'diagonal'"),
+    "shrink": (lambda k: sf.InSample("scalar", -1.0), "shrink must be"),
     "estimator": (lambda k: sf.score_target(k, TARGET, X, LEVEL, 3), "must be a name"),
     "proposal": (lambda k: sf.score_target(k, TARGET, X, LEVEL, proposal=3), "proposal"),
     "boundary": (
@@ -254,7 +255,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_sentence_with_the_remedy(key, untyped, case):
     call, says = BAD[case]
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError) as caught:
         call(key)
     text = str(caught.value)
     assert says in text and len(text) < 700

@@ -1,12 +1,17 @@
 """Where the coefficient C of the control variate comes from."""
 
 import abc
+import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from steinflow.checks import Numbers, as_leaf, lookup, require_at_least, require_shape
+from steinflow.checks import Numbers, as_leaf, is_concrete, lookup, require_at_least, require_shape
+from steinflow.diagnostics import effective_sample_size
 from steinflow.draws import Draws, weights
 from steinflow.estimators.base import Needs
 from steinflow.estimators.least_squares import centred, least_squares
@@ -102,7 +107,18 @@ def positive(square: Array) -> Array:
     return jnp.where(square > 0, square, 1.0)
 
 
-KINDS = {"scalar": scalar_fit, "diagonal": diagonal_fit, "matrix": matrix_fit}
+class Kind(NamedTuple):
+    """A shape of C: how it is fitted, and how many unknowns an equation of one draw has."""
+
+    fit: Callable[[Array, Array], Array]
+    unknowns: Callable[[int], float]
+
+
+KINDS = {
+    "scalar": Kind(scalar_fit, lambda dim: 1.0 / dim),
+    "diagonal": Kind(diagonal_fit, lambda dim: 1.0),
+    "matrix": Kind(matrix_fit, float),
+}
 
 
 class InSample(AbstractCoefficient):
@@ -111,6 +127,8 @@ class InSample(AbstractCoefficient):
     Args:
         kind: "scalar" (one number for all of a point), "diagonal" (one a dimension) or
             "matrix" (exact for Gaussian targets from d + 1 draws, whatever the weights).
+        shrink: s >= 0 in the factor m/(m + s) on C, m the equations that an unknown has,
+            d (ESS - 1), ESS - 1 or (ESS - 1)/d by kind. 0 believes every fit.
 
     The regression weighs draws by v = w + 1e-4/N, so that it has as many rows as there
     are draws; the estimate keeps w. The same draws fit and are estimated from, which
@@ -118,9 +136,12 @@ class InSample(AbstractCoefficient):
     """
 
     kind: str = "scalar"
+    shrink: Numbers = eqx.field(default=0.0, converter=as_leaf)
 
     def __check_init__(self) -> None:
         lookup("kind of InSample", self.kind, KINDS)
+        if is_concrete(self.shrink) and not np.all(np.asarray(self.shrink) >= 0):
+            raise ValueError(f"shrink must be >= 0, got {self.shrink}. 0 believes every fit.")
 
     def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
         w = weights(draws)
@@ -128,10 +149,13 @@ class InSample(AbstractCoefficient):
         root, heaviest = jnp.sqrt(v)[:, None], jnp.argmax(w)
         noise = root * centred(noise_terms(draws, level), v, heaviest)
         stein = root * centred(stein_terms(draws, level), v, heaviest) / level.alpha
-        return KINDS[self.kind](stein, noise)
+        kind, tiny = KINDS[self.kind], np.finfo(w.dtype).tiny
+        equations = (effective_sample_size(w) - 1.0) / kind.unknowns(draws.x.size)
+        equations = jnp.maximum(equations, tiny)
+        return kind.fit(stein, noise) * (equations / (equations + self.shrink))
 
     def needs(self, dim: int) -> Needs:
-        return Needs(slope=True, fitted=dim if KINDS[self.kind] is matrix_fit else 1)
+        return Needs(slope=True, fitted=math.ceil(KINDS[self.kind].unknowns(dim)))
 
     def check(self, dim: int, num_draws: int) -> None:
         least = 1 + self.needs(dim).fitted

@@ -20,7 +20,7 @@ class ControlVariate(AbstractEstimator):
     Variance: least at C* = (alpha^2/sigma^2) diag(E phi) E[h h^T]^-1 under exact draws.
         For a Gaussian target with precision P, C* = alpha^2 (alpha^2 I + sigma^2 P)^-1
         leaves none: one draw gives the exact score.
-    Reference: DESIGN section 2; control functionals, Oates, Girolami & Chopin (2017);
+    Reference: docs/formulas.md; control functionals, Oates, Girolami & Chopin (2017);
         Li, Tang & Azizan (arXiv 2601.08136).
     """
 

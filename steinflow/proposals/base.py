@@ -3,6 +3,7 @@
 import abc
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from steinflow.levels import Level
@@ -27,6 +28,17 @@ class AbstractProposal(eqx.Module):
         """Actions [k, d] inside the support, from uniform numbers in (0, 1)."""
 
     @abc.abstractmethod
+    def log_ratio(
+        self,
+        action: Float[Array, "k d"],
+        x: Float[Array, " d"],
+        level: Level,
+        support: AbstractSupport,
+    ) -> Float[Array, " k"]:
+        """log N(x; alpha a, sigma^2 I) - log q(a | x) up to a constant, [k]; zeros where the
+        proposal is the likelihood itself. `log_likelihood` helps with any other."""
+
+    @abc.abstractmethod
     def log_prob(
         self,
         action: Float[Array, "k d"],
@@ -35,3 +47,10 @@ class AbstractProposal(eqx.Module):
         support: AbstractSupport,
     ) -> Float[Array, " k"]:
         """log q(a | x), normalised, [k]."""
+
+
+def log_likelihood(
+    action: Float[Array, "k d"], x: Float[Array, " d"], level: Level
+) -> Float[Array, " k"]:
+    """log N(x; alpha a, sigma^2 I) up to a constant, [k]."""
+    return -0.5 * jnp.sum(((x - level.alpha * action) / level.sigma) ** 2, axis=-1)

@@ -11,7 +11,7 @@ from steinflow.supports import AbstractSupport
 
 
 class GaussianProposal(AbstractProposal):
-    """q(a|x) = N(a; x/alpha, (sigma/alpha)^2 I): a = (x - sigma eps)/alpha, any support.
+    """q(a|x) = N(a; x/alpha, (sigma/alpha)^2 I): a = (x + sigma z)/alpha, any support.
 
     On a box its draws can leave the support, where pi is 0: they get weight zero.
     """
@@ -24,6 +24,15 @@ class GaussianProposal(AbstractProposal):
         support: AbstractSupport,
     ) -> Float[Array, "k d"]:
         return (x + level.sigma * ndtri(uniform)) / level.alpha
+
+    def log_ratio(
+        self,
+        action: Float[Array, "k d"],
+        x: Float[Array, " d"],
+        level: Level,
+        support: AbstractSupport,
+    ) -> Float[Array, " k"]:
+        return jnp.zeros(action.shape[0], action.dtype)
 
     def log_prob(
         self,

@@ -32,6 +32,15 @@ class TruncatedGaussianProposal(AbstractProposal):
         inside = jnp.where(a + b > 0, low + scale * (z - a), high - scale * (b - z))
         return jnp.clip(inside, low, high)
 
+    def log_ratio(
+        self,
+        action: Float[Array, "k d"],
+        x: Float[Array, " d"],
+        level: Level,
+        support: AbstractSupport,
+    ) -> Float[Array, " k"]:
+        return jnp.zeros(action.shape[0], action.dtype)
+
     def log_prob(
         self,
         action: Float[Array, "k d"],

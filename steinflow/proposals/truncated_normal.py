@@ -70,7 +70,7 @@ def quantile(
 
 
 def central_quantile(u: Array, a: Array, b: Array) -> Array:
-    """The quantile for a < 1 <= ... b: mix the tail masses of both ends, invert one."""
+    """The quantile for |a| <= b, a < 1: mix the tail masses of both ends, invert one."""
     below = (1.0 - u) * ndtr(a) + u * ndtr(b)
     above = (1.0 - u) * ndtr(-a) + u * ndtr(-b)
     tiny = np.finfo(u.dtype).tiny

@@ -52,12 +52,12 @@ class Exact(NamedTuple):
     """Exact expectations of a cell, for the figures and claims."""
 
     norm_noise: Float[Array, ""]  # mean |E[-eps|x]|, what eq. (1) tends to as printed
-    norm_gradient: Float[Array, ""]  # mean |E[grad log pi|x]|, likewise eq. (2)
+    norm_gradient: Float[Array, ""]  # likewise eq. (2): mean |E[grad log pi|x]|, walls added
     score_norm2: Float[Array, ""]  # mean |s*|^2
     trace: Float[Array, ""]  # mean tr Cov[u|x]
     best_c: Float[Array, ""]  # the c of least variance under exact draws, calibrated
     best_c_printed: Float[Array, ""]  # and of the blend as printed
-    flux_norm: Float[Array, ""]  # mean |boundary flux|
+    flux_norm: Float[Array, ""]  # root mean square length of the boundary flux
 
 
 class AtSize(NamedTuple):
@@ -98,8 +98,7 @@ def methods(box: bool, dim: int) -> dict[str, AbstractEstimator]:
     }
     if box:
         found["gradient-ignored"] = GradientExpectation("ignored")
-        for name in ("oracle-scalar", "curvature"):  # their formulas are for R^d
-            del found[name]
+        del found["curvature"]  # its formula is for R^d
     return found
 
 
@@ -133,8 +132,7 @@ def run_cell(
     x = level.alpha * target.quantile(random.action) + level.sigma * random.noise
     truth, exact = exactly(target, level, x)
     found = methods(target.support.has_walls, dim)
-    if "oracle-scalar" in found:
-        found["oracle-scalar"] = ControlVariate(Constant(exact.best_c))
+    found["oracle-scalar"] = ControlVariate(Constant(exact.best_c))
     proposal = default_proposal(target.support)
 
     def one(uniform: Array, x: Array) -> AtSize:
@@ -202,29 +200,27 @@ def measure_size(
 
 def exactly(target: Separable, level: Level, x: Float[Array, "x d"]) -> tuple[Truth, Exact]:
     """Truth at the query points, by quadrature."""
-    dim = x.shape[-1]
 
-    def slopes(point: Array) -> tuple[Array, Array]:
-        """E[grad log pi|x] and E[tr P|x], P = -hessian of Q/tau, at one query point."""
+    def at(point: Array) -> tuple[Array, Array, Array]:
+        """E[grad log pi|x], Σ_j E[phi_j|x] and E[|h|^2|x] at one query point."""
         rule = target.posterior(point, level)
+        turned, weight = rule.point.T, rule.weight.T  # separable: one dimension at a time
 
-        def first(b: Array) -> Array:
+        def slope_at(b: Array) -> Array:
             return jax.grad(lambda v: target.value(target.rotation.T @ v))(b) / target.tau
 
-        turned = rule.point.T  # separable: a diagonal of points is as good as their product
-        slope = jax.vmap(first)(turned)
-        _, bend = jax.jvp(jax.vmap(first), (turned,), (jnp.ones_like(turned),))
-        weight = rule.weight.T
+        slope, (taper, taper_slope) = jax.vmap(slope_at)(turned), target.support.taper(turned)
+        noise = (level.alpha * turned - target.rotation @ point) / level.sigma**2
+        h = taper * (slope - level.alpha * noise) + taper_slope
         mean = target.rotation.T @ jnp.sum(weight * slope, axis=0)
-        return mean, -jnp.sum(weight * bend)
+        return mean, jnp.sum(weight * taper), jnp.sum(weight * h**2)
 
     score = jax.vmap(lambda point: target.exact_score(point, level))(x)
     trace = jax.vmap(lambda point: target.exact_trace(point, level))(x)
-    mean_slope, precision = jax.vmap(slopes)(x)
+    mean_slope, tapers, squares = jax.vmap(at)(x)
     flux = jax.vmap(lambda point: target.exact_flux(point, level))(x)
-    signal = dim * (level.alpha / level.sigma) ** 2
-    fisher = signal + jnp.mean(precision)  # mean tr E[g g^T|x]
-    gap, cross = level.alpha - level.sigma, -dim * level.alpha / level.sigma**2
+    inside, fisher = jnp.mean(tapers), jnp.mean(squares)  # fisher: mean tr E[h h^T|x]
+    gap, cross = level.alpha - level.sigma, -inside * level.alpha / level.sigma**2  # tr Cov[u, h]
     variance = jnp.mean(trace)
     printed = -level.sigma * (gap * variance + cross)
     printed = printed / (gap**2 * variance + 2.0 * gap * cross + fisher)
@@ -232,12 +228,12 @@ def exactly(target: Separable, level: Level, x: Float[Array, "x d"]) -> tuple[Tr
     length = jax.vmap(jnp.linalg.norm)
     exact = Exact(
         norm_noise=jnp.mean(length(level.sigma * score)),
-        norm_gradient=jnp.mean(length(mean_slope)),
+        norm_gradient=jnp.mean(length(mean_slope - level.alpha * flux)),
         score_norm2=jnp.mean(jnp.sum(score**2, axis=-1)),
         trace=variance,
-        best_c=signal / fisher,
+        best_c=-level.alpha * cross / fisher,
         best_c_printed=printed,
-        flux_norm=jnp.mean(length(flux)),
+        flux_norm=jnp.sqrt(jnp.mean(jnp.sum(flux**2, axis=-1))),
     )
     return Truth(score, trace, gram, prediction), exact
 

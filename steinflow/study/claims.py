@@ -69,7 +69,8 @@ def degradation(table: Table, at: Condition) -> Floats:
 def noise_excess(table: Table, at: Condition) -> Floats:
     """(V_noise - V_gradient)/(V_noise + V_gradient), in [-1, 1]."""
     s = table[at].most
-    return (s.variance_noise - s.variance_gradient) / (s.variance_noise + s.variance_gradient)
+    total = s.variance_noise + s.variance_gradient
+    return (s.variance_noise - s.variance_gradient) / np.maximum(total, 1e-300)
 
 
 def gradient_excess(table: Table, at: Condition) -> Floats:

@@ -84,7 +84,7 @@ def measure(
     )
 
 
-def cosine(a: Float[Array, "*t x d"], b: Float[Array, "*t x d"]) -> Float[Array, "*t x"]:
+def cosine(a: Float[Array, "... d"], b: Float[Array, "... d"]) -> Float[Array, "..."]:
     """Cosine of the angle between vectors along the last axis."""
     dot = jnp.sum(a * b, axis=-1)
     return dot / jnp.maximum(norm(a) * norm(b), np.finfo(a.dtype).tiny)

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import platform
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,8 +61,13 @@ def run(
     return run_study(config or StudyConfig(), None if out is None else Path(out), quiet).rows
 
 
-def run_study(config: StudyConfig, out: Path | None, quiet: bool = False) -> Study:
-    """Run what is missing of a study and judge it."""
+def run_study(
+    config: StudyConfig,
+    out: Path | None,
+    quiet: bool = False,
+    command: str = "steinflow.study.run(config, out)",
+) -> Study:
+    """Run what is missing of a study and judge it; command is what the manifest says."""
     grid = settle(config)
     started, clock = datetime.now(UTC), time.monotonic()
     todo = list(cells(grid))
@@ -90,7 +95,7 @@ def run_study(config: StudyConfig, out: Path | None, quiet: bool = False) -> Stu
             write_json(out / "claims.json", study.claims)
             manifest = {
                 "format_version": FORMAT_VERSION,
-                "command": " ".join(["steinflow", *sys.argv[1:]]),
+                "command": command,
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - clock, 2),
                 "cells": len(todo),
@@ -154,10 +159,20 @@ def part_path(out: Path, cell: Cell) -> Path:
 
 def fingerprint(grid: Grid, cell: Cell) -> str:
     """A hash of everything that a cell's numbers depend on."""
-    content = asdict(grid) | {"cell": cell._asdict(), "version": package_version("steinflow")}
+    content = asdict(grid) | {"cell": cell._asdict(), "code": code_version()}
     for varied in ("preset", "taus", "alphas", "dims", "families"):
         del content[varied]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def code_version() -> str:
+    """A hash of the package's own source: numbers of other code are never read."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def package_version(name: str) -> str:

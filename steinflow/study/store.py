@@ -1,6 +1,7 @@
 """Files of a study: written to a temporary name, then renamed; half-written ones never read."""
 
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -47,9 +48,18 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         raise
 
 
+def finite(content: Any) -> Any:
+    """The same content with None for NaN and infinity, which JSON does not have."""
+    if isinstance(content, dict):
+        return {key: finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
 def write_json(path: Path, content: Any) -> None:
-    """JSON, indented, atomically."""
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    """JSON, indented, atomically; numbers that are not finite become null."""
+    text = json.dumps(finite(content), indent=1, allow_nan=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 

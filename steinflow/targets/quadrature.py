@@ -1,7 +1,7 @@
 """One-dimensional quadrature for densities with several sharp modes, tails and walls.
 
 The mesh follows the density: panels that hold equal shares of p^(1/16), found by
-annealing (p^(1/64) first), each with a Gauss-Legendre rule. A fixed number of
+annealing (p^(1/256) first), each with a Gauss-Legendre rule. A fixed number of
 operations, so it runs under jit and vmap.
 """
 

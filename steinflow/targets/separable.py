@@ -118,7 +118,7 @@ class Separable(AbstractTarget):
 
     def exact_flux(self, x: Float[Array, " d"], level: Level) -> Float[Array, " d"]:
         """(p_j(high_j|x) - p_j(low_j|x))/alpha, [d]: what a gradient that forgets the
-        walls is wrong by (DESIGN section 2); 0 on R^d."""
+        walls is wrong by (docs/formulas.md); 0 on R^d."""
         rule = self.posterior(x, level)
 
         def density(wall: Float[Array, " d"]) -> Float[Array, " d"]:

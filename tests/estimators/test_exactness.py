@@ -7,7 +7,7 @@ import pytest
 
 import steinflow as sf
 from steinflow import targets
-from tests.helpers import LEVELS, grid_posterior, draws_at, mixture, noised, random_gaussian
+from tests.helpers import LEVELS, draws_at, grid_posterior, mixture, noised, random_gaussian
 
 BOX = sf.Box(-1.0, 1.0)
 

@@ -1,6 +1,5 @@
 """Proposals: their draws have the density that they claim."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

@@ -110,10 +110,10 @@ def test_one_gaussian_is_a_mixture_of_one(key):
 @pytest.mark.parametrize(
     ("target", "value"),
     [
-        (targets.Quadratic(1.0, 2), lambda b: -0.5 * (0.5 * (b[0] - 0.5) ** 2 + 2 * (b[1] - 0.5) ** 2)),
+        (targets.Quadratic(1.0, 2), lambda b: -((b[0] - 0.5) ** 2) / 4 - (b[1] - 0.5) ** 2),
         (targets.Linear(1.0, 2), lambda b: 0.5 * b[0] + 1.5 * b[1]),
         (targets.Bimodal(1.0, 2), lambda b: -((b[0] ** 2 - 1) ** 2) - 0.5 * b[1] ** 2),
-        (targets.Multimodal(1.0, 2), lambda b: jnp.sum(-(b**2) / 4 + 0.5 * jnp.cos(2 * jnp.pi * b))),
+        (targets.Multimodal(1.0, 2), lambda b: jnp.sum(0.5 * jnp.cos(2 * jnp.pi * b) - b**2 / 4)),
     ],
 )  # fmt: skip
 def test_families_are_the_papers_up_to_a_constant(key, target, value):

@@ -1,0 +1,127 @@
+"""The one place where variance is measured, against samples whose answer is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from steinflow.study.measure import Truth, cosine, coverage, measure, network_cosine
+from steinflow.study.uncertainty import resampling, simultaneous, statistics
+
+
+def known(key, trials, points=3, dim=2):
+    """Gaussian estimates with bias (0.3, 0) and variance 0.04 + 0.01 at scores of ones."""
+    truth = Truth(
+        jnp.ones((points, dim)), jnp.full(points, 2.0), jnp.eye(points * dim),
+        jnp.zeros((points, dim)),
+    )  # fmt: skip
+    spread = jnp.array([0.2, 0.1])
+    noise = 1 + jax.random.normal(key, (trials, points, dim)) * spread
+    return truth, noise + jnp.array([0.3, 0.0]), noise
+
+
+def test_bias_variance_and_mse_of_known_estimates(key):
+    truth, estimate, noise = known(key, 20_000)
+    found = measure(estimate, noise, truth)
+    for value, se, expected in (
+        (found.bias2, found.bias2_se, 0.09),
+        (found.variance, found.variance_se, 0.05),
+        (found.mse, found.mse_se, 0.14),
+    ):
+        assert abs(value - expected) < 4 * se, (value, se)
+        assert 0 < se < 0.01
+    assert abs(found.eed - 2.0 / 0.14) < 0.5
+
+
+def test_the_standard_errors_are_those_of_repetition(key):
+    """bias², variance, MSE, cosine: 1,000 small experiments; bias² is unbiased at 0 bias."""
+
+    def repeat(key):
+        truth, estimate, noise = known(key, 30)
+        return measure(estimate, noise, truth), measure(noise, noise, truth)
+
+    biased, unbiased = jax.jit(jax.vmap(repeat))(jax.random.split(key, 1000))
+    for found in (biased, unbiased):
+        for name in ("bias2", "variance", "mse", "cosine"):
+            spread = float(jnp.std(getattr(found, name)))
+            stated = float(jnp.sqrt(jnp.mean(getattr(found, f"{name}_se") ** 2)))
+            # the floor under the variance of bias^2 errs on the safe side at zero bias
+            most = 1.6 if name == "bias2" else 1.15
+            assert 0.85 < stated / spread < most, (name, stated / spread)
+    mean, spread = unbiased.bias2.mean(), unbiased.bias2.std() / np.sqrt(1000)
+    assert abs(mean) < 4 * spread and jnp.any(unbiased.bias2 < 0)  # never clipped
+
+
+def test_an_exact_estimator_is_capped_and_has_no_variance():
+    truth, _, noise = known(jax.random.key(0), 5)
+    exact = jnp.broadcast_to(truth.score, noise.shape)
+    found = measure(exact, noise, truth)
+    assert found.eed == 1e4 and found.variance == 0 and found.mse == 0
+
+
+def test_network_cosine_equals_that_of_real_parameter_gradients(key):
+    """Against autodiff of the two losses through the same small network."""
+    from steinflow.study.cell import policy_network
+
+    xs = jax.random.normal(key, (4, 2))
+    gram, prediction = policy_network(xs)
+    noise = jax.random.normal(jax.random.key(1), (6, 4, 2))
+    other = noise + jax.random.normal(jax.random.key(2), (6, 4, 2))
+    rng = np.random.default_rng(0)
+    sizes = [(32, 2), (32, 32), (2, 32)]
+    weights = [jnp.asarray(rng.standard_normal(s) / np.sqrt(s[1])) for s in sizes]
+
+    def loss(weights, goal):
+        def network(x):
+            return weights[2] @ jnp.tanh(weights[1] @ jnp.tanh(weights[0] @ x))
+
+        return jnp.sum((jax.vmap(network)(xs) - goal) ** 2)
+
+    found = network_cosine(other, noise, Truth(jnp.ones((4, 2)), jnp.ones(4), gram, prediction))
+    for k in range(6):
+        flat = [
+            jnp.concatenate([g.ravel() for g in jax.grad(loss)(weights, goal[k])])
+            for goal in (other, noise)
+        ]
+        assert abs(found[k] - cosine(*flat)) < 1e-10
+
+
+def test_coverage_counts_by_effective_sample_size():
+    truth = Truth(jnp.zeros((2, 1)), jnp.ones(2), jnp.eye(2), jnp.zeros((2, 1)))
+    estimate = jnp.array([[[0.0], [3.0]], [[1.0], [1.0]]])
+    ess = jnp.array([[1.5, 300.0], [1.5, 30.0]])
+    found = coverage(estimate, jnp.ones((2, 2, 1)), ess, truth)
+    assert found.total.tolist() == [2, 0, 0, 0, 1, 0, 0, 1]
+    assert found.covered.tolist() == [2, 0, 0, 0, 1, 0, 0, 0]
+
+
+def test_bootstrap_statistics_agree_with_the_measures(key):
+    truth, estimate, noise = known(key, 40, points=5)
+    how = resampling(40, 5, seed=0)
+    found = statistics(
+        np.asarray(noise), np.asarray(estimate), np.asarray(truth.score), how, (1.0, 1.0)
+    )
+    measured = measure(estimate, noise, truth)
+    assert np.isclose(found.variance_gradient[0], measured.variance)
+    assert np.isclose(found.bias2_gradient[0], measured.bias2)
+    assert np.isclose(found.cosine[0], measured.cosine_to_noise)
+    # replicates are centred on the estimate: corrections of bootstrap bias are right
+    for name in (
+        "variance_noise",
+        "variance_gradient",
+        "covariance",
+        "bias2_gradient",
+        "bias2_noise",
+    ):
+        values = getattr(found, name)
+        assert abs(values[1:].mean() - values[0]) < 4 * values[1:].std() / np.sqrt(1000) * 2, name
+
+
+def test_simultaneous_intervals_cover_together():
+    """Five means at once: all five covered in 95 % of 300 experiments, give or take."""
+    rng, hits = np.random.default_rng(1), 0
+    how = resampling(60, 2, seed=3)
+    for _ in range(300):
+        data = rng.standard_normal((60, 5))
+        found = simultaneous({k: how.trials @ data[:, k] for k in range(5)})
+        hits += all(interval.low <= 0 <= interval.high for interval in found.values())
+    assert 0.90 <= hits / 300 <= 0.985

@@ -1,0 +1,148 @@
+"""The house: public names, light imports, short files, no circles, no hosts."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import steinflow as sf
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "steinflow"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_the_public_names():
+    assert sorted(sf.__all__) == sorted(
+        [
+            "ESTIMATORS",
+            "Blend",
+            "Boltzmann",
+            "Box",
+            "Constant",
+            "ControlVariate",
+            "Curvature",
+            "Estimate",
+            "GaussianProposal",
+            "GradientExpectation",
+            "InSample",
+            "Info",
+            "Level",
+            "LinearFlow",
+            "Method",
+            "NoiseExpectation",
+            "RealSpace",
+            "TruncatedGaussianProposal",
+            "VarianceExploding",
+            "VariancePreserving",
+            "auto",
+            "diagnostics",
+            "noise",
+            "posterior_mean",
+            "sample",
+            "score_matching_loss",
+            "score_target",
+            "score_targets",
+            "study",
+            "targets",
+            "velocity",
+        ]
+    )
+    for name in sf.__all__:
+        thing = getattr(sf, name)
+        assert thing.__doc__, name
+
+
+def test_importing_is_light_and_changes_nothing():
+    code = (
+        "import jax; before = dict(jax.config.values); import steinflow, sys;"
+        "assert dict(jax.config.values) == before;"
+        "heavy = {'matplotlib', 'polars', 'gymnasium', 'tyro', 'jinja2', 'ray'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_package_file_is_over_300_lines():
+    assert {p.name for p in FILES if len(p.read_text().splitlines()) > 300} == set()
+
+
+def imports_of(path):
+    """Modules of the package that a file imports when it is loaded."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("steinflow"):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {n if n in MODULES else node.module for n in names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name for a in node.names if a.name.startswith("steinflow")}
+    return found & set(MODULES)
+
+
+def module_name(path):
+    """steinflow/a/b.py -> steinflow.a.b."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+def test_no_import_circle():
+    graph = {name: imports_of(path) - {name} for name, path in MODULES.items()}
+    while graph:
+        free = {name for name, needs in graph.items() if not needs & set(graph)}
+        assert free, f"a circle among {sorted(graph)}"
+        graph = {name: needs for name, needs in graph.items() if name not in free}
+
+
+def test_the_core_imports_no_network_and_never_sees_time():
+    for path in (PACKAGE / "estimators").glob("*.py"):
+        text = path.read_text()
+        assert "key" not in re.findall(r"def \w+\(([^)]*)\)", text)
+        assert not re.search(r"jax\.random|schedules|eqx\.nn", text), path
+
+
+@pytest.mark.parametrize(
+    ("place", "holds"),
+    [
+        ("estimators/noise.py", "(alpha a_i - x)/sigma^2"),
+        ("estimators/gradient.py", "grad log pi(a_i)/alpha"),
+        ("estimators/control_variate.py", "C h_i/alpha"),
+        ("targets/bimodal.py", "-(b_1^2 - 1)^2"),
+        ("study/measure.py", "variance"),
+    ],
+)
+def test_the_one_minute_map(place, holds):
+    """Each place of the README's map is named there, and is where it says."""
+    assert holds in (PACKAGE / place).read_text()
+    readme = (ROOT / "README.md").read_text()
+    assert place.split("/")[0] + "/" in readme
+    if place.startswith("study"):
+        assert "study/measure.py" in readme
+
+
+def test_variance_is_measured_in_one_file_only():
+    def measures(path):
+        return re.search(r"(jnp|np)\.(var|cov)\(", path.read_text())
+
+    assert [p.name for p in (PACKAGE / "study").glob("*.py") if measures(p)] == ["measure.py"]
+
+
+def test_no_tracked_file_names_a_host_or_this_machine():
+    done = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    for name in done.stdout.split():
+        path = ROOT / name
+        if path.suffix in {".lock", ".toml", ".py", ".md", ".cff", ".yml", ".yaml", ""}:
+            text = path.read_text(errors="ignore")
+            assert not re.search(r"index-url\s*=|/simple/|pythonhosted|find-links", text) or (
+                path == Path(__file__)
+            ), name
