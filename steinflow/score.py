@@ -217,7 +217,7 @@ def as_points(name: str, x: Any, ndim: int) -> Array:
     if x.ndim != ndim or x.size == 0:
         raise ValueError(
             f"{name} has shape {list(x.shape)}: it must be one point [d] for score_target, "
-            "or [b, d] or [b, l, d] for score_targets, which takes many points; no axis may be empty."
+            "or [b, d] or [b, l, d] for score_targets, which takes many points, and not empty."
         )
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
 

@@ -13,8 +13,11 @@ LEVELS = (sf.Level(0.3, 0.954), sf.Level(0.8, 0.6), sf.Level(0.95, 0.312))
 
 
 def random_rotation(key, dim):
-    """An orthogonal matrix."""
-    return jnp.linalg.qr(jax.random.normal(key, (dim, dim)))[0]
+    """An orthogonal matrix: a product of reflections."""
+    matrix = jnp.eye(dim)
+    for v in jax.random.normal(key, (dim, dim)):
+        matrix = matrix - 2.0 * jnp.outer(matrix @ v, v) / (v @ v)
+    return matrix
 
 
 def random_gaussian(key, dim, tau=1.0):

@@ -14,9 +14,9 @@ from steinflow.checks import Numbers, as_leaf, is_concrete, lookup, require_at_l
 from steinflow.diagnostics import effective_sample_size
 from steinflow.draws import Draws, weights
 from steinflow.estimators.base import Needs
-from steinflow.estimators.least_squares import centred, least_squares
 from steinflow.estimators.stein import noise_terms, stein_terms
 from steinflow.levels import Level
+from steinflow.linear_algebra import centred, least_squares
 
 FLOOR = 1e-4  # total weight spread evenly over the draws, for the fit only
 
@@ -76,7 +76,7 @@ class Curvature(AbstractCoefficient):
         if precision.ndim < 2:
             return signal / (signal + spread * precision)
         eye = jnp.eye(draws.x.size, dtype=draws.x.dtype)
-        return signal * jnp.linalg.inv(signal * eye + spread * precision)
+        return signal * least_squares(signal * eye + spread * precision, eye)
 
     def needs(self, dim: int) -> Needs:
         return Needs(slope=True, extra_gradients=dim if self.precision is None else 0)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Key
 
 from steinflow.checks import Numbers, as_leaf, require_positive, require_shape
 from steinflow.levels import Level
+from steinflow.linear_algebra import inverse_root
 from steinflow.supports import AbstractSupport, RealSpace
 from steinflow.targets.boltzmann import AbstractTarget
 from steinflow.targets.quadrature import first_mesh, moments, nodes
@@ -86,11 +87,11 @@ class GaussianMixture(AbstractTarget):
         def one(mean: Array, matrix: Array) -> Components:
             precision = matrix / self.tau + (level.alpha / level.sigma) ** 2 * jnp.eye(self.dim)
             gap = (level.alpha / level.sigma**2) * (x - level.alpha * mean)
-            shift = jnp.linalg.solve(precision, gap)
+            root = inverse_root(precision)
+            shift = root.T @ (root @ gap)
             misfit = jnp.sum((x - level.alpha * mean) ** 2) / level.sigma**2
-            _, log_det = jnp.linalg.slogdet(precision)
-            log_weight = 0.5 * (shift @ gap - misfit - log_det)
-            return Components(log_weight, mean + shift, jnp.trace(jnp.linalg.inv(precision)))
+            log_weight = 0.5 * (shift @ gap - misfit) + jnp.sum(jnp.log(jnp.diag(root)))
+            return Components(log_weight, mean + shift, jnp.sum(root**2))
 
         return jax.vmap(one)(self.mean, self.matrices())
 
@@ -132,12 +133,11 @@ class GaussianMixture(AbstractTarget):
         from steinflow.proposals.truncated_normal import log_mass, quantile
 
         choose, draw = jax.random.split(key)
-        matrices = self.matrices() / self.tau
-        _, log_det = jnp.linalg.slogdet(matrices)
-        log_weight = self.offset / self.tau - 0.5 * log_det
+        roots = jax.vmap(inverse_root)(self.matrices() / self.tau)
+        diagonals = jnp.diagonal(roots, axis1=1, axis2=2)
+        log_weight = self.offset / self.tau + jnp.sum(jnp.log(diagonals), axis=1)
         if not self.support.has_walls:
             which = jax.random.categorical(choose, log_weight, shape=(num_samples,))
-            roots = jnp.linalg.inv(jnp.linalg.cholesky(matrices))
             normal = jax.random.normal(draw, (num_samples, self.dim))
             return self.mean[which] + jnp.einsum("ned,ne->nd", roots[which], normal)
         scale = jnp.sqrt(self.tau / self.precision)

@@ -1,7 +1,9 @@
-"""Weighted least squares by orthogonal transformations, for weights of any range.
+"""Small dense linear algebra in plain array operations.
 
-Normal equations square the range of the weights and fail where one draw has nearly all
-of it (ESS near 1), which is where low temperatures live.
+Least squares is by orthogonal transformations: normal equations square the range of the
+weights and fail where one draw has nearly all of it (ESS near 1), which is where low
+temperatures live. LAPACK is not called at all: batched under vmap it can hang on a CPU
+with few cores (docs/decisions.md), and for small d it is slower.
 """
 
 import jax
@@ -73,3 +75,21 @@ def solve(columns: Array, triangle: Array, rhs: Array) -> Array:
     zeros = jnp.zeros((dim, rhs.shape[1]), rhs.dtype)
     _, parts = jax.lax.fori_loop(0, dim, project, (rhs, zeros))
     return jax.lax.fori_loop(0, dim, substitute, zeros)
+
+
+def inverse_root(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
+    """W = L^-1 for the Cholesky factor L of a positive definite matrix: W^T W is its
+    inverse, and -2 Σ log diag W the logarithm of its determinant."""
+    dim = matrix.shape[0]
+
+    def factor(j: Array, lower: Array) -> Array:
+        column = matrix[:, j] - lower @ lower[j]
+        return lower.at[:, j].set(jnp.where(jnp.arange(dim) >= j, column, 0) / column[j] ** 0.5)
+
+    lower = jax.lax.fori_loop(0, dim, factor, jnp.zeros_like(matrix))
+
+    def substitute(j: Array, inverse: Array) -> Array:
+        row = jnp.eye(dim, dtype=matrix.dtype)[j] - lower[j] @ inverse
+        return inverse.at[j].set(row / lower[j, j])
+
+    return jax.lax.fori_loop(0, dim, substitute, jnp.zeros_like(matrix))

@@ -1,0 +1,105 @@
+"""Twelve one-token mutations of the core: each must make a test fail.
+
+    make mutants
+
+Every mutant is a copy of the package with one token changed, tested in its own process.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+
+
+class Mutant(NamedTuple):
+    """One change, and the tests that should notice."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+EXACT = "tests/estimators/test_exactness.py"
+MUTANTS = (
+    Mutant("sign of the noise term", "estimators/stein.py",
+           "(level.alpha * draws.action - draws.x)", "(level.alpha * draws.action + draws.x)",
+           EXACT + " -k blend_ends or optimal_matrix"),
+    Mutant("sigma for alpha in the noise term", "estimators/stein.py",
+           "- draws.x) / level.sigma**2", "- draws.x) / level.alpha**2",
+           EXACT + " -k optimal_matrix"),
+    Mutant("sign of the likelihood in h", "estimators/stein.py",
+           "draws.slope - level.alpha * noise_terms", "draws.slope + level.alpha * noise_terms",
+           EXACT + " -k mean_zero"),
+    Mutant("a dropped boundary term", "estimators/stein.py",
+           "draws.taper * posterior_score + draws.taper_slope",
+           "draws.taper * posterior_score + 0 * draws.taper_slope", EXACT + " -k mean_zero"),
+    Mutant("sigma for alpha in the unified estimator", "estimators/stein.py",
+           "stein_terms(draws, level)) / level.alpha", "stein_terms(draws, level)) / level.sigma",
+           EXACT + " -k optimal_matrix"),
+    Mutant("a missing 1/tau", "draws.py",
+           "slope = jnp.where(possible[:, None], slope, 0.0) / target.tau",
+           "slope = jnp.where(possible[:, None], slope, 0.0)", EXACT + " -k optimal_matrix"),
+    Mutant("unnormalised weights", "draws.py",
+           "return softmax(draws.log_weight)", "return jnp.exp(draws.log_weight)",
+           "tests/proposals tests/test_score.py -k prefix or flat_q or what_an_estimate"),
+    Mutant("a missing 1/alpha in the gradient", "estimators/gradient.py",
+           "draws.taper_slope) / level.alpha", "draws.taper_slope) * level.alpha",
+           EXACT + " -k linear_q or blend_ends"),
+    Mutant("the proposal's spread", "proposals/gaussian.py",
+           "level.sigma * ndtri(uniform)", "level.alpha * ndtri(uniform)",
+           "tests/proposals -k density_and_draws"),
+    Mutant("sign of the posterior mean", "conversions.py",
+           "(x + level.sigma**2 * score)", "(x - level.sigma**2 * score)",
+           "tests/test_schedules.py -k units"),
+    Mutant("the floor of the fit", "estimators/coefficients.py",
+           "v = (w + FLOOR / w.size)", "v = (w + 0 / w.size)",
+           EXACT + " -k fitted_matrix and 0.01"),
+    Mutant("the standard error's square", "estimators/reduce.py",
+           "(w**2) @ (terms - mean) ** 2", "w @ (terms - mean) ** 2",
+           "tests/test_score.py -k repetition"),
+)  # fmt: skip
+
+
+def killed(mutant: Mutant) -> bool:
+    """Whether the tests fail on the mutant, and pass on nothing else being wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("steinflow", "tests"):
+            shutil.copytree(ROOT / name, Path(folder) / name)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        path = Path(folder) / "steinflow" / mutant.file
+        text = path.read_text()
+        if mutant.old and text.count(mutant.old) != 1:
+            raise SystemExit(f"{mutant.file} holds {mutant.old!r} {text.count(mutant.old)} times.")
+        path.write_text(text.replace(mutant.old, mutant.new) if mutant.old else text)
+        words = mutant.tests.split(" -k ")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", *words[0].split()]
+        command += ["-k", words[1]] if len(words) > 1 else []
+        environment = os.environ | {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode not in (0, 1):
+            raise SystemExit(f"{mutant.what}: pytest ended with {done.returncode}\n{done.stdout}")
+        return done.returncode == 1
+
+
+def main() -> int:
+    """Print a line a mutant; 1 if any survived."""
+    survivors = 0
+    for number, mutant in enumerate(MUTANTS, 1):
+        dead = killed(mutant)
+        survivors += not dead
+        print(f"{number:2} {'killed  ' if dead else 'SURVIVED'} {mutant.what}", flush=True)
+    print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} killed")
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
