@@ -6,11 +6,11 @@ PYTEST_WORKERS ?= 2
 .PHONY: study test lint mutants bench-study seeds lock clean
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
-	@echo "Running the study (about half a minute on 2 cores) ..."
+	@echo "Running the study (under a minute on 2 cores) ..."
 	.venv/bin/steinflow study
 
 test: .venv/all.done  ## the whole test-suite
-	@echo "Running the tests (about 5 minutes on 2 cores) ..."
+	@echo "Running the tests (about 8 minutes on 2 cores) ..."
 	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 lint: .venv/all.done  ## style and types

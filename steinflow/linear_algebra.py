@@ -25,7 +25,7 @@ def centred(
 
 
 def least_squares(matrix: Float[Array, "k d"], rhs: Float[Array, "k e"]) -> Float[Array, "d e"]:
-    """argmin |matrix X - rhs| by modified Gram-Schmidt, with one step of refinement.
+    """argmin |matrix X - rhs| by modified Gram-Schmidt.
 
     Columns are scaled to one length first; a column that depends on the ones before it
     gets coefficient zero. Vectorises over a batch, unlike LAPACK's QR.
@@ -34,9 +34,7 @@ def least_squares(matrix: Float[Array, "k d"], rhs: Float[Array, "k e"]) -> Floa
     scale = jnp.where(scale > 0, scale, 1.0)
     matrix = matrix / scale
     columns, triangle = orthogonalise(matrix)
-    solution = solve(columns, triangle, rhs)
-    solution = solution + solve(columns, triangle, rhs - matrix @ solution)
-    return solution / scale[:, None]
+    return solve(columns, triangle, rhs) / scale[:, None]
 
 
 def orthogonalise(matrix: Array) -> tuple[Array, Array]:
@@ -46,7 +44,7 @@ def orthogonalise(matrix: Array) -> tuple[Array, Array]:
 
     def body(j: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         rest, triangle = state  # columns before j are done, those from j on are left
-        length = jnp.sqrt(jnp.sum(rest[:, j] ** 2))
+        length = jnp.sqrt(rest[:, j] @ rest[:, j])
         column = rest[:, j] * jnp.where(length > tolerance, 1.0 / length, 0.0)
         later = jnp.arange(dim) > j
         row = (column @ rest) * later

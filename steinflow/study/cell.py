@@ -79,7 +79,7 @@ class CellResult(NamedTuple):
     max_weight: Float[Array, " n"]
     exact: Exact
     pair: Float[Array, "2 2 t x d"]  # scores by (least, most N) x (noise, gradient)
-    network: Float[Array, "2 t"]  # cosine of the two losses' parameter gradients, likewise
+    network: Float[Array, "n t"]  # cosine of the two losses' parameter gradients
     score: Float[Array, "x d"]  # s*
 
 
@@ -150,7 +150,8 @@ def run_cell(
     )
     pair = results.score[jnp.array([0, -1])][:, :, :, :2]
     pair = jnp.moveaxis(pair, 3, 1)
-    network = jax.vmap(lambda both: network_cosine(both[1], both[0], truth))(pair)
+    noise, gradient = results.score[:, :, :, 0], results.score[:, :, :, 1]
+    network = jax.vmap(network_cosine, in_axes=(0, 0, None))(gradient, noise, truth)
     return CellResult(measures, covers, ess, ess_se, heaviest, exact, pair, network, truth.score)
 
 
@@ -173,8 +174,8 @@ def at_size(draws: Draws, level: Level, found: dict[str, AbstractEstimator]) -> 
 def measure_size(
     result: AtSize, truth: Truth, level: Level
 ) -> tuple[Measures, Coverage, Array, Array, Array]:
-    """Measures of all estimators, blends and conventions at one N."""
-    scores, errors = jnp.moveaxis(result.score, 2, 0), jnp.moveaxis(result.std_error, 2, 0)
+    """Measures of all estimators, blends and conventions at one N, from [t, x, e, d]."""
+    scores, errors = (jnp.transpose(v, (2, 3, 0, 1)) for v in (result.score, result.std_error))
     ess, heaviest = result.ess, result.max_weight
     noise, gradient = scores[0], scores[1]
     c = jnp.linspace(0.0, 1.0, BLEND_STEPS)[:, None, None, None]

@@ -39,32 +39,34 @@ class Measures(NamedTuple):
     cosine_to_noise: Float[Array, ""]  # to noise expectation on the same draws
     cosine_to_noise_se: Float[Array, ""]
     norm_over_noise: Float[Array, ""]  # mean |estimate| / mean |noise expectation|
-    network_cosine: Float[Array, ""]  # of the two losses' parameter gradients
-    network_cosine_se: Float[Array, ""]
 
 
 def measure(
-    estimate: Float[Array, "t x d"], noise: Float[Array, "t x d"], truth: Truth
+    estimate: Float[Array, "d t x"], noise: Float[Array, "d t x"], truth: Truth
 ) -> Measures:
-    """Measures of one estimator; noise is noise expectation on the same draws."""
-    trials, points, _ = estimate.shape
-    error = estimate - truth.score
-    mean = jnp.mean(error, axis=0)
-    deviation = error - mean
-    covariance = jnp.einsum("txi,txj->xij", deviation, deviation) / (trials - 1)
-    trace = jnp.trace(covariance, axis1=1, axis2=2)
+    """Measures of one estimator; noise is noise expectation on the same draws.
 
-    bias2 = jnp.sum(mean**2, axis=-1) - trace / trials
-    squared_trace = jnp.sum(covariance**2, axis=(1, 2))  # tr S^2
-    along = jnp.einsum("xi,xij,xj->x", mean, covariance, mean)  # m' S m
+    The short axis d comes first, so that everything vectorises over trials and points.
+    """
+    _, trials, points = estimate.shape
+    exact = truth.score.T[:, None]
+    error = estimate - exact
+    mean = jnp.mean(error, axis=1)
+    deviation = error - mean[:, None]
+    covariance = jnp.einsum("itx,jtx->ijx", deviation, deviation) / (trials - 1)
+    trace = jnp.einsum("iix->x", covariance)
+
+    bias2 = jnp.sum(mean**2, axis=0) - trace / trials
+    squared_trace = jnp.sum(covariance**2, axis=(0, 1))  # tr S^2
+    along = jnp.einsum("ix,ijx,jx->x", mean, covariance, mean)  # m' S m
     spread = 4.0 * along / trials - 2.0 * squared_trace / trials**2
     spread = jnp.maximum(spread, 2.0 * squared_trace / (trials * (trials - 1)))
 
-    squares = jnp.sum(deviation**2, axis=-1) * (trials / (trials - 1))
-    losses = jnp.sum(error**2, axis=-1)
-    align, align_se = over_trials(cosine(estimate, truth.score))
+    squares = jnp.sum(deviation**2, axis=0) * (trials / (trials - 1))
+    losses = jnp.sum(error**2, axis=0)
+    length, length_noise = norm(estimate), norm(noise)
+    align, align_se = over_trials(cosine(estimate, exact))
     beside, beside_se = over_trials(cosine(estimate, noise))
-    network, network_se = over_trials(network_cosine(estimate, noise, truth)[:, None])
     return Measures(
         bias2=jnp.mean(bias2),
         bias2_se=jnp.sqrt(jnp.sum(spread)) / points,
@@ -75,29 +77,22 @@ def measure(
         eed=equivalent_exact_draws(jnp.sum(truth.trace), jnp.sum(jnp.mean(losses, axis=0))),
         cosine=align,
         cosine_se=align_se,
-        norm_ratio=total_norm(estimate) / total_norm(truth.score[None]),
+        norm_ratio=jnp.mean(length) / jnp.mean(norm(exact)),
         cosine_to_noise=beside,
         cosine_to_noise_se=beside_se,
-        norm_over_noise=total_norm(estimate) / total_norm(noise),
-        network_cosine=network,
-        network_cosine_se=network_se,
+        norm_over_noise=jnp.mean(length) / jnp.mean(length_noise),
     )
 
 
-def cosine(a: Float[Array, "... d"], b: Float[Array, "... d"]) -> Float[Array, "..."]:
-    """Cosine of the angle between vectors along the last axis."""
-    dot = jnp.sum(a * b, axis=-1)
+def cosine(a: Float[Array, "d ..."], b: Float[Array, "d ..."]) -> Float[Array, "..."]:
+    """Cosine of the angle between vectors along the first axis."""
+    dot = jnp.sum(a * b, axis=0)
     return dot / jnp.maximum(norm(a) * norm(b), np.finfo(a.dtype).tiny)
 
 
-def norm(a: Float[Array, "*n d"]) -> Float[Array, "*n"]:
-    """Euclidean length along the last axis."""
-    return jnp.sqrt(jnp.sum(a * a, axis=-1))
-
-
-def total_norm(a: Float[Array, "t x d"]) -> Float[Array, ""]:
-    """Mean length over trials, summed over query points."""
-    return jnp.sum(jnp.mean(norm(a), axis=0))
+def norm(a: Float[Array, "d ..."]) -> Float[Array, "..."]:
+    """Euclidean length along the first axis."""
+    return jnp.sqrt(jnp.sum(a * a, axis=0))
 
 
 def over_trials(values: Float[Array, "t x"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
@@ -144,8 +139,8 @@ TRUTH_ERROR = 1e-9  # of |s*| + sqrt(trace): how exactly the truth itself is kno
 
 
 def coverage(
-    estimate: Float[Array, "t x d"],
-    std_error: Float[Array, "t x d"],
+    estimate: Float[Array, "d t x"],
+    std_error: Float[Array, "d t x"],
     ess: Float[Array, "t x"],
     truth: Truth,
 ) -> Coverage:
@@ -154,9 +149,9 @@ def coverage(
     An estimate that is exact has a standard error of zero: it covers the truth if it
     agrees with it to TRUTH_ERROR.
     """
-    slack = TRUTH_ERROR * (norm(truth.score) + jnp.sqrt(truth.trace))[:, None]
-    hit = jnp.abs(estimate - truth.score) <= 1.96 * std_error + slack
-    hit = jnp.mean(hit, axis=-1).ravel()
+    slack = TRUTH_ERROR * (norm(truth.score.T) + jnp.sqrt(truth.trace))
+    hit = jnp.abs(estimate - truth.score.T[:, None]) <= 1.96 * std_error + slack
+    hit = jnp.mean(hit, axis=0).ravel()
     edges = jnp.asarray(ESS_EDGES[1:-1])
     which = jax.nn.one_hot(jnp.searchsorted(edges, ess.ravel()), len(ESS_EDGES) - 1)
     return Coverage(hit @ which, jnp.sum(which, axis=0))

@@ -7,6 +7,7 @@ from steinflow.study.cell import names
 from steinflow.study.conditions import Cell, Grid
 from steinflow.study.measure import Measures
 
+NULLABLE = ("c", "limit_norm", "network_cosine", "network_cosine_se")
 EXACT_COLUMNS = ("score_norm2", "trace", "best_c", "best_c_printed", "flux_norm")
 
 
@@ -37,6 +38,14 @@ def part_rows(grid: Grid, cell: Cell, part: dict[str, np.ndarray]) -> pl.DataFra
     }
     for name in Measures._fields:
         columns[name] = part[f"measure.{name}"].ravel()
+    network = part["network"]
+    error = network.std(axis=1, ddof=1) / np.sqrt(network.shape[1])
+    for name, values in (("network_cosine", network.mean(axis=1)), ("network_cosine_se", error)):
+        columns[name] = [
+            float(value) if label[:2] == ("gradient", "calibrated") else None
+            for value in values
+            for label in labels
+        ]
     for name in ("ess", "ess_se", "max_weight"):
         columns[name] = each_size(part[name])
     for name in EXACT_COLUMNS:
@@ -47,4 +56,4 @@ def part_rows(grid: Grid, cell: Cell, part: dict[str, np.ndarray]) -> pl.DataFra
     columns["trials"] = np.full(total, grid.trials)
     columns["query_points"] = np.full(total, grid.query_points)
     columns["seed"] = np.full(total, grid.seed)
-    return pl.DataFrame(columns, schema_overrides={"c": pl.Float64, "limit_norm": pl.Float64})
+    return pl.DataFrame(columns, schema_overrides=dict.fromkeys(NULLABLE, pl.Float64))

@@ -15,7 +15,7 @@ class Samples(NamedTuple):
     """The scores that verdicts are bootstrapped from, of one cell."""
 
     pair: Floats  # [2, 2, T, X, d]: (least, most N) x (noise, gradient), calibrated
-    network: Floats  # [2, T]: cosine of the two losses' parameter gradients
+    network: Floats  # [N, T]: cosine of the two losses' parameter gradients
     score: Floats  # [X, d]: s*
     exact_ratio: float
 
@@ -48,7 +48,7 @@ def evidence(
 def of_network(sample: Samples, how: Resampling, found: Evidence) -> Evidence:
     """The same with the cosine of parameter gradients in the place of the scores'."""
     return found._replace(
-        most=found.most._replace(cosine=how.trials @ sample.network[1]),
+        most=found.most._replace(cosine=how.trials @ sample.network[-1]),
         least=found.least._replace(cosine=how.trials @ sample.network[0]),
     )
 

@@ -19,9 +19,15 @@ def known(key, trials, points=3, dim=2):
     return truth, noise + jnp.array([0.3, 0.0]), noise
 
 
+def measured(estimate, noise, truth):
+    """Measures of estimates [t, x, d]."""
+    first = [jnp.moveaxis(jnp.asarray(v), -1, 0) for v in (estimate, noise)]
+    return measure(*first, truth)
+
+
 def test_bias_variance_and_mse_of_known_estimates(key):
     truth, estimate, noise = known(key, 20_000)
-    found = measure(estimate, noise, truth)
+    found = measured(estimate, noise, truth)
     for value, se, expected in (
         (found.bias2, found.bias2_se, 0.09),
         (found.variance, found.variance_se, 0.05),
@@ -37,7 +43,7 @@ def test_the_standard_errors_are_those_of_repetition(key):
 
     def repeat(key):
         truth, estimate, noise = known(key, 30)
-        return measure(estimate, noise, truth), measure(noise, noise, truth)
+        return measured(estimate, noise, truth), measured(noise, noise, truth)
 
     biased, unbiased = jax.jit(jax.vmap(repeat))(jax.random.split(key, 1000))
     for found in (biased, unbiased):
@@ -54,7 +60,7 @@ def test_the_standard_errors_are_those_of_repetition(key):
 def test_an_exact_estimator_is_capped_and_has_no_variance():
     truth, _, noise = known(jax.random.key(0), 5)
     exact = jnp.broadcast_to(truth.score, noise.shape)
-    found = measure(exact, noise, truth)
+    found = measured(exact, noise, truth)
     assert found.eed == 1e4 and found.variance == 0 and found.mse == 0
 
 
@@ -87,9 +93,9 @@ def test_network_cosine_equals_that_of_real_parameter_gradients(key):
 
 def test_coverage_counts_by_effective_sample_size():
     truth = Truth(jnp.zeros((2, 1)), jnp.ones(2), jnp.eye(2), jnp.zeros((2, 1)))
-    estimate = jnp.array([[[0.0], [3.0]], [[1.0], [1.0]]])
+    estimate = jnp.array([[[0.0, 3.0], [1.0, 1.0]]])
     ess = jnp.array([[1.5, 300.0], [1.5, 30.0]])
-    found = coverage(estimate, jnp.ones((2, 2, 1)), ess, truth)
+    found = coverage(estimate, jnp.ones((1, 2, 2)), ess, truth)
     assert found.total.tolist() == [2, 0, 0, 0, 1, 0, 0, 1]
     assert found.covered.tolist() == [2, 0, 0, 0, 1, 0, 0, 0]
 
@@ -100,10 +106,10 @@ def test_bootstrap_statistics_agree_with_the_measures(key):
     found = statistics(
         np.asarray(noise), np.asarray(estimate), np.asarray(truth.score), how, (1.0, 1.0)
     )
-    measured = measure(estimate, noise, truth)
-    assert np.isclose(found.variance_gradient[0], measured.variance)
-    assert np.isclose(found.bias2_gradient[0], measured.bias2)
-    assert np.isclose(found.cosine[0], measured.cosine_to_noise)
+    ours = measured(estimate, noise, truth)
+    assert np.isclose(found.variance_gradient[0], ours.variance)
+    assert np.isclose(found.bias2_gradient[0], ours.bias2)
+    assert np.isclose(found.cosine[0], ours.cosine_to_noise)
     # replicates are centred on the estimate: corrections of bootstrap bias are right
     for name in (
         "variance_noise",
