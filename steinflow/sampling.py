@@ -26,6 +26,9 @@ def sample(
 ) -> Float[Array, "n d"]:
     """Draw from pi(a) ∝ exp(Q(a)/tau) by the probability-flow ODE of estimated scores.
 
+    On R^d the first steps draw from a far wider law than pi; where Q is not quadratic they
+    need many draws (with 64 a double well in two dimensions is missed), on a box they do not.
+
     Each step moves x = alpha E[a|x] + sigma E[eps|x] to the next level (DDIM, Song, Meng &
     Ermon, 2021), whatever the schedule; the last one ends at E[a|x], inside a box.
 

@@ -123,7 +123,11 @@ def randomness(key: Key[Array, ""], grid: Grid, dim: int) -> Randomness:
     return Randomness(rows.reshape(shape), action, noise)
 
 
-@partial(jax.jit, static_argnames=("sizes",))
+# jaxlib 0.10 sends sums over short axes to a slow library (jax issue 37465): a quarter of a cell
+OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""} if jax.__version__ < "0.11" else None
+
+
+@partial(jax.jit, static_argnames=("sizes",), compiler_options=OPTIONS)
 def run_cell(
     target: Separable, level: Level, random: Randomness, sizes: tuple[int, ...]
 ) -> CellResult:

@@ -1,6 +1,7 @@
 """Run a study: cells one after another, finished ones never again, then everything from them."""
 
 import hashlib
+import io
 import json
 import platform
 import time
@@ -91,7 +92,9 @@ def run_study(
     study = assemble(grid, {cell: parts[cell] for cell in todo})
     if out is not None:
         with explained(out):
-            write_atomically(out / "rows.parquet", study.rows.write_parquet)
+            buffer = io.BytesIO()  # polars has errors of its own for a full disk
+            study.rows.write_parquet(buffer)
+            write_atomically(out / "rows.parquet", lambda file: file.write(buffer.getvalue()))
             write_json(out / "claims.json", study.claims)
             manifest = {
                 "format_version": FORMAT_VERSION,

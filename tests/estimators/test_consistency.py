@@ -28,8 +28,8 @@ BOXED = REAL | {
     "blend": sf.Blend(0.4, "vanishing"),
 }
 PROBLEMS = {
-    "mixture": (mixture(1.0), REAL),
-    "multimodal": (targets.Multimodal(1.0), REAL),
+    "mixture": (mixture(1.5), REAL),
+    "multimodal": (targets.Multimodal(1.5), REAL),
     "mixture-box": (mixture(0.5, support=sf.Box(-1.0, 1.0)), BOXED),
     "multimodal-box": (targets.Multimodal(0.5, support=sf.Box(-1.0, 1.0)), BOXED),
     "wall-box": (targets.Quadratic(0.2, support=sf.Box(-1.0, 1.0), center=1.0), BOXED),
