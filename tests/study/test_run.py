@@ -116,7 +116,7 @@ def test_a_full_disk_loses_nothing(tmp_path, undisturbed):
     """A tmpfs with room for some parts only; then it is made larger."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80k", "tmpfs", disk], check=True)
     try:
         done = subprocess.run(command(disk / "out"), capture_output=True, text=True, check=False)
         assert done.returncode == 2, done.stderr
