@@ -6,7 +6,7 @@ from steinflow.targets.latent import latent
 from steinflow.targets.linear import Linear
 from steinflow.targets.mixture import GaussianMixture
 from steinflow.targets.multimodal import Multimodal
-from steinflow.targets.networks import PairNetworks, random_networks
+from steinflow.targets.networks import Networks, random_networks
 from steinflow.targets.quadratic import Quadratic
 from steinflow.targets.separable import Separable
 
@@ -17,7 +17,7 @@ __all__ = [
     "GaussianMixture",
     "Linear",
     "Multimodal",
-    "PairNetworks",
+    "Networks",
     "Quadratic",
     "Separable",
     "latent",

@@ -9,6 +9,7 @@ from jax.nn import softplus
 from jaxtyping import Array, Float
 
 from steinflow.checks import Numbers, as_leaf
+from steinflow.levels import Level
 from steinflow.supports import AbstractSupport, RealSpace
 from steinflow.targets.boltzmann import AbstractTarget
 
@@ -23,8 +24,17 @@ class Latent(AbstractTarget):
 
     def value(self, action: Float[Array, " d"]) -> Float[Array, ""]:
         y = action
-        log_jacobian = jnp.sum(2.0 * (math.log(2.0) - y - softplus(-2.0 * y)))
-        return self.inner.value(squashed(self.inner, y)) + self.tau * log_jacobian
+        return self.inner.value(squashed(self.inner, y)) + self.tau * jnp.sum(log_slope(y))
+
+    def exact_score(self, x: Float[Array, " d"], level: Level) -> Float[Array, " d"]:
+        """s*(x) of the latent law, [d], where the inner target is exact on a box."""
+        mean, _ = self.inner.latent_moments(x, level)  # type: ignore[attr-defined]
+        return (level.alpha * mean - x) / level.sigma**2
+
+    def exact_trace(self, x: Float[Array, " d"], level: Level) -> Float[Array, ""]:
+        """tr Cov[(alpha y - x)/sigma^2 | x] of the latent law."""
+        _, variance = self.inner.latent_moments(x, level)  # type: ignore[attr-defined]
+        return jnp.sum(variance) * (level.alpha / level.sigma**2) ** 2
 
 
 class Clipped(AbstractTarget):
@@ -38,6 +48,26 @@ class Clipped(AbstractTarget):
     def value(self, action: Float[Array, " d"]) -> Float[Array, ""]:
         low, high = self.inner.support.bounds(action.shape[-1])
         return self.inner.value(jnp.clip(action, low, high).astype(action.dtype))
+
+
+def log_slope(y: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """log sech² y: what a = tanh y takes from a log-density, elementwise."""
+    return 2.0 * (math.log(2.0) - y - softplus(-2.0 * y))
+
+
+LATENT_NODES, LATENT_REACH = 4096, 20.0
+
+
+def latent_nodes(x: Float[Array, ""], level: Level) -> Float[Array, " m"]:
+    """Equally spaced y over all that the likelihood of one coordinate, and sech², leave.
+
+    Densities of y are smooth on the whole line, where the trapezoidal rule is exact to
+    rounding once the spacing is below half of their width.
+    """
+    center, width = x / level.alpha, level.sigma / level.alpha
+    low = jnp.clip(center - 9.0 * width, -LATENT_REACH, LATENT_REACH - 1.0)
+    high = jnp.clip(center + 9.0 * width, 1.0 - LATENT_REACH, LATENT_REACH)
+    return low + (high - low) * jnp.linspace(0.0, 1.0, LATENT_NODES)
 
 
 def squashed(target: AbstractTarget, y: Float[Array, "*n d"]) -> Float[Array, "*n d"]:

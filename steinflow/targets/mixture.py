@@ -19,6 +19,7 @@ from steinflow.levels import Level
 from steinflow.linear_algebra import inverse_root
 from steinflow.supports import AbstractSupport, RealSpace
 from steinflow.targets.boltzmann import AbstractTarget
+from steinflow.targets.latent import latent_nodes, log_slope
 from steinflow.targets.quadrature import first_mesh, moments, nodes
 
 
@@ -27,7 +28,7 @@ class Components(NamedTuple):
 
     log_weight: Float[Array, " k"]  # not normalised
     mean: Float[Array, "k d"]
-    variance: Float[Array, " k"]  # trace of each covariance
+    variance: Float[Array, "k d"]  # diagonal of each covariance
 
 
 class GaussianMixture(AbstractTarget):
@@ -91,7 +92,7 @@ class GaussianMixture(AbstractTarget):
             shift = root.T @ (root @ gap)
             misfit = jnp.sum((x - level.alpha * mean) ** 2) / level.sigma**2
             log_weight = 0.5 * (shift @ gap - misfit) + jnp.sum(jnp.log(jnp.diag(root)))
-            return Components(log_weight, mean + shift, jnp.sum(root**2))
+            return Components(log_weight, mean + shift, jnp.sum(root**2, axis=0))
 
         return jax.vmap(one)(self.mean, self.matrices())
 
@@ -112,20 +113,47 @@ class GaussianMixture(AbstractTarget):
         log_mass, mean, variance = jax.vmap(over_dims, in_axes=(0, 0, None, None, None))(
             self.mean, self.precision, x, low, high
         )
-        return Components(log_mass.sum(-1), mean, variance.sum(-1))
+        return Components(log_mass.sum(-1), mean, variance)
+
+    def latent_moments(
+        self, x: Float[Array, " d"], level: Level
+    ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        """Mean and variance of y = atanh of the rescaled action given its noisy point, [d]."""
+
+        def over_dimension(
+            x: Array, low: Array, high: Array, mean: Array, precision: Array
+        ) -> tuple[Array, Array, Array]:
+            y = latent_nodes(x, level)
+            action = 0.5 * (low + high) + 0.5 * (high - low) * jnp.tanh(y)
+            misfit = (x - level.alpha * y) / level.sigma
+            energy = 0.5 * precision[:, None] * (action - mean[:, None]) ** 2 / self.tau
+            log_p = log_slope(y) - 0.5 * misfit**2 - energy
+            weight = softmax(log_p, axis=-1)
+            center = weight @ y
+            variance = jnp.sum(weight * (y - center[:, None]) ** 2, axis=-1)
+            return logsumexp(log_p, axis=-1) + jnp.log(y[1] - y[0]), center, variance
+
+        low, high = self.support.bounds(self.dim)
+        log_mass, mean, variance = jax.lax.map(
+            lambda row: over_dimension(*row), (x, low, high, self.mean.T, self.precision.T)
+        )
+        return moments_of(Components(log_mass.sum(0) + self.offset / self.tau, mean.T, variance.T))
+
+    def posterior_moments(
+        self, x: Float[Array, " d"], level: Level
+    ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        """Mean and variance of a given x, [d] each."""
+        return moments_of(self.posterior(x, level))
 
     def exact_score(self, x: Float[Array, " d"], level: Level) -> Float[Array, " d"]:
         """s*(x) = E[(alpha a - x)/sigma^2 | x], shape [d]."""
-        parts = self.posterior(x, level)
-        mean = softmax(parts.log_weight) @ parts.mean
+        mean, _ = self.posterior_moments(x, level)
         return (level.alpha * mean - x) / level.sigma**2
 
     def exact_trace(self, x: Float[Array, " d"], level: Level) -> Float[Array, ""]:
         """tr Cov[(alpha a - x)/sigma^2 | x]: the MSE of one exact posterior draw."""
-        parts = self.posterior(x, level)
-        weight = softmax(parts.log_weight)
-        spread = jnp.sum((parts.mean - weight @ parts.mean) ** 2, axis=-1)
-        return jnp.sum(weight * (parts.variance + spread)) * (level.alpha / level.sigma**2) ** 2
+        _, variance = self.posterior_moments(x, level)
+        return jnp.sum(variance) * (level.alpha / level.sigma**2) ** 2
 
     def sample(self, key: Key[Array, ""], num_samples: int) -> Float[Array, "n d"]:
         """num_samples actions from pi, shape [n, d] (R^d: exactly; box: by rejection-free
@@ -148,3 +176,10 @@ class GaussianMixture(AbstractTarget):
         )
         uniform = jax.random.uniform(draw, (num_samples, self.dim), minval=1e-12)
         return self.mean[which] + scale[which] * quantile(uniform, a[which], b[which])
+
+
+def moments_of(parts: Components) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """Mean and variance of a mixture, [d] each."""
+    weight = softmax(parts.log_weight)
+    mean = weight @ parts.mean
+    return mean, weight @ (parts.variance + (parts.mean - mean) ** 2)

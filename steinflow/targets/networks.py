@@ -1,4 +1,4 @@
-"""Rough but exact targets: sums of small random networks over pairs of coordinates."""
+"""Rough but exact targets: sums of random networks over blocks of coordinates."""
 
 from typing import Any
 
@@ -13,22 +13,24 @@ from steinflow.checks import Numbers, as_leaf, require_at_least, require_positiv
 from steinflow.levels import Level
 from steinflow.supports import AbstractSupport, RealSpace
 from steinflow.targets.boltzmann import AbstractTarget
+from steinflow.targets.latent import LATENT_REACH, log_slope
 from steinflow.targets.separable import rotation
 
 PANELS, NODES = 16, 8  # of the rule in each coordinate
 COARSE, CUT = 64, 45.0  # it covers what a coarse grid finds above exp(-CUT)
-CELLS = 300  # of the grid that samples are taken from
+CELLS, PLACES = 300, 16  # of the grid that samples are taken from
 
 
-class PairNetworks(AbstractTarget):
-    """Q(a) = Σ_p f_p(b_2p, b_2p+1) - |a|²/2 on R^d, b = R a; without the bowl on a box.
+class Networks(AbstractTarget):
+    """Q(a) = Σ_p f_p(b of block p) - |a|²/2 on R^d, b = R a; without the bowl on a box.
 
-    Each f_p is a tanh network of two inputs and two hidden layers; an odd last coordinate
-    is paired with 0. The posterior is a product over pairs, so that the exact score takes
-    two-dimensional integrals only.
+    Each f_p is a tanh network of m inputs and two hidden layers; coordinates beyond the last
+    are 0. With pairs, m = 2, the posterior is a product over them, and the exact score takes
+    two-dimensional integrals only. One block of all coordinates is a fully coupled network.
 
     Args:
-        first [p, h, 2], bias [p, h], second [p, h, h], shift [p, h], last [p, h]: weights.
+        first [p, h, m], bias [p, h], second [p, h, h], shift [p, h], last [p, h]: weights,
+            in the precision that the networks compute in.
         rotation: R, [d, d]; the identity on a box.
         tau: temperature, > 0.
     """
@@ -55,34 +57,56 @@ class PairNetworks(AbstractTarget):
         """The weights of all networks, one pair after another."""
         return self.first, self.bias, self.second, self.shift, self.last
 
-    def pairs(self, turned: Float[Array, " d"]) -> Float[Array, "p 2"]:
-        """Coordinates in pairs; zero beyond the last."""
-        return jnp.pad(turned, (0, self.dim % 2)).reshape(-1, 2)
+    def blocks(self, turned: Float[Array, " d"]) -> Float[Array, "p m"]:
+        """Coordinates in blocks; zero beyond the last."""
+        size = self.first.shape[-1]
+        return jnp.pad(turned, (0, -self.dim % size)).reshape(-1, size)
 
     def value(self, action: Float[Array, " d"]) -> Float[Array, ""]:
-        total = jnp.sum(jax.vmap(network)(self.weights, self.pairs(self.rotation @ action)))
+        total = jnp.sum(jax.vmap(network)(self.weights, self.blocks(self.rotation @ action)))
         return total if self.support.has_walls else total - 0.5 * jnp.sum(action**2)
 
-    def posterior_moments(
+    def latent_moments(
         self, x: Float[Array, " d"], level: Level
     ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-        """Mean and variance of b given x, [d] each, by product Gauss-Legendre rules."""
-        abscissa, rule = np.polynomial.legendre.leggauss(NODES)
-        place = (np.arange(PANELS)[:, None] + 0.5 * (abscissa + 1.0)).ravel() / PANELS
-        mass = np.tile(0.5 * rule / PANELS, PANELS)
-        real = self.pairs(jnp.ones(self.dim))
-        low, high = self.edges()
+        """Mean and variance of y = atanh of the rescaled action given its noisy point, [d]."""
+        return self.posterior_moments(x, level, hidden=True)
 
-        def one(weights: Any, y: Array, real: Array, low: Array, high: Array) -> Array:
+    def posterior_moments(
+        self, x: Float[Array, " d"], level: Level, hidden: bool = False
+    ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        """Mean and variance of b (hidden: of the latent of a box) given x, [d] each, by product
+        Gauss-Legendre rules; pairs only."""
+        panels = 2 * PANELS if hidden else PANELS
+        abscissa, rule = np.polynomial.legendre.leggauss(NODES)
+        place = (np.arange(panels)[:, None] + 0.5 * (abscissa + 1.0)).ravel() / panels
+        mass = np.tile(0.5 * rule / panels, panels)
+        real = self.blocks(jnp.ones(self.dim))
+        low, high = edges = self.edges()
+        if hidden:  # y = sinh t: fine where tanh y moves
+            far = np.arcsinh(LATENT_REACH)
+            low, high = jnp.full_like(low, -far), jnp.full_like(high, far)
+        width = level.sigma / level.alpha
+
+        def one(weights: Any, x: Array, real: Array, low: Array, high: Array, box: Any) -> Array:
             def on_grid(left: Array, right: Array, place: np.ndarray) -> tuple[Array, Array]:
-                grid = product_grid(real, left, right, place)
-                misfit = jnp.sum(((y - level.alpha * grid) / level.sigma) ** 2, axis=-1)
-                log_p = self.energy(weights, grid) / self.tau - 0.5 * misfit
+                grid = action = product_grid(real, left, right, place)
+                log_p = jnp.zeros(grid.shape[:-1])
+                if hidden:
+                    grid, log_p = jnp.sinh(grid), jnp.sum(jnp.log(jnp.cosh(grid)), axis=-1)
+                    log_p = log_p + jnp.sum(log_slope(grid), axis=-1)
+                    action = 0.5 * (box[0] + box[1]) + 0.5 * (box[1] - box[0]) * jnp.tanh(grid)
+                misfit = jnp.sum(((x - level.alpha * grid) / level.sigma) ** 2, axis=-1)
+                log_p = log_p + self.energy(weights, action) / self.tau - 0.5 * misfit
                 return grid, log_p - jnp.max(log_p)
 
-            reach = 8.0 * level.sigma / level.alpha
-            left = jnp.clip(y / level.alpha - reach, low, 0.99 * high + 0.01 * low)
-            right = jnp.clip(y / level.alpha + reach, 0.99 * low + 0.01 * high, high)
+            gain = 2.0 * jnp.sum(jnp.abs(weights[-1])) / self.tau  # most that Q can make good
+            reach = width * jnp.sqrt(2.0 * (gain + CUT))
+            left, right = x / level.alpha - reach, x / level.alpha + reach
+            if hidden:
+                left, right = jnp.arcsinh(left), jnp.arcsinh(right)
+            left = jnp.clip(left, low, 0.99 * high + 0.01 * low)
+            right = jnp.clip(right, 0.99 * low + 0.01 * high, high)
             coarse = (np.arange(COARSE) + 0.5) / COARSE
             _, log_p = on_grid(left, right, coarse)  # where the mass is
             alive = jnp.stack([jnp.max(log_p, axis=1), jnp.max(log_p, axis=0)]) > -CUT
@@ -97,13 +121,13 @@ class PairNetworks(AbstractTarget):
             mean = jnp.sum(p * grid, axis=(0, 1))
             return jnp.stack([mean, jnp.sum(p * (grid - mean) ** 2, axis=(0, 1))])
 
-        each = jax.vmap(one)(self.weights, self.pairs(self.rotation @ x), real, low, high)
+        each = jax.vmap(one)(self.weights, self.blocks(self.rotation @ x), real, low, high, edges)
         mean, variance = each[:, 0].reshape(-1), each[:, 1].reshape(-1)
         return mean[: self.dim], variance[: self.dim]
 
     def energy(self, weights: Any, b: Float[Array, "m n 2"]) -> Float[Array, "m n"]:
         """f_p, with its part of the bowl, on a grid."""
-        value = jax.vmap(jax.vmap(lambda pair: network(weights, pair)))(b)
+        value = network(weights, b)
         return value if self.support.has_walls else value - 0.5 * jnp.sum(b**2, axis=-1)
 
     def edges(self) -> tuple[Float[Array, "p 2"], Float[Array, "p 2"]]:
@@ -130,19 +154,27 @@ class PairNetworks(AbstractTarget):
         return jnp.sum(variance) * (level.alpha / level.sigma**2) ** 2
 
     def sample(self, key: Key[Array, ""], num_samples: int) -> Float[Array, "n d"]:
-        """num_samples actions from pi, [n, d], to the resolution of 300 cells a coordinate."""
+        """num_samples actions from pi, [n, d]; pairs only.
+
+        A cell of a grid by its mass at the middle, then one of 16 places in it and its like by
+        their densities: exact as the grid gets fine, or the places many.
+        """
         low, high = self.edges()
-        real = self.pairs(jnp.ones(self.dim))
+        real = self.blocks(jnp.ones(self.dim))
         middle = (np.arange(CELLS) + 0.5) / CELLS
 
         def one(key: Array, weights: Any, real: Array, low: Array, high: Array) -> Array:
-            grid = product_grid(real, low, high, middle)
-            choose, jitter = jax.random.split(key)
-            mass = jnp.cumsum(softmax((self.energy(weights, grid) / self.tau).ravel()))
-            place = jax.random.uniform(choose, (num_samples,)) * mass[-1]
-            offset = jax.random.uniform(jitter, (num_samples, 2), minval=-0.5, maxval=0.5)
-            which = jnp.searchsorted(mass, place)
-            return grid.reshape(-1, 2)[which] + offset * (high - low) / CELLS
+            grid = product_grid(real, low, high, middle).reshape(-1, 2)
+            choose, jitter, last = jax.random.split(key, 3)
+            log_p = self.energy(weights, grid) / self.tau
+            mass = jnp.cumsum(softmax(log_p))
+            shape = (num_samples, PLACES)
+            cell = jnp.searchsorted(mass, jax.random.uniform(choose, shape) * mass[-1])
+            offset = jax.random.uniform(jitter, (*shape, 2), minval=-0.5, maxval=0.5)
+            place = grid[cell] + real * offset * (high - low) / CELLS
+            gain = self.energy(weights, place) / self.tau - log_p[cell]
+            which = jax.random.categorical(last, gain)
+            return place[jnp.arange(num_samples), which]
 
         keys = jax.random.split(key, real.shape[0])
         b = jax.vmap(one)(keys, self.weights, real, low, high)  # [p, n, 2]
@@ -157,10 +189,11 @@ def product_grid(
     return jnp.stack(jnp.meshgrid(node[0], node[1], indexing="ij"), axis=-1)
 
 
-def network(weights: Any, pair: Float[Array, "2"]) -> Float[Array, ""]:
-    """One tanh network of two inputs."""
+def network(weights: Any, block: Float[Array, "*n m"]) -> Float[Array, "*n"]:
+    """One tanh network of m inputs, in the precision of its weights."""
     first, bias, second, shift, last = weights
-    return last @ jnp.tanh(second @ jnp.tanh(first @ pair + bias) + shift)
+    hidden = jnp.tanh(block.astype(first.dtype) @ first.T + bias)
+    return (jnp.tanh(hidden @ second.T + shift) @ last).astype(block.dtype)
 
 
 def random_networks(
@@ -169,8 +202,10 @@ def random_networks(
     dim: int,
     support: AbstractSupport = RealSpace(),  # noqa: B008
     width: int = 16,
-) -> PairNetworks:
-    """A target of ceil(dim/2) random networks.
+    block: int = 2,
+    dtype: Any = np.float64,
+) -> Networks:
+    """A target of ceil(dim/block) random networks.
 
     Args:
         seed: seed of the weights.
@@ -178,22 +213,18 @@ def random_networks(
         dim: d, the dimension of an action.
         support: `RealSpace()` or a `Box`.
         width: h, the width of both hidden layers.
+        block: m, the coordinates of a network: 2 has an exact score, dim couples them all.
+        dtype: the precision that the networks compute in.
     """
     require_at_least("dim", dim, 1, "It is the number of action dimensions.")
     require_at_least("width", width, 1, "It is the number of hidden units.")
-    rng, pairs = np.random.default_rng(seed), (dim + 1) // 2
-    first = 2.0 * rng.standard_normal((pairs, width, 2))
-    bias = rng.standard_normal((pairs, width))
-    second = 1.5 * rng.standard_normal((pairs, width, width)) / np.sqrt(width)
-    shift = 0.5 * rng.standard_normal((pairs, width))
-    last = 1.5 * rng.standard_normal((pairs, width)) / np.sqrt(width)
-    return PairNetworks(
-        first=first,
-        bias=bias,
-        second=second,
-        shift=shift,
-        last=last,
-        rotation=rotation(dim, support),
-        tau=tau,
-        support=support,
-    )
+    require_at_least("block", block, 1, "It is the number of coordinates of a network.")
+    rng, count = np.random.default_rng(seed), -(-dim // block)
+    gain = 2.0 * np.sqrt(2.0 / block)  # as rough along a random line, whatever the block
+    first = gain * rng.standard_normal((count, width, block))
+    bias = rng.standard_normal((count, width))
+    second = 1.5 * rng.standard_normal((count, width, width)) / np.sqrt(width)
+    shift = 0.5 * rng.standard_normal((count, width))
+    last = 1.5 * rng.standard_normal((count, width)) / np.sqrt(width)
+    weights = (jnp.asarray(leaf, dtype) for leaf in (first, bias, second, shift, last))
+    return Networks(*weights, rotation=rotation(dim, support), tau=tau, support=support)

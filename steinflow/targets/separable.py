@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import softmax
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Key
 
@@ -18,6 +19,7 @@ from steinflow.checks import Numbers, as_leaf, require_at_least, require_positiv
 from steinflow.levels import Level
 from steinflow.supports import AbstractSupport
 from steinflow.targets.boltzmann import AbstractTarget
+from steinflow.targets.latent import latent_nodes, log_slope
 from steinflow.targets.quadrature import (
     Nodes,
     adapted_mesh,
@@ -104,6 +106,21 @@ class Separable(AbstractTarget):
             jnp.where(gaussian, center, mean),
             jnp.where(gaussian, 1.0 / precision, variance),
         )
+
+    def latent_moments(
+        self, x: Float[Array, " d"], level: Level
+    ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        """Mean and variance of y = atanh of the rescaled action given its noisy point, [d]."""
+        low, high = self.support.bounds(self.dim)
+
+        def one(x: Array, low: Array, high: Array, coefficients: Coefficients) -> Nodes:
+            y = latent_nodes(x, level)
+            action = 0.5 * (low + high) + 0.5 * (high - low) * jnp.tanh(y)
+            misfit = (x - level.alpha * y) / level.sigma
+            log_p = potential(action, coefficients) / self.tau + log_slope(y) - 0.5 * misfit**2
+            return Nodes(y, softmax(log_p), jnp.max(log_p))
+
+        return jax.vmap(moments)(jax.vmap(one)(x, low, high, self.coefficients))
 
     def exact_score(self, x: Float[Array, " d"], level: Level) -> Float[Array, " d"]:
         """s*(x) = E[(alpha a - x)/sigma^2 | x], shape [d], to 1e-9 (|s*| + sqrt(trace))."""

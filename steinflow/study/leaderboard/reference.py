@@ -1,0 +1,160 @@
+"""Truth of fully coupled networks: long importance sampling, with its own error.
+
+Q is evaluated once at the draws of all levels, of actions and of latents, and every posterior
+weighs them all by the mixture of their proposals.
+"""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import logsumexp
+from jaxtyping import Array, Float, Key
+
+from steinflow.proposals.truncated_gaussian import normal_actions
+from steinflow.proposals.truncated_normal import log_mass
+from steinflow.sobol import sobol
+from steinflow.study.leaderboard.grid import LAWS, Board
+from steinflow.study.leaderboard.problems import KINDS, Problem
+from steinflow.targets import Networks
+from steinflow.targets.latent import log_slope
+
+CHUNK, RESAMPLED = 2**14, 2**16
+
+
+class Posteriors(NamedTuple):
+    """n posteriors of one state as Gaussians times exp(f/tau), f the network."""
+
+    mean: Float[Array, "n d"]  # of the Gaussian, in the coordinates of the point
+    scale: Float[Array, " n"]
+    log_norm: Float[Array, " n"]  # log of its mass in the box, and of its width
+
+
+def gaussians(net: Networks, x: Array, board: Board, hidden: bool) -> Posteriors:
+    """The Gaussian part of the posteriors of points [l, d]: likelihood, and bowl on R^d."""
+    dim, (alpha, sigma) = x.shape[-1], (board.levels.alpha, board.levels.sigma)
+    bowl = 0.0 if net.support.has_walls else 1.0 / net.tau
+    precision = alpha**2 / sigma**2 + bowl
+    mean, scale = (alpha / sigma**2 / precision)[:, None] * x, 1.0 / jnp.sqrt(precision)
+    log_norm = dim * (jnp.log(scale) + 0.5 * math.log(2 * np.pi))
+    if net.support.has_walls and not hidden:
+        low, high = net.support.bounds(dim)
+        inside = jax.vmap(lambda m, s: jnp.sum(log_mass((low - m) / s, (high - m) / s)))
+        log_norm = log_norm + inside(mean, scale)
+    return Posteriors(mean, scale, log_norm)
+
+
+def log_density(post: Posteriors, a: Float[Array, "k d"]) -> Float[Array, "n k"]:
+    """log of the Gaussians, by one matrix product."""
+    square = jnp.sum(post.mean**2, 1)[:, None] - 2.0 * post.mean @ a.T + jnp.sum(a**2, 1)
+    return -0.5 * square / post.scale[:, None] ** 2 - post.log_norm[:, None]
+
+
+class Sums(NamedTuple):
+    """Running sums of n posteriors: weights up to exp(top), and their moments."""
+
+    top: Float[Array, " n"]
+    weight: Float[Array, " n"]
+    square: Float[Array, " n"]  # of weights
+    first: Float[Array, "n d"]  # of weight times place
+    second: Float[Array, "n d"]
+    leverage: Float[Array, "n d"]  # of weight² times place
+    leverage2: Float[Array, "n d"]
+
+
+@partial(jax.jit, static_argnames="board")
+def referenced(problem: Problem, board: Board) -> Problem:
+    """The problem with scores, traces and the mean squared errors of both."""
+    nets: Any = problem.members[KINDS[-1]]
+    walls, (_, levels, dim) = nets.support.has_walls, problem.x.shape
+    shares = 2 * levels if walls else levels
+    each = CHUNK // shares
+    rounds = 2**board.log2_reference // (each * shares)
+
+    def state(at: tuple[Networks, Array, Array]) -> Sums:
+        net, x, y = at
+        plain, hidden = gaussians(net, x, board, False), gaussians(net, y, board, True)
+
+        def chunk(sums: list[Sums], index: Array) -> tuple[list[Sums], None]:
+            keys = jax.random.split(jax.random.fold_in(jax.random.key(7), index), shares)
+            uniform = jax.vmap(lambda k: sobol(k, each, dim, jnp.float64))(keys)
+            draw = partial(normal_actions, support=net.support)
+            a = jax.vmap(draw)(uniform[:levels], plain.mean, plain.scale).reshape(-1, dim)
+            if walls:
+                free = jax.scipy.special.ndtri(uniform[levels:])
+                latent = hidden.mean[:, None] + hidden.scale[:, None, None] * free
+                a = jnp.concatenate([a, jnp.tanh(latent.reshape(-1, dim))])
+                a = jnp.clip(a, -1.0 + 1e-15, 1.0 - 1e-15)
+            bowl = 0.0 if walls else 0.5 * jnp.sum(a**2, axis=-1)
+            value = (jax.vmap(net.value)(a) + bowl) / net.tau
+            mine, places = [log_density(plain, a)], [a]
+            if walls:
+                y = jnp.arctanh(a)
+                mine.append(log_density(hidden, y) - jnp.sum(log_slope(y), axis=-1))
+                places.append(y)
+            mixture = logsumexp(jnp.concatenate(mine), axis=0)
+            return [
+                added(s, value + log_p - mixture, place)
+                for s, log_p, place in zip(sums, mine, places, strict=True)
+            ], None
+
+        zero, rows = jnp.zeros(levels), jnp.zeros((levels, dim))
+        start = [Sums(zero - jnp.inf, zero, zero, rows, rows, rows, rows)] * (1 + walls)
+        sums, _ = jax.lax.scan(chunk, start, jnp.arange(rounds))
+        return jax.tree.map(lambda *v: jnp.stack(v), *sums)
+
+    sums = jax.lax.map(state, (nets, problem.x, problem.y))
+    alpha, sigma = board.levels.alpha, board.levels.sigma
+    mean = sums.first / sums.weight[..., None]
+    variance = sums.second / sums.weight[..., None] - mean**2
+    noise = sums.leverage2 - 2 * mean * sums.leverage + mean**2 * sums.square[..., None]
+    mse = jnp.sum(noise, axis=-1) / sums.weight**2 * (alpha / sigma**2) ** 2
+    points = jnp.stack([problem.x, problem.y][: sums.weight.shape[1]], axis=1)
+    score = (alpha[:, None] * mean - points) / sigma[:, None] ** 2
+    trace = jnp.sum(variance, axis=-1) * (alpha / sigma**2) ** 2
+    return problem._replace(
+        score=score[:, 0], trace=trace[:, 0], reference_mse=mse[:, 0],
+        latent_score=score[:, -1], latent_trace=trace[:, -1], latent_reference_mse=mse[:, -1],
+    )  # fmt: skip
+
+
+def added(sums: Sums, log_weight: Array, place: Array) -> Sums:
+    """The sums with more draws: log weights [n, k] and places [k, d]."""
+    top = jnp.maximum(sums.top, jnp.max(log_weight, axis=-1))
+    old = jnp.where(jnp.isfinite(sums.top), jnp.exp(sums.top - top), 0.0)
+    w = jnp.exp(log_weight - top[:, None])
+
+    return Sums(
+        top,
+        old * sums.weight + jnp.sum(w, -1),
+        old**2 * sums.square + jnp.sum(w**2, -1),
+        old[:, None] * sums.first + w @ place,
+        old[:, None] * sums.second + w @ (place**2),
+        old[:, None] ** 2 * sums.leverage + (w**2) @ place,
+        old[:, None] ** 2 * sums.leverage2 + (w**2) @ (place**2),
+    )
+
+
+@partial(jax.jit, static_argnames="law")
+def resampled(key: Key[Array, ""], nets: Networks, law: str) -> Float[Array, "b d"]:
+    """One action of the policy for each state, by resampling 2^16 even ones."""
+    dim, walls = nets.dim, nets.support.has_walls
+
+    def one(at: tuple[Array, Networks]) -> Array:
+        key, net = at
+        choose, numbers = jax.random.split(key)
+        uniform = sobol(numbers, RESAMPLED, dim, jnp.float64)
+        tau = net.tau * LAWS[law]
+        if walls:
+            action, bowl = 2.0 * uniform - 1.0, 0.0
+        else:
+            width = 1.0 if law == "uniform" else jnp.sqrt(tau)
+            action = width * jax.scipy.special.ndtri(uniform)
+            bowl = 0.5 * jnp.sum(action**2, axis=-1)
+        log_weight = (jax.lax.map(net.value, action, batch_size=2**12) + bowl) / tau
+        return action[jax.random.categorical(choose, log_weight)]
+
+    return jax.lax.map(one, (jax.random.split(key, nets.tau.shape[0]), nets))
