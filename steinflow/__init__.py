@@ -13,10 +13,10 @@ from steinflow.estimators import (
     Curvature,
     Estimate,
     GradientExpectation,
-    Hierarchical,
     Info,
     InSample,
     NoiseExpectation,
+    SteinPolynomial,
 )
 from steinflow.levels import Level
 from steinflow.losses import score_matching_loss
@@ -45,7 +45,6 @@ __all__ = [
     "FittedProposal",
     "GaussianProposal",
     "GradientExpectation",
-    "Hierarchical",
     "InSample",
     "Info",
     "Level",
@@ -53,6 +52,7 @@ __all__ = [
     "Method",
     "NoiseExpectation",
     "RealSpace",
+    "SteinPolynomial",
     "TruncatedGaussianProposal",
     "VarianceExploding",
     "VariancePreserving",

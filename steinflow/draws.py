@@ -31,6 +31,7 @@ class Draws(NamedTuple):
     slope: Float[Array, "k d"]  # grad log pi = grad Q/tau; zeros where it was not asked for
     taper: Float[Array, "k d"]  # phi_j(a_j) of the support
     taper_slope: Float[Array, "k d"]  # d phi_j/d a_j
+    half_width: Float[Array, " d"]  # of the support; infinite on R^d
     curvature: Callable[[Float[Array, " d"]], Float[Array, "d d"]]  # a -> -hessian of Q/tau
     num_invalid: Int[Array, ""]  # NaN or +inf among Q, anything not finite among its gradients
 
@@ -79,6 +80,12 @@ def curvature_of(target: AbstractTarget) -> Callable[[Array], Array]:
     return lambda action: -jax.hessian(target.value)(action) / target.tau
 
 
+def half_width(target: AbstractTarget, x: Float[Array, " d"]) -> Float[Array, " d"]:
+    """Half the width of the support in every dimension."""
+    low, high = target.support.bounds(x.size)
+    return (0.5 * (high - low)).astype(x.dtype)
+
+
 def draw(
     key: Key[Array, ""],
     target: AbstractTarget,
@@ -114,8 +121,9 @@ def from_uniforms(
     value, slope, num_invalid = evaluate(target, action, with_slope)
     taper, taper_slope = target.support.taper(action)
     log_weight = value + proposal.log_ratio(action, x, level, target.support)
+    half = half_width(target, x)
     return Draws(
-        x, action, log_weight, slope, taper, taper_slope, curvature_of(target), num_invalid
+        x, action, log_weight, slope, taper, taper_slope, half, curvature_of(target), num_invalid
     )
 
 
@@ -179,6 +187,7 @@ def draw_shared(
             for name in ("action", "value", "slope")
         )
         taper, taper_slope = target.support.taper(action)
+        half = half_width(target, xs[0])
         log_mixture = logsumexp(jnp.stack([b.log_mixture(action) for b in batches]), axis=0)
         invalid = jnp.sum(jnp.stack([batch.num_invalid for batch in batches]))
 
@@ -186,7 +195,7 @@ def draw_shared(
             x, level = xs[index], Level(levels.alpha[index], levels.sigma[index])
             log_weight = value + log_likelihood(action, x, level) - log_mixture
             return Draws(
-                x, action, log_weight, slope, taper, taper_slope, curvature_of(target), invalid
+                x, action, log_weight, slope, taper, taper_slope, half, curvature_of(target), invalid
             )
 
         return at

@@ -11,9 +11,9 @@ from steinflow.estimators import (
     Blend,
     ControlVariate,
     GradientExpectation,
-    Hierarchical,
     NoiseExpectation,
     ReverseFlow,
+    SteinPolynomial,
     VarianceRatio,
 )
 from steinflow.proposals import (
@@ -60,13 +60,13 @@ def auto() -> Method:
     With: scrambled Sobol draws, half from the likelihood on the support and half from a
         normal fitted to the gradients at the first half (`FittedProposal`), all weighed by
         the deterministic mixture of all proposals, of all levels of a state where
-        `score_targets` is given several; and the box-vanishing control variate with a
-        diagonal coefficient shrunk by ESS (`Hierarchical`).
+        `score_targets` is given several; and three Stein terms a dimension, each believed
+        as far as it fits (`SteinPolynomial`).
     Requires: gradients of Q.
     Cost: N values and N gradients, in two calls of N/2.
     Variance: `info.std_error` treats the draws as independent; Sobol draws err less.
     """
-    return Method(FittedProposal(), ControlVariate(Hierarchical(), power=2), quasi=True)
+    return Method(FittedProposal(), SteinPolynomial(), quasi=True)
 
 
 class Space(NamedTuple):

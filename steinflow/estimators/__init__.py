@@ -6,12 +6,12 @@ from steinflow.estimators.coefficients import (
     AbstractCoefficient,
     Constant,
     Curvature,
-    Hierarchical,
     InSample,
 )
 from steinflow.estimators.control_variate import ControlVariate
 from steinflow.estimators.gradient import GradientExpectation
 from steinflow.estimators.noise import NoiseExpectation
+from steinflow.estimators.polynomial import SteinPolynomial
 from steinflow.estimators.published import ReverseFlow, VarianceRatio
 from steinflow.estimators.reduce import Estimate, Info
 
@@ -24,10 +24,10 @@ __all__ = [
     "Curvature",
     "Estimate",
     "GradientExpectation",
-    "Hierarchical",
     "InSample",
     "Info",
     "NoiseExpectation",
     "ReverseFlow",
+    "SteinPolynomial",
     "VarianceRatio",
 ]

@@ -166,30 +166,3 @@ class InSample(AbstractCoefficient):
         least = 1 + self.needs(dim).fitted
         why = f"A {self.kind} coefficient for d = {dim} is fitted to the draws themselves."
         require_at_least("num_draws", num_draws, least, why)
-
-
-class Hierarchical(AbstractCoefficient):
-    """A diagonal C fitted to the draws, shrunk to a scalar one, and that one to zero.
-
-    Dimension j adds to its own sums 1/ESS of those that the scalar c and the mean square of
-    all dimensions stand for:
-
-        C_j = (λ c q - Σ v h_j u_j)/(Σ v h_j² + λ q),   q = Σ v |h|²/d,   λ = 1/ESS
-
-    with h over alpha, and c as InSample("scalar", shrink=1). At ESS = 1 all dimensions
-    share c, which is then nearly zero; where draws abound each has its own.
-    """
-
-    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
-        ess, (stein, noise) = effective_sample_size(weights(draws)), regression(draws, level)
-        product, square = jnp.sum(stein * noise, axis=0), jnp.sum(stein**2, axis=0)
-        equations = jnp.maximum(draws.x.size * (ess - 1.0), 0.0)
-        scalar = -jnp.sum(product) / positive(jnp.sum(square)) * equations / (equations + 1.0)
-        share = jnp.mean(square) / ess
-        return (share * scalar - product) / positive(square + share)
-
-    def needs(self, dim: int) -> Needs:
-        return Needs(slope=True, fitted=1)
-
-    def check(self, dim: int, num_draws: int) -> None:
-        pass

@@ -2,11 +2,10 @@
 
 from jaxtyping import Array, Float
 
-from steinflow.checks import require_at_least
 from steinflow.draws import Draws
 from steinflow.estimators.base import AbstractEstimator, Needs
 from steinflow.estimators.coefficients import AbstractCoefficient
-from steinflow.estimators.stein import flattened, unified_terms
+from steinflow.estimators.stein import unified_terms
 from steinflow.levels import Level
 from steinflow.supports import AbstractSupport
 
@@ -26,22 +25,15 @@ class ControlVariate(AbstractEstimator):
 
     Args:
         by: where C comes from.
-        power: m of the taper 1 - r^(2m) on a box, r from -1 to 1 between the walls; 1 is the
-            support's own, 2 is flatter inside. On R^d it changes nothing.
     """
 
     by: AbstractCoefficient
-    power: int = 1
-
-    def __check_init__(self) -> None:
-        require_at_least("power", self.power, 1, "It is the m of the taper 1 - r^(2m).")
 
     def terms(self, draws: Draws, level: Level) -> Float[Array, "k d"]:
-        draws = flattened(draws, self.power)
         return unified_terms(draws, level, self.by.fit(draws, level))
 
     def coefficient(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
-        return self.by.fit(flattened(draws, self.power), level)
+        return self.by.fit(draws, level)
 
     def needs(self, dim: int) -> Needs:
         return self.by.needs(dim)

@@ -9,6 +9,7 @@ and s_C = E[u + C h/alpha] for every matrix C (Oates, Girolami & Chopin, 2017).
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from steinflow.draws import Draws
@@ -26,12 +27,17 @@ def stein_terms(draws: Draws, level: Level) -> Float[Array, "k d"]:
     return draws.taper * posterior_score + draws.taper_slope
 
 
-def flattened(draws: Draws, power: int) -> Draws:
-    """The draws with phi = 1 - r^(2 power) in place of 1 - r², r the place in the box from
-    -1 to 1: also zero at the walls, but nearly 1 over more of the inside."""
-    rest = 1.0 - draws.taper
+def flattened(draws: Draws, level: Level) -> Draws:
+    """The draws with a taper as steep at the walls as the likelihood is narrow.
+
+    phi = 1 - r^(2p), r the place in the box from -1 to 1, p = max(1, alpha half-width/sigma).
+    """
+    power = jnp.where(jnp.isfinite(draws.half_width), draws.half_width, 0.0)
+    power = jnp.maximum(1.0, power * level.alpha / level.sigma)
+    square = jnp.maximum(1.0 - draws.taper, np.finfo(draws.taper.dtype).eps ** 2)
     return draws._replace(
-        taper=1.0 - rest**power, taper_slope=power * rest ** (power - 1) * draws.taper_slope
+        taper=1.0 - square**power,
+        taper_slope=power * square ** (power - 1.0) * draws.taper_slope,
     )
 
 

@@ -3,6 +3,7 @@
 import abc
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from steinflow.checks import Numbers
@@ -64,8 +65,10 @@ class NormalProposal(AbstractProposal):
         return log_normal(action, self.mean, self.scale, support)
 
 
-REACH = 6.0  # how far, in standard deviations of the likelihood, a fitted mean may lie
-OUTSIDE = 1.5  # and in half widths of a box, from its middle
+REACH = 6.0, 20.0  # standard deviations of the likelihood that a fitted mean may lie away,
+OUTSIDE = 1.5, 5.0  # and half widths of a box, from its middle: as a rule, and for a sure fit
+DOUBT = 2.0  # variances of a mean gradient that chance is charged with
+SURE = 1e-4  # squared standard error over squared mean gradient of a half sure fit
 
 
 class FittedProposal(AbstractAdaptiveProposal):
@@ -131,11 +134,21 @@ class FittedProposal(AbstractAdaptiveProposal):
         likelihood = (level.alpha / level.sigma) ** 2
         width = level.sigma / level.alpha
         precision = jnp.clip(precision, 0.0, 1e6 * likelihood)
+        left = slope - tilt + precision * offset
+        chance = jnp.sum(v**2 * left**2, axis=0) / jnp.maximum(tilt**2, np.finfo(x.dtype).tiny)
+        tilt = tilt * jnp.maximum(0.0, 1.0 - DOUBT * chance)
         total = precision + likelihood
         mean = (tilt + precision * center + likelihood * (x / level.alpha)) / total
-        mean = jnp.clip(mean, x / level.alpha - REACH * width, x / level.alpha + REACH * width)
-        low, high = support.bounds(x.size)
-        if support.has_walls:
+        if not support.has_walls:
+            reach = REACH[0] * width
+            mean = jnp.clip(mean, x / level.alpha - reach, x / level.alpha + reach)
+        else:  # a mean far outside is brought nearer, its slope at the wall kept if that is sure
+            sure = 1.0 / (1.0 + (chance / SURE) ** 2)
+            reach = (REACH[0] + (REACH[1] - REACH[0]) * sure) * width
+            mean = jnp.clip(mean, x / level.alpha - reach, x / level.alpha + reach)
+            low, high = support.bounds(x.size)
             middle, half = 0.5 * (low + high), 0.5 * (high - low)
-            mean = jnp.clip(mean, middle - OUTSIDE * half, middle + OUTSIDE * half)
+            outside = (OUTSIDE[0] + (OUTSIDE[1] - OUTSIDE[0]) * sure) * half
+            excess = jnp.maximum(1.0, jnp.abs(mean - middle) / outside)
+            mean, total = middle + (mean - middle) / excess, total * (1.0 + (excess - 1.0) * sure)
         return NormalProposal(mean.astype(x.dtype), (1.0 / jnp.sqrt(total)).astype(x.dtype))

@@ -90,15 +90,16 @@ def referenced(problem: Problem, board: Board) -> Problem:
                 a = jnp.clip(a, -1.0 + 1e-15, 1.0 - 1e-15)
             bowl = 0.0 if walls else 0.5 * jnp.sum(a**2, axis=-1)
             value = (jax.vmap(net.value)(a) + bowl) / net.tau
-            mine, places = [log_density(plain, a)], [a]
+            fits, places = [log_density(plain, a)], [a]
+            drawn = fits[0]
             if walls:
                 y = jnp.arctanh(a)
-                mine.append(log_density(hidden, y) - jnp.sum(log_slope(y), axis=-1))
-                places.append(y)
-            mixture = logsumexp(jnp.concatenate(mine), axis=0)
+                fits, places = [drawn, log_density(hidden, y)], [a, y]
+                drawn = jnp.concatenate([drawn, fits[1] - jnp.sum(log_slope(y), axis=-1)])
+            mixture = logsumexp(drawn, axis=0)
             return [
-                added(s, value + log_p - mixture, place)
-                for s, log_p, place in zip(sums, mine, places, strict=True)
+                added(s, value + fit - mixture, place)
+                for s, fit, place in zip(sums, fits, places, strict=True)
             ], None
 
         zero, rows = jnp.zeros(levels), jnp.zeros((levels, dim))
