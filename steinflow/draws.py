@@ -195,7 +195,15 @@ def draw_shared(
             x, level = xs[index], Level(levels.alpha[index], levels.sigma[index])
             log_weight = value + log_likelihood(action, x, level) - log_mixture
             return Draws(
-                x, action, log_weight, slope, taper, taper_slope, half, curvature_of(target), invalid
+                x,
+                action,
+                log_weight,
+                slope,
+                taper,
+                taper_slope,
+                half,
+                curvature_of(target),
+                invalid,
             )
 
         return at

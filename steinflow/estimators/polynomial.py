@@ -68,72 +68,104 @@ class Fit(NamedTuple):
     coefficient: Float[Array, " d"]
 
 
-class Column(NamedTuple):
-    """A Stein term: at the draws, and centred rows of it times the roots of the weights."""
-
-    term: Float[Array, "k d"]
-    row: Float[Array, "k d"]
-
-
 def fit(draws: Draws, level: Level, order: int) -> Fit:
-    """Fit one Stein term after another to what those before it leave of u."""
-    draws = flattened(draws, level)
-    w = weights(draws)
-    ess, heaviest, root = effective_sample_size(w), jnp.argmax(w), jnp.sqrt(w)[:, None]
-    tiny, precision = np.finfo(w.dtype).tiny, np.finfo(w.dtype).eps ** 1.25
+    """Fit one Stein term after another to what those before it leave of u.
 
-    def column(term: Float[Array, "k d"]) -> Column:
-        return Column(term, root * centred(term, w, heaviest))
-
-    noise = column(noise_terms(draws, level))
-    first = column(stein_terms(draws, level) / level.alpha)
-    coefficient = shrunk_diagonal(first, noise, w)
-    left = Column(noise.term + coefficient * first.term, noise.row + coefficient * first.row)
-    before = [first]
+    All from one table of weighted products: terms[0] is u, terms[1 + m] is h_m/alpha.
+    """
+    draws, w = flattened(draws, level), weights(draws)
+    noise, first = noise_terms(draws, level), stein_terms(draws, level) / level.alpha
     place, scale = standardised(draws.action, w, level)
+    rest = draws.taper / (scale * level.alpha)
+    terms = [noise, first]
+    terms += [place**m * first + m * place ** (m - 1) * rest for m in range(1, order)]
+    rows = [centred(term, w, jnp.argmax(w)) for term in terms]
+    table = products(rows, w)
+    c = shrunk_diagonal(rows, table, w)
+    mix = jnp.zeros((order + 1, noise.shape[1]), noise.dtype).at[0].set(1.0).at[1].set(c)
+    basis = [unit(1, mix)]
     for m in range(1, order):
-        term = place**m * first.term + m * place ** (m - 1) * draws.taper / (scale * level.alpha)
-        now = column(term)
-        whole = total(now.row, now.row)
-        for other in before:
-            share = total(other.row, now.row) / positive(total(other.row, other.row))
-            now = Column(now.term - share * other.term, now.row - share * other.row)
-        square = total(now.row, now.row)
-        c = -total(now.row, left.row) / positive(square)
-        rest = left.row + c * now.row
-        freedom = jnp.maximum((ess - 1.0 - m) * spread(now.row), tiny)
-        expected = total(rest, rest) / freedom  # by chance alone
-        belief = 1.0 - expected / (c**2 * square + tiny)
-        c = jnp.where((square > precision * whole) & (belief > 0.0), belief * c, 0.0)
-        left = Column(left.term + c * now.term, left.row + c * now.row)
-        before.append(now)
-    return Fit(left.term, coefficient)
+        mix, direction = step(table, mix, basis, m, rows, w)
+        basis.append(direction)
+    total = sum(share * term for share, term in zip(mix, terms, strict=True))
+    return Fit(total, mix[1])
 
 
-def shrunk_diagonal(stein: Column, noise: Column, w: Float[Array, " k"]) -> Float[Array, " d"]:
+def products(rows: list[Float[Array, "k d"]], w: Float[Array, " k"]) -> Float[Array, "n n d"]:
+    """Σ_i w_i a_i b_i of every two rows a and b, for each dimension."""
+    weighted = [w[:, None] * row for row in rows]
+    half = {
+        (i, j): jnp.sum(weighted[i] * rows[j], axis=0)
+        for j in range(len(rows))
+        for i in range(j + 1)
+    }
+    return jnp.stack(
+        [
+            jnp.stack([half[min(i, j), max(i, j)] for j in range(len(rows))])
+            for i in range(len(rows))
+        ]
+    )
+
+
+def inner(table: Float[Array, "n n d"], a: Float[Array, "n d"], b: Float[Array, "n d"]) -> Array:
+    """The product of two mixtures of the terms, [d]."""
+    return jnp.sum(a[:, None] * table * b, axis=(0, 1))
+
+
+def unit(index: int, like: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """The mixture that is one of the terms."""
+    return jnp.zeros_like(like).at[index].set(1.0)
+
+
+def step(
+    table: Float[Array, "n n d"],
+    mix: Float[Array, "n d"],
+    basis: list[Float[Array, "n d"]],
+    m: int,
+    rows: list[Float[Array, "k d"]],
+    w: Float[Array, " k"],
+) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+    """Take the m-th Stein term into the mixture, as far as it fits what is left."""
+    tiny, precision = np.finfo(w.dtype).tiny, np.finfo(w.dtype).eps ** 1.25
+    direction = unit(1 + m, mix)
+    for other in basis:
+        share = inner(table, other, direction) / positive(inner(table, other, other))
+        direction = direction - share * other
+    square, whole = inner(table, direction, direction), table[1 + m, 1 + m]
+    product, left = inner(table, direction, mix), inner(table, mix, mix)
+    c = -product / positive(square)
+    explained = product**2 / positive(square)
+    freedom = jnp.maximum((effective_sample_size(w) - 1.0 - m) * spread(rows[1 + m], w), tiny)
+    expected = jnp.maximum(left - explained, 0.0) / freedom  # by chance alone
+    belief = 1.0 - expected / (explained + tiny)
+    c = jnp.where((square > precision * whole) & (belief > 0.0), belief * c, 0.0)
+    return mix + c * direction, direction
+
+
+def shrunk_diagonal(
+    rows: list[Float[Array, "k d"]], table: Float[Array, "n n d"], w: Float[Array, " k"]
+) -> Float[Array, " d"]:
     """The coefficient of the first term: dimensions shrunk to a common scalar, that one to 0.
 
     Both by 1/ESS of what the fit leaves unexplained. Where a fit to all draws alike leaves
     nothing of u, as for linear Q, it is believed however few draws carry the weight.
     """
-    ess, dim = effective_sample_size(w), noise.row.shape[1]
-    product, square = total(stein.row, noise.row), total(stein.row, stein.row)
-    whole = total(noise.row, noise.row)
+    ess, dim = effective_sample_size(w), table.shape[-1]
+    whole, product, square = table[0, 0], table[0, 1], table[1, 1]
     scalar = -jnp.sum(product) / positive(jnp.sum(square))
     equations = jnp.maximum(dim * (ess - 1.0), 0.0)
     free = 1.0 - 1.0 / jnp.maximum(equations, 1.0)
     doubt = unexplained(jnp.sum(product), jnp.sum(square), jnp.sum(whole), free)
     scalar = scalar * equations / positive(equations + doubt)
-    free = (1.0 - 1.5 / ess) * spread(stein.row)
+    free = (1.0 - 1.5 / ess) * spread(rows[1], w)
     share = jnp.mean(square) / ess * unexplained(product, square, whole, free)
     own = (share * scalar - product) / positive(square + share)
 
     even = 0.5 * (w + 1.0 / w.size)
-    root, heaviest = jnp.sqrt(even)[:, None], jnp.argmax(w)
-    rows = [root * centred(column.term, even, heaviest) for column in (stein, noise)]
-    broad = -total(*rows) / positive(total(rows[0], rows[0]))
-    left = rows[1] + broad * rows[0]
-    missed = total(left, left) / positive(total(rows[1], rows[1])) / spread(rows[0])
+    alike = [row - jnp.sum(even[:, None] * row, axis=0) for row in rows[:2]]
+    (whole, product), (_, square) = products(alike, even)
+    broad = -product / positive(square)
+    missed = unexplained(product, square, whole, spread(alike[1], even))
     trust = 1.0 / (1.0 + (missed * ess / DOUBT) ** 2)
     return trust * broad + (1.0 - trust) * own
 
@@ -145,11 +177,11 @@ def unexplained(product: Array, square: Array, whole: Array, free: Array) -> Arr
     return jnp.minimum(1.0, jnp.maximum(left, floor) / jnp.maximum(free, tiny))
 
 
-def spread(row: Float[Array, "k d"]) -> Float[Array, " d"]:
-    """1 - 1/n, n the number of draws that a fit on these rows rests on: 0 where it is one."""
-    square = row**2
-    share = square / positive(jnp.sum(square, axis=0))
-    return jnp.maximum(1.0 - jnp.sum(share**2, axis=0), np.finfo(row.dtype).tiny)
+def spread(row: Float[Array, "k d"], w: Float[Array, " k"]) -> Float[Array, " d"]:
+    """1 - 1/n, n the number of draws that a fit on this row rests on: 0 where it is one."""
+    square = w[:, None] * row**2
+    most = positive(jnp.sum(square, axis=0))
+    return jnp.maximum(1.0 - jnp.sum((square / most) ** 2, axis=0), np.finfo(row.dtype).tiny)
 
 
 def standardised(
@@ -160,11 +192,6 @@ def standardised(
     scale = jnp.sqrt(jnp.sum(w[:, None] * (action - mean) ** 2, axis=0))
     scale = jnp.maximum(scale, level.sigma / level.alpha / FAR)
     return jnp.clip((action - mean) / scale, -FAR, FAR), scale
-
-
-def total(a: Float[Array, "k d"], b: Float[Array, "k d"]) -> Float[Array, " d"]:
-    """Σ_i a_i b_i, [d]."""
-    return jnp.sum(a * b, axis=0)
 
 
 def positive(square: Array) -> Array:

@@ -35,10 +35,8 @@ def flattened(draws: Draws, level: Level) -> Draws:
     power = jnp.where(jnp.isfinite(draws.half_width), draws.half_width, 0.0)
     power = jnp.maximum(1.0, power * level.alpha / level.sigma)
     square = jnp.maximum(1.0 - draws.taper, np.finfo(draws.taper.dtype).eps ** 2)
-    return draws._replace(
-        taper=1.0 - square**power,
-        taper_slope=power * square ** (power - 1.0) * draws.taper_slope,
-    )
+    rest = jnp.exp((power - 1.0) * jnp.log(square))
+    return draws._replace(taper=1.0 - rest * square, taper_slope=power * rest * draws.taper_slope)
 
 
 def apply(coefficient: Float[Array, "*c"], terms: Float[Array, "k d"]) -> Float[Array, "k d"]:

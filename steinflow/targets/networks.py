@@ -226,5 +226,13 @@ def random_networks(
     second = 1.5 * rng.standard_normal((count, width, width)) / np.sqrt(width)
     shift = 0.5 * rng.standard_normal((count, width))
     last = 1.5 * rng.standard_normal((count, width)) / np.sqrt(width)
-    weights = (jnp.asarray(leaf, dtype) for leaf in (first, bias, second, shift, last))
-    return Networks(*weights, rotation=rotation(dim, support), tau=tau, support=support)
+    return Networks(
+        first=jnp.asarray(first, dtype),
+        bias=jnp.asarray(bias, dtype),
+        second=jnp.asarray(second, dtype),
+        shift=jnp.asarray(shift, dtype),
+        last=jnp.asarray(last, dtype),
+        rotation=rotation(dim, support),
+        tau=tau,
+        support=support,
+    )

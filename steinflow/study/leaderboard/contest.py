@@ -1,19 +1,19 @@
 """One contest: all methods at one budget on the states of a problem, compiled once."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
-from steinflow.draws import Draws, from_uniforms, prefix, uniforms
+from steinflow.draws import Draws, from_uniforms, uniforms
 from steinflow.estimators.reduce import weighted_mean
 from steinflow.levels import Level
 from steinflow.methods import ESTIMATORS, Method, auto, default_proposal
 from steinflow.score import score_targets
 from steinflow.study.leaderboard.grid import GRADIENT, VALUE
-from steinflow.study.leaderboard.problems import Problem, boltzmann
+from steinflow.study.leaderboard.problems import Members, Problem, boltzmann, boltzmann_of
 from steinflow.supports import AbstractSupport
 from steinflow.targets.boltzmann import AbstractTarget
 
@@ -36,7 +36,9 @@ def score_of(method: Method, draws: Draws, level: Level) -> Float[Array, " d"]:
 def joined(first: Draws, second: Draws) -> Draws:
     """Two sets of draws for one point as one."""
     parts = ("action", "log_weight", "slope", "taper", "taper_slope")
-    both = {n: jnp.concatenate([getattr(first, n), getattr(second, n)]) for n in parts}
+    both: dict[str, Any] = {
+        n: jnp.concatenate([getattr(first, n), getattr(second, n)]) for n in parts
+    }
     return first._replace(**both)
 
 
@@ -81,13 +83,13 @@ def contest(
     shared: tuple[Method, ...] = (auto(),),
 ) -> Float[Array, "t m b l"]:
     """Squared errors of every method, of each state and level, in every trial."""
-    targets, (states, count, dim) = boltzmann(problem, support), problem.x.shape
+    targets, (states, count) = boltzmann(problem, support), problem.x.shape[:2]
     levels = jax.tree.map(jnp.asarray, levels)
     num_draws = budget // GRADIENT
 
     def theirs(key: Array) -> Array:
-        def one(key: Array, tau: Array, member: object, x: Array, y: Array, at: Level) -> Array:
-            target = targets.__class__(targets.q, tau, support, member)
+        def one(key: Array, tau: Array, member: Members, x: Array, y: Array, at: Level) -> Array:
+            target = boltzmann_of(problem.kind, tau, member, support)
             return jnp.stack(published(key, target, x, y, at, budget))
 
         over_levels = jax.vmap(one, in_axes=(0, None, None, 0, 0, 0))

@@ -24,6 +24,7 @@ from steinflow.targets import Boltzmann, GaussianMixture, Networks, latent, rand
 from steinflow.targets.boltzmann import AbstractTarget
 
 MODES, CRITIC_WIDTH, SPREAD_DRAWS = 40, 256, 4096
+RESAMPLED = 2**16
 KINDS = ("separable", "mixture", "pairs", "coupled")
 EDGE = 1.0 - 1e-12  # actions this near a wall are moved there, to have a latent
 Members = dict[str, AbstractTarget]  # by kind, each stacked over the states
@@ -45,16 +46,26 @@ class Problem(NamedTuple):
     latent_reference_mse: Float[Array, "b l"]
 
 
-def boltzmann(problem: Problem, support: AbstractSupport) -> Boltzmann:
-    """The targets of all states as one."""
+def boltzmann_of(kind: Array, tau: Array, members: Members, support: AbstractSupport) -> Boltzmann:
+    """The target whose Q is the member of that number."""
 
-    def value_of(kind: str) -> Callable[[Array, Members], Array]:
-        return lambda action, members: members[kind].value(action)
+    def value_of(name: str) -> Callable[[Array, Members], Array]:
+        return lambda action, members: members[name].value(action)
 
     def q(action: Array, members: Members) -> Array:
-        return jax.lax.switch(problem.kind, [value_of(k) for k in KINDS], action, members)
+        return jax.lax.switch(kind, [value_of(name) for name in KINDS], action, members)
 
-    return Boltzmann(q, problem.tau, support, problem.members)
+    return Boltzmann(q=q, tau=tau, support=support, context=members)
+
+
+def boltzmann(problem: Problem, support: AbstractSupport) -> Boltzmann:
+    """The targets of all states as one."""
+    return boltzmann_of(problem.kind, problem.tau, problem.members, support)
+
+
+def is_exact(target: Any) -> bool:
+    """Whether scores are known by quadrature: all but networks of more than two coordinates."""
+    return not isinstance(target, Networks) or target.first.shape[-1] == 2
 
 
 def state_seed(state: int, dim: int) -> int:
@@ -68,14 +79,15 @@ def random_mixture(seed: int, dim: int, support: AbstractSupport) -> GaussianMix
     rng = np.random.default_rng(seed)
     place = rng.uniform(-1, 1, (MODES, dim)) if support.has_walls else rng.normal(size=(MODES, dim))
     precision = np.exp(rng.uniform(np.log(2.0), np.log(40.0), (MODES, dim))) / dim
-    return GaussianMixture(place, precision, 0.5 * rng.normal(size=MODES), 1.0, support)
+    offset = 0.5 * rng.normal(size=MODES)
+    return GaussianMixture(mean=place, precision=precision, offset=offset, tau=1.0, support=support)
 
 
 def members(board: Board, unit: Unit, family: str) -> Members:
     """Every kind of Q for all states; the separable one is the family, if it is one of them."""
     support, dim, states = support_of(unit.support), unit.dim, range(board.states)
     make = PAPER.get(family, PAPER["quadratic"])
-    wide = {"width": CRITIC_WIDTH, "block": dim, "dtype": np.float32}
+    wide: dict[str, Any] = {"width": CRITIC_WIDTH, "block": dim, "dtype": np.float32}
     found: dict[str, list[AbstractTarget]] = {
         "separable": [make(1.0, dim, support)] * board.states,
         "mixture": [random_mixture(state_seed(k, dim), dim, support) for k in states],
@@ -130,6 +142,29 @@ def actions(key: Key[Array, ""], targets: AbstractTarget, law: str) -> Float[Arr
     return jax.lax.map(one, (keys, targets))
 
 
+@partial(jax.jit, static_argnames=("law", "count"))
+def resampled(
+    key: Key[Array, ""], nets: Networks, law: str, count: int | None = None
+) -> Float[Array, "b *n d"]:
+    """Actions of the policy of fully coupled networks, by resampling 2^16 even ones."""
+    dim, walls = nets.dim, nets.support.has_walls
+
+    def one(at: tuple[Array, Networks]) -> Array:
+        key, net = at
+        choose, numbers = jax.random.split(key)
+        uniform = sobol(numbers, RESAMPLED, dim, jnp.float64)
+        tau, bowl = net.tau * LAWS[law], jnp.zeros(RESAMPLED)
+        action = 2.0 * uniform - 1.0
+        if not walls:
+            action = (1.0 if law == "uniform" else jnp.sqrt(tau)) * ndtri(uniform)
+            bowl = 0.5 * jnp.sum(action**2, axis=-1)
+        log_weight = (jax.lax.map(net.value, action, batch_size=2**12) + bowl) / tau
+        shape = () if count is None else (count,)
+        return action[jax.random.categorical(choose, log_weight, shape=shape)]
+
+    return jax.lax.map(one, (jax.random.split(key, nets.tau.shape[0]), nets))
+
+
 def noisy(key: Key[Array, ""], action: Array, levels: Level, walls: bool) -> tuple[Array, Array]:
     """Points of actions and of their latents, with the same noise, [b, l, d] each."""
     noise = jax.random.normal(key, (action.shape[0], levels.alpha.shape[0], action.shape[1]))
@@ -161,13 +196,8 @@ def problem(board: Board, unit: Unit, group: Group, key: Key[Array, ""]) -> Prob
     every = {name: jax.vmap(at_temperature)(member, tau) for name, member in every.items()}
     targets, walls = every[kind], unit.support == "box"
     act, noise = jax.random.split(key)
-    exact = not (isinstance(targets, Networks) and targets.first.shape[-1] > 2)
-    if exact:
-        action = actions(act, targets, unit.law)
-    else:
-        from steinflow.study.leaderboard.reference import resampled
-
-        action = resampled(act, targets, unit.law)
+    exact = is_exact(targets)
+    action = (actions if exact else resampled)(act, targets, unit.law)
     x, y = noisy(noise, action, board.levels, walls)
     empty = jnp.zeros(x.shape[:2])
     score, trace = truths(targets, x, board.levels) if exact else (jnp.zeros_like(x), empty)

@@ -12,17 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import logsumexp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from steinflow.proposals.truncated_gaussian import normal_actions
 from steinflow.proposals.truncated_normal import log_mass
 from steinflow.sobol import sobol
-from steinflow.study.leaderboard.grid import LAWS, Board
+from steinflow.study.leaderboard.grid import Board
 from steinflow.study.leaderboard.problems import KINDS, Problem
 from steinflow.targets import Networks
 from steinflow.targets.latent import log_slope
 
-CHUNK, RESAMPLED = 2**14, 2**16
+CHUNK = 2**14
 
 
 class Posteriors(NamedTuple):
@@ -42,8 +42,8 @@ def gaussians(net: Networks, x: Array, board: Board, hidden: bool) -> Posteriors
     log_norm = dim * (jnp.log(scale) + 0.5 * math.log(2 * np.pi))
     if net.support.has_walls and not hidden:
         low, high = net.support.bounds(dim)
-        inside = jax.vmap(lambda m, s: jnp.sum(log_mass((low - m) / s, (high - m) / s)))
-        log_norm = log_norm + inside(mean, scale)
+        a, b = (low - mean) / scale[:, None], (high - mean) / scale[:, None]
+        log_norm = log_norm + jnp.sum(log_mass(a, b), axis=-1)
     return Posteriors(mean, scale, log_norm)
 
 
@@ -137,25 +137,3 @@ def added(sums: Sums, log_weight: Array, place: Array) -> Sums:
         old[:, None] ** 2 * sums.leverage + (w**2) @ place,
         old[:, None] ** 2 * sums.leverage2 + (w**2) @ (place**2),
     )
-
-
-@partial(jax.jit, static_argnames="law")
-def resampled(key: Key[Array, ""], nets: Networks, law: str) -> Float[Array, "b d"]:
-    """One action of the policy for each state, by resampling 2^16 even ones."""
-    dim, walls = nets.dim, nets.support.has_walls
-
-    def one(at: tuple[Array, Networks]) -> Array:
-        key, net = at
-        choose, numbers = jax.random.split(key)
-        uniform = sobol(numbers, RESAMPLED, dim, jnp.float64)
-        tau = net.tau * LAWS[law]
-        if walls:
-            action, bowl = 2.0 * uniform - 1.0, 0.0
-        else:
-            width = 1.0 if law == "uniform" else jnp.sqrt(tau)
-            action = width * jax.scipy.special.ndtri(uniform)
-            bowl = 0.5 * jnp.sum(action**2, axis=-1)
-        log_weight = (jax.lax.map(net.value, action, batch_size=2**12) + bowl) / tau
-        return action[jax.random.categorical(choose, log_weight)]
-
-    return jax.lax.map(one, (jax.random.split(key, nets.tau.shape[0]), nets))

@@ -1,0 +1,207 @@
+"""From rows to paired comparisons at equal cost: logarithms of MSE ratios, with their errors.
+
+    MSE ratio of A to B = EED_B/EED_A,   EED = min(10^4, trace/MSE)
+    Var log ratio = v_A + v_B - 2 Cov(MSE_A, MSE_B)/(MSE_A MSE_B),   v = (standard error/MSE)²
+
+A capped EED has no error: two capped values have ratio 1 exactly.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from steinflow.diagnostics import EED_CAP
+from steinflow.study.leaderboard.contest import OURS, PUBLISHED
+
+Floats = NDArray[np.float64]
+CELL = ("support", "dim", "law", "q", "tau", "budget", "alpha")
+SHARED = CELL[:-1]  # the levels of a problem share their draws
+DRIVEN = ("dim", "q", "tau", "budget")  # what the energy distances vary over
+RIVALS = PUBLISHED["box"]
+ALIASES = {"sdac": "qne", "idem": "gradient"}  # what they are on R^d
+PARTS = ("", "_a", "_b", "_choice", "_held")  # all, halves of the trials, halves of the states
+COVARIANCE = dict(zip(OURS, ("cov_auto", "cov_one"), strict=True))
+WORTHLESS = 1e300  # the MSE of an estimate that is not finite
+
+
+class Ratios(NamedTuple):
+    """Logarithms of MSE ratios in n cells, and their standard errors."""
+
+    log: Floats
+    error: Floats
+
+
+class Interval(NamedTuple):
+    """An estimate with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def left_out(rows: pl.DataFrame) -> pl.DataFrame:
+    """Cells with a method whose MSE is less than ten times that of the truth itself."""
+    doubted = pl.col("reference_mse") > 0.1 * pl.col("mse")
+    found = rows.filter(doubted.any().over(CELL)).group_by(CELL, maintain_order=True)
+    return found.agg(pl.col("reference_mse").max(), least_mse=pl.col("mse").min())
+
+
+def disputed(actions: pl.DataFrame) -> pl.DataFrame:
+    """Where actions driven by auto are clearly farther from pi than those driven by rfm."""
+    if actions.is_empty():
+        return pl.DataFrame(schema={"dim": pl.Int64, "q": pl.String, "tau": pl.Float64,
+                                    "budget": pl.Int64})  # fmt: skip
+    auto, rfm = (actions.filter(pl.col("method") == name) for name in ("auto", "rfm"))
+    both = auto.join(rfm, on=DRIVEN, suffix="_rfm")
+    noise = (pl.col("energy_se") ** 2 + pl.col("energy_se_rfm") ** 2).sqrt()
+    return both.filter(pl.col("energy") - pl.col("energy_rfm") > 2.0 * noise).select(DRIVEN)
+
+
+def tabulate(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
+    """One row a cell that has all its methods and a truth; columns "quantity:method"."""
+    kept = rows.join(left_out(rows), on=CELL, how="anti")
+    real = kept.filter(pl.col("support") == "real")
+    same = [
+        real.filter(pl.col("method") == known).with_columns(method=pl.lit(name))
+        for name, known in ALIASES.items()
+    ]
+    kept = pl.concat([kept, *same]).with_columns(
+        trace_a="trace",
+        trace_b="trace",
+        trace_held=pl.col("trace") - pl.col("trace_choice"),
+        mse_held=pl.col("mse") - pl.col("mse_choice"),
+    )
+    traces, mses = ([f"{name}{part}" for part in PARTS] for name in ("trace", "mse"))
+    errors = ["mse_se", *COVARIANCE.values()]
+    wide = [
+        pl.when(pl.col(name).is_finite())
+        .then(pl.col(name))
+        .otherwise(WORTHLESS if name in mses else 0.0)
+        .filter(pl.col("method") == method)
+        .first()
+        .alias(f"{name}:{method}")
+        for name in (*traces, *mses, *errors)
+        for method in (*RIVALS, *OURS)
+    ]
+    cells = kept.group_by(CELL, maintain_order=True).agg(wide).drop_nulls()
+    cells = cells.sort("support", "dim", maintain_order=True)
+    doubt = disputed(actions).with_columns(support=pl.lit("box"), disputed=pl.lit(True))
+    doubt = doubt.unique(("support", *DRIVEN))
+    return cells.join(
+        doubt, on=("support", *DRIVEN), how="left", maintain_order="left"
+    ).with_columns(pl.col("disputed").fill_null(False))
+
+
+def column(cells: pl.DataFrame, quantity: str, method: str) -> Floats:
+    """A measured quantity of a method in every cell."""
+    return cells[f"{quantity}:{method}"].to_numpy()
+
+
+def bounded_mse(cells: pl.DataFrame, method: str, part: str = "") -> Floats:
+    """The MSE, or that of 10^4 exact draws if it is less."""
+    least = column(cells, f"trace{part}", method) / EED_CAP
+    return np.maximum(column(cells, f"mse{part}", method), least)
+
+
+def log_eed(cells: pl.DataFrame, method: str, part: str = "") -> Floats:
+    """log of trace/MSE, capped, over a part of the trials or states."""
+    return np.log(column(cells, f"trace{part}", method) / bounded_mse(cells, method, part))
+
+
+def relative_covariance(cells: pl.DataFrame, a: str, b: str) -> Floats:
+    """Cov(MSE_a, MSE_b)/(MSE_a MSE_b), zero where one of them is capped; a is ours, or b."""
+    raw = column(cells, "mse_se", a) ** 2 if a == b else column(cells, COVARIANCE[a], b)
+    free = [column(cells, "mse", m) * EED_CAP > column(cells, "trace", m) for m in (a, b)]
+    return free[0] * free[1] * raw / bounded_mse(cells, a) / bounded_mse(cells, b)
+
+
+def eed_error(cells: pl.DataFrame, method: str) -> Floats:
+    """Standard error of log EED."""
+    return np.sqrt(relative_covariance(cells, method, method))
+
+
+def log_ratio(cells: pl.DataFrame, ours: str, rival: str, part: str = "") -> Floats:
+    """log of the MSE ratio of ours to a rival.
+
+    rfm lives in the latent of a box: where the actions it drives are clearly the better ones, a
+    win over it does not count.
+    """
+    log = log_eed(cells, rival, part) - log_eed(cells, ours, part)
+    if rival == "rfm":
+        log = np.where(cells["disputed"].to_numpy(), np.maximum(log, 0.0), log)
+    return log
+
+
+def ratio_variance(cells: pl.DataFrame, ours: str, rival: str) -> Floats:
+    """Variance of the logarithm of their MSE ratio, from the trials they share."""
+    own, other = (relative_covariance(cells, name, name) for name in (ours, rival))
+    return np.maximum(own + other - 2.0 * relative_covariance(cells, ours, rival), 0.0)
+
+
+def against(cells: pl.DataFrame, ours: str, rival: str) -> Ratios:
+    """Ours against one method."""
+    variance = ratio_variance(cells, ours, rival)
+    return Ratios(log_ratio(cells, ours, rival), np.sqrt(variance))
+
+
+def best(cells: pl.DataFrame, part: str = "", latent: bool = True) -> NDArray[np.intp]:
+    """Which published method has the highest EED in each cell; latent=False: not rfm on a box."""
+    eed = np.stack([log_eed(cells, rival, part) for rival in RIVALS])
+    if not latent:
+        eed[RIVALS.index("rfm"), (cells["support"] == "box").to_numpy()] = -np.inf
+    return np.argmax(eed, axis=0)
+
+
+def versus(
+    cells: pl.DataFrame, ours: str, which: NDArray[np.intp], part: str
+) -> tuple[Floats, Floats]:
+    """log ratio over a part, and its variance over all, against a method chosen in each cell."""
+    log = np.choose(which, [log_ratio(cells, ours, rival, part) for rival in RIVALS])
+    return log, np.choose(which, [ratio_variance(cells, ours, rival) for rival in RIVALS])
+
+
+def oracle(cells: pl.DataFrame, ours: str, latent: bool = True) -> Ratios:
+    """Ours against the best published method of each cell, chosen on one half of the trials and
+    measured on the other, and the other way round; a half has twice the variance of the whole."""
+    choices = (("_a", "_b"), ("_b", "_a"))
+    halves = [versus(cells, ours, best(cells, seen, latent), unseen) for seen, unseen in choices]
+    (log_a, variance_a), (log_b, variance_b) = halves
+    return Ratios((log_a + log_b) / 2.0, np.sqrt((2.0 * variance_a + 2.0 * variance_b) / 4.0))
+
+
+def oracle_of_states(cells: pl.DataFrame, ours: str, part: str) -> Ratios:
+    """Ours against the best published method of each cell on one half of the states, where the
+    variance is taken to be twice that of all."""
+    log, variance = versus(cells, ours, best(cells, part), part)
+    return Ratios(log, np.sqrt(2.0 * variance))
+
+
+def pooled(cells: pl.DataFrame, values: Floats, errors: Floats) -> Interval:
+    """A mean over cells. Errors add among cells that share draws, and in squares among others."""
+    groups = cells.select(SHARED).with_columns(error=errors).group_by(SHARED)
+    shared = groups.agg(pl.col("error").sum())["error"].to_numpy()
+    mean, half = float(values.mean()), 1.96 * float(np.sqrt(np.sum(shared**2))) / values.size
+    return Interval(mean, mean - half, mean + half)
+
+
+def exp(log: Interval) -> Interval:
+    """The interval of a geometric mean from that of the mean of logarithms."""
+    return Interval(*(float(np.exp(value)) for value in log))
+
+
+def z_scores(values: Floats, errors: Floats) -> Floats:
+    """values/errors; a value without error is sure of its sign."""
+    sure = np.copysign(np.inf, values)
+    return np.divide(values, errors, out=sure, where=errors > 0.0)
+
+
+def holm(p: Floats, level: float = 0.05) -> NDArray[np.bool_]:
+    """Which hypotheses fall at a family-wise level: the k-th smallest of n while p <= level/(n-k+1)
+    (Holm, 1979)."""
+    order = np.argsort(p, kind="stable")
+    passed = p[order] <= level / np.arange(p.size, 0, -1)
+    fallen = np.zeros(p.size, bool)
+    fallen[order[: int(np.argmin(np.append(passed, False)))]] = True
+    return fallen

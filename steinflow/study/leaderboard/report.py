@@ -1,0 +1,118 @@
+"""The leaderboard's page, the bars first; leaderboard.json and figures/ beside it."""
+
+import base64
+from collections.abc import Iterator
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import polars as pl
+
+from steinflow.study.leaderboard.compare import DRIVEN, disputed, left_out, tabulate
+from steinflow.study.leaderboard.figures import FIGURES, LOOKS, SUPPORTS, values
+from steinflow.study.leaderboard.grid import GRADIENT, VALUE
+from steinflow.study.leaderboard.lines import LAW_TEXT, judge
+from steinflow.study.leaderboard.tables import SITUATION, decision_chart, win_table, worst_cells
+from steinflow.study.report import Picture, encode, number, save
+from steinflow.study.store import explained, write_atomically, write_json
+from steinflow.study.style import styled
+
+WORST = 20
+SECTIONS = {
+    "1": "Against the best published method of each cell",
+    "2": "Against each published method",
+    "3": "Low temperature, high noise, six dimensions and more",
+    "5": "Networks and mixtures that no choice has seen",
+}
+MARKS = {"met": "✓", "missed": "✗", "shown": "", "incomplete": "…"}
+
+
+def draw(cells: pl.DataFrame) -> Iterator[Picture]:
+    """Every figure that has cells, as SVG and PNG bytes."""
+    for name, caption in FIGURES.items():
+        mine = cells.filter(caption.where)
+        if mine.height:
+            with styled():
+                figure = caption.draw(mine)
+                svg, png = encode(figure, "svg"), encode(figure, "png")
+            yield Picture(name, caption.title, caption.text, svg, png)
+
+
+def status(line: dict[str, Any]) -> str:
+    """A word for a line."""
+    if line["estimate"] is None:
+        return "incomplete"
+    return {None: "shown", True: "met", False: "missed"}[line["met"]]
+
+
+def by_section(lines: list[dict[str, Any]]) -> dict[str, list[list[dict[str, Any]]]]:
+    """Under each heading, every line with its scopes side by side."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {title: {} for title in SECTIONS.values()}
+    for line in lines:
+        here = found[SECTIONS[line["id"].split("-")[0]]]
+        here.setdefault(line["text"], []).append(line | {"status": status(line)})
+    return {title: list(pairs.values()) for title, pairs in found.items()}
+
+
+def chart(rows: pl.DataFrame, actions: pl.DataFrame) -> list[tuple[list[str], dict[int, Any]]]:
+    """The decision chart with the budgets side by side."""
+    found: dict[tuple[str, ...], dict[int, Any]] = {}
+    for line in decision_chart(rows, actions).to_dicts():
+        place = *(line[name] for name in SITUATION[:-1]), line["gives"]
+        found.setdefault(place, {})[line["budget"]] = line
+    return [(list(place), budgets) for place, budgets in found.items()]
+
+
+def write(rows: pl.DataFrame, actions: pl.DataFrame, out: Path, command: str) -> Path:
+    """figures/, leaderboard.json and report.html; returns the page."""
+    lines = judge(rows, actions)
+    with explained(out):
+        pictures = list(draw(tabulate(rows, actions)))
+        for picture in pictures:
+            for kind, data in (("svg", picture.svg), ("png", picture.png)):
+                path = out / "figures" / f"{picture.name}.{kind}"
+                write_atomically(path, partial(save, data=data))
+        write_json(out / "leaderboard.json", lines)
+        page = render(rows, actions, lines, pictures, command)
+        write_atomically(out / "report.html", lambda file: file.write(page.encode()))
+    return out / "report.html"
+
+
+def render(
+    rows: pl.DataFrame,
+    actions: pl.DataFrame,
+    lines: list[dict[str, Any]],
+    pictures: list[Picture],
+    command: str,
+) -> str:
+    """The page as text; everything that came from a user is escaped."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = number
+    template = environment.from_string(
+        files("steinflow.study.leaderboard").joinpath("leaderboard.html.jinja").read_text("utf-8")
+    )
+    words = [status(line) for line in lines]
+    axes = ("dim", "q", "tau", "alpha", "budget", "states", "trials", "seed")
+    return template.render(
+        sections=by_section(lines),
+        marks=MARKS,
+        counts={word: words.count(word) for word in ("met", "missed", "incomplete")},
+        wins=win_table(rows, actions).to_dicts(),
+        worst=worst_cells(rows, actions, WORST).to_dicts(),
+        figures=[(p.name, p.title, p.text, base64.b64encode(p.svg).decode()) for p in pictures],
+        chart=chart(rows, actions),
+        out=left_out(rows).to_dicts(),
+        disputed=disputed(actions).to_dicts(),
+        driven=0 if actions.is_empty() else actions.select(DRIVEN).n_unique(),
+        cells=tabulate(rows, actions).height,
+        methods=[name for name in LOOKS if name in values(rows, "method")],
+        grid={name: values(rows, name) for name in axes},
+        supports=SUPPORTS,
+        laws=LAW_TEXT,
+        cost={"value": VALUE, "gradient": GRADIENT},
+        command=command,
+    )
