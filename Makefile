@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: study test lint mutants bench-study bench-estimators seeds lock clean
+.PHONY: study test lint mutants bench-study bench-box bench-cost bench-estimators leaderboard seeds lock clean
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	@echo "Running the study (under a minute on 2 cores) ..."
@@ -24,8 +24,17 @@ mutants: .venv/all.done  ## twelve one-token mutations of the core, each must be
 bench-study: .venv/all.done  ## the study against a plain NumPy version
 	.venv/bin/python benchmarks/bench_study.py
 
-bench-estimators: .venv/all.done  ## auto and the published methods on random networks
+bench-box: .venv/all.done  ## bias on boxes
+	.venv/bin/python benchmarks/box_bias.py
+
+bench-cost: .venv/all.done  ## auto beside the bare critic
+	.venv/bin/python benchmarks/cost.py
+
+bench-estimators: .venv/all.done  ## what each part of auto is worth
 	.venv/bin/python benchmarks/estimators.py
+
+leaderboard: .venv/core.done  ## every published method and auto, at equal cost (hours)
+	.venv/bin/steinflow study --preset leaderboard --out benchmarks/results/leaderboard
 
 seeds: .venv/all.done  ## the verdicts over seeds 0-9
 	.venv/bin/python benchmarks/claim_seeds.py

@@ -106,11 +106,25 @@ def study(command: Study) -> int:
     names = [f.name for f in fields(StudyConfig)]
     config = StudyConfig(**{name: getattr(command, name) for name in names})
     out = command.out or Path("runs") / f"study-{config.preset}"
+    if config.preset == "leaderboard":
+        return leaderboard(config, out, command.quiet)
     found = run_study(config, out, command.quiet, shell(config))
     page = write(found, out, shell(config))
     for claim in found.claims:
         print(f"{claim['verdict']:>11}  {claim['claim']}")
     print(f"{found.rows.height:,} rows in {time.monotonic() - clock:.0f} s. Open {page}")
+    return 0
+
+
+def leaderboard(config: StudyConfig, out: Path, quiet: bool) -> int:
+    """Run the leaderboard with figures and report."""
+    from steinflow.study.leaderboard.grid import board_of
+    from steinflow.study.leaderboard.report import write
+    from steinflow.study.leaderboard.run import run
+
+    found = run(board_of(config), out, quiet)
+    page = write(found.rows, found.actions, out, shell(config))
+    print(f"{found.rows.height:,} rows. Open {page}")
     return 0
 
 
@@ -148,7 +162,7 @@ def listing(_: List) -> int:
 
     print("estimators   " + ", ".join(ESTIMATORS))
     print("Q-functions  " + ", ".join(FAMILIES))
-    print("presets      " + ", ".join(PRESETS))
+    print("presets      " + ", ".join([*PRESETS, "leaderboard"]))
     print("Next: steinflow study --help")
     return 0
 

@@ -16,6 +16,7 @@ from steinflow.linear_algebra import centred
 from steinflow.supports import AbstractSupport
 
 DOUBT = 0.02  # share of u that a fit to all draws may leave, times ESS, to be half believed
+ROUNDING = 32.0  # rounding errors that a product of differences of terms may have
 FAR = 1e3  # standard deviations at which the place of a draw is cut off
 
 
@@ -126,7 +127,7 @@ def step(
     w: Float[Array, " k"],
 ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
     """Take the m-th Stein term into the mixture, as far as it fits what is left."""
-    tiny, precision = np.finfo(w.dtype).tiny, np.finfo(w.dtype).eps ** 1.25
+    tiny, precision = np.finfo(w.dtype).tiny, ROUNDING * np.finfo(w.dtype).eps
     direction = unit(1 + m, mix)
     for other in basis:
         share = inner(table, other, direction) / positive(inner(table, other, other))
@@ -136,7 +137,8 @@ def step(
     c = -product / positive(square)
     explained = product**2 / positive(square)
     freedom = jnp.maximum((effective_sample_size(w) - 1.0 - m) * spread(rows[1 + m], w), tiny)
-    expected = jnp.maximum(left - explained, 0.0) / freedom  # by chance alone
+    least = precision * table[0, 0]  # what rounding leaves of u
+    expected = jnp.maximum(left - explained, least) / freedom  # by chance alone
     belief = 1.0 - expected / (explained + tiny)
     c = jnp.where((square > precision * whole) & (belief > 0.0), belief * c, 0.0)
     return mix + c * direction, direction
@@ -173,7 +175,7 @@ def shrunk_diagonal(
 def unexplained(product: Array, square: Array, whole: Array, free: Array) -> Array:
     """Share of u that a fit leaves, over the share that it was free to leave; at most 1."""
     left = 1.0 - product**2 / positive(square * whole)
-    floor, tiny = 32.0 * np.finfo(left.dtype).eps, np.finfo(left.dtype).tiny
+    floor, tiny = ROUNDING * np.finfo(left.dtype).eps, np.finfo(left.dtype).tiny
     return jnp.minimum(1.0, jnp.maximum(left, floor) / jnp.maximum(free, tiny))
 
 

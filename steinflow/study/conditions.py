@@ -32,15 +32,17 @@ class StudyConfig:
     """What to run. Options left at None are taken from the preset."""
 
     preset: str = "paper"
-    """paper (the paper's grid), quick, levels (noise levels and dimensions) or box"""
+    """paper (the paper's grid), quick, levels (noise levels and dimensions), box, or leaderboard
+    (every published method and auto at equal cost)"""
     trials: int | None = None
-    """Monte Carlo trials a condition (paper: 100)"""
+    """Monte Carlo trials a condition (paper: 100, leaderboard: 64)"""
     query_points: int | None = None
-    """noisy points x at which every condition is measured (32)"""
+    """noisy points x at which every condition is measured (32; leaderboard: states, 16)"""
     taus: tuple[float, ...] | None = None
-    """temperatures, in units of Q (paper: eight from 0.01 to 10)"""
+    """temperatures, in units of Q (paper: eight from 0.01 to 10); leaderboard: of Q's spread"""
     num_draws: tuple[int, ...] | None = None
-    """sample sizes N, ascending; the smaller are nested in the largest (paper: 8 ... 256)"""
+    """sample sizes N, ascending; the smaller are nested in the largest (paper: 8 ... 256);
+    leaderboard: budgets, in evaluations of Q"""
     dims: tuple[int, ...] | None = None
     """dimensions d of an action (2)"""
     alphas: tuple[float, ...] | None = None

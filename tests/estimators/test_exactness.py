@@ -151,8 +151,8 @@ def test_the_stein_term_has_mean_zero(level, target, reach):
     bounds = np.full(2, reach)
     nodes, weight = grid_posterior(target, x, level, -bounds, bounds, 40)
     draws = draws_at(target, nodes, jnp.log(weight), x)
-    for power in (1, 2, 6):  # 1 - r^2, and flatter inside
-        h = stein_terms(flattened(draws, power), level)
+    for tapered in (draws, flattened(draws, level)):  # 1 - r^2, and flatter inside
+        h = stein_terms(tapered, level)
         scale = jnp.sqrt(weight @ (h**2))
         assert jnp.all(jnp.abs(weight @ h) <= 1e-9 * scale)
     exact = exact_score(target, x, level)

@@ -48,8 +48,8 @@ def rows_of(worth=WORTH, noise=0.05, **grid):
             mse = 16.0 / worth[method]
             rows.append(cell | {
                 "method": method, "trace": 16.0, "mse": mse, "mse_a": mse, "mse_b": mse,
-                "mse_se": noise * mse, "cov_auto": 0.0, "cov_one": 0.0, "trace_choice": 8.0, "mse_choice": 0.5 * mse,
-                "reference_mse": 0.0, "eed": min(1e4, worth[method]),
+                "mse_se": noise * mse, "cov_auto": 0.0, "cov_one": 0.0, "trace_choice": 8.0,
+                "mse_choice": 0.5 * mse, "reference_mse": 0.0, "eed": min(1e4, worth[method]),
                 "states": 16, "trials": 64, "seed": 0,
             })  # fmt: skip
     return pl.DataFrame(rows)
@@ -57,8 +57,8 @@ def rows_of(worth=WORTH, noise=0.05, **grid):
 
 def scaled(rows, factor, columns=MSES, **where):
     """The rows with all MSEs, or other columns, multiplied in some of them."""
-    here = pl.all_horizontal(pl.col(name) == value for name, value in where.items())
-    return rows.with_columns(pl.when(here).then(factor).otherwise(1.0) * pl.col(columns))
+    here = pl.all_horizontal(pl.lit(True), *(pl.col(name) == v for name, v in where.items()))
+    return rows.with_columns(pl.col(columns) * pl.when(here).then(factor).otherwise(1.0))
 
 
 def simulated(rivals, count=400, trials=64):
@@ -240,6 +240,8 @@ def test_held_out_states_are_compared_with_those_used_for_choices():
     assert lines["5-auto-pi"]["estimate"] == pytest.approx(3.0)
     assert lines["5-auto-pi"]["met"] is False and lines["5-one-level-pi"]["met"] is True
     assert lines["5-auto-pi"]["cells"] == 10  # pairs only
+    few = scaled(rows_of(**SMALL), 2.0, ["mse_choice", "trace_choice"])  # no states are left
+    assert lines_of(few)["5-auto-pi"]["met"] is None
 
 
 def test_lines_without_cells_are_incomplete():

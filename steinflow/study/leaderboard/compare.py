@@ -51,8 +51,7 @@ def left_out(rows: pl.DataFrame) -> pl.DataFrame:
 def disputed(actions: pl.DataFrame) -> pl.DataFrame:
     """Where actions driven by auto are clearly farther from pi than those driven by rfm."""
     if actions.is_empty():
-        return pl.DataFrame(schema={"dim": pl.Int64, "q": pl.String, "tau": pl.Float64,
-                                    "budget": pl.Int64})  # fmt: skip
+        return actions
     auto, rfm = (actions.filter(pl.col("method") == name) for name in ("auto", "rfm"))
     both = auto.join(rfm, on=DRIVEN, suffix="_rfm")
     noise = (pl.col("energy_se") ** 2 + pl.col("energy_se_rfm") ** 2).sqrt()
@@ -87,11 +86,10 @@ def tabulate(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     ]
     cells = kept.group_by(CELL, maintain_order=True).agg(wide).drop_nulls()
     cells = cells.sort("support", "dim", maintain_order=True)
-    doubt = disputed(actions).with_columns(support=pl.lit("box"), disputed=pl.lit(True))
-    doubt = doubt.unique(("support", *DRIVEN))
-    return cells.join(
-        doubt, on=("support", *DRIVEN), how="left", maintain_order="left"
-    ).with_columns(pl.col("disputed").fill_null(False))
+    doubted = set(disputed(actions).iter_rows())
+    places = cells.select("support", *DRIVEN).iter_rows()
+    flags = [support == "box" and tuple(problem) in doubted for support, *problem in places]
+    return cells.with_columns(disputed=pl.Series(flags, dtype=pl.Boolean))
 
 
 def column(cells: pl.DataFrame, quantity: str, method: str) -> Floats:

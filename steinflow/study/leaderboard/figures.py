@@ -27,7 +27,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 STEPS = tuple(LOOKS[name] for name in ("qne", "gradient", "rfm", "cvsi"))  # of budgets or taus
 SUPPORTS = {"box": "box", "real": "R^d"}
-LINE = {"color": "#444444", "linewidth": 0.8}
+LINE: dict[str, Any] = {"color": "#444444", "linewidth": 0.8}
 
 
 class Caption(NamedTuple):
@@ -54,7 +54,7 @@ def heat_map(cells: pl.DataFrame) -> Figure:
     names, dims = methods(cells["support"][0]), values(cells, "dim")
     taus, alphas = values(cells, "tau"), values(cells, "alpha")
     figure = Figure(
-        figsize=(max(2.7 * len(dims), 3.6), 1.25 * len(names) + 1.0), layout="constrained"
+        figsize=(max(2.7 * len(dims), 4.0), 1.25 * len(names) + 1.0), layout="constrained"
     )
     grid = figure.subplots(len(names), len(dims), squeeze=False, sharex=True, sharey=True)
     for row, name in zip(grid, names, strict=True):
@@ -79,7 +79,7 @@ def heat_map(cells: pl.DataFrame) -> Figure:
     bar = figure.colorbar(
         image, ax=list(grid.ravel()), location="bottom", shrink=0.6, aspect=45, pad=0.01
     )
-    bar.set_label("log10 of equivalent exact draws (capped at 10⁴)")
+    bar.set_label("log10 EED (capped at 10⁴)")
     return figure
 
 
@@ -144,7 +144,7 @@ def shares(cells: pl.DataFrame) -> Figure:
         ax.set_xticks(budgets, [str(budget) for budget in budgets])
         ax.set(xlabel="budget", title=f"{SUPPORTS[support]}, {LAW_TEXT[law]}", ylim=(-0.03, 1.03))
     axes[0].set_ylabel("share of cells with EED ≥ 1")
-    shared_legend(figure, axes[0], 8)
+    shared_legend(figure, axes[0], 2 * len(places) + 2)
     return figure
 
 

@@ -1,12 +1,14 @@
 """What the leaderboard varies, and how it is cut into units of work."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
+from steinflow.checks import lookup, require_at_least
 from steinflow.levels import Level
+from steinflow.study.conditions import StudyConfig
 from steinflow.supports import AbstractSupport, Box, RealSpace
 
 FAMILIES = ("quadratic", "bimodal", "multimodal", "linear", "mixture", "pairs", "coupled")
@@ -34,11 +36,42 @@ class Board:
     log2_reference: int = 21
     """draws behind the truth of coupled networks, as a power of two"""
 
+    def __post_init__(self) -> None:
+        require_at_least("trials", self.trials, 4, "Half of them choose, half of them judge.")
+        require_at_least("query_points", self.states, 1, "They are the states of a problem.")
+        for name in ("dims", "families", "taus", "laws", "budgets", "alphas"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty. Give at least one value.")
+        for family in self.families:
+            lookup("Q-function", family, dict.fromkeys(FAMILIES))
+        for dim in self.dims:
+            require_at_least("dims", dim, 2, "Networks take pairs of coordinates.")
+        for budget in self.budgets:
+            require_at_least("num_draws", budget, 2 * GRADIENT, "A gradient costs two.")
+        if any(not 0 < alpha < 1 for alpha in self.alphas):
+            raise ValueError(f"alphas must lie in (0, 1), got {self.alphas}.")
+        if any(not tau > 0 for tau in self.taus):
+            raise ValueError(f"taus must be positive, got {self.taus}.")
+
     @property
     def levels(self) -> Level:
         """The noise levels, on the linear flow."""
         alpha = np.array(self.alphas)
         return Level(alpha, 1.0 - alpha)
+
+
+OPTIONS = {"query_points": "states", "num_draws": "budgets"}  # a study's names for the same
+
+
+def board_of(config: StudyConfig) -> Board:
+    """The leaderboard's grid with the options that were given.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+    given = {f.name: getattr(config, f.name) for f in fields(config) if f.name != "preset"}
+    given = {OPTIONS.get(k, k): v for k, v in given.items() if v is not None}
+    return Board(**given)
 
 
 class Unit(NamedTuple):

@@ -159,7 +159,7 @@ def at_low_temperature() -> Iterator[Comparison]:
     for law in ("pi", "lag"):
         for method in (*OURS, *RIVALS):
             bar = 0.9 if (method, law) == ("auto", "pi") else None
-            text = f"share of cells with EED >= 1: {method}, {LAW_TEXT[law]}"
+            text = f"share of cells with EED ≥ 1: {method}, {LAW_TEXT[law]}"
             where, measure = COLD & LARGE & (pl.col("law") == law), partial(share_above_one, method)
             yield Comparison(
                 f"3-share-{slug(method)}-{law}", text, where, measure, bar, at_least=True
@@ -169,9 +169,10 @@ def at_low_temperature() -> Iterator[Comparison]:
 def held_out() -> Iterator[Comparison]:
     """Must show 5."""
     parts = {"_choice": "used for choices", "_held": "held out"}
+    many = pl.col("q").is_in(MANY) & (pl.col("trace_held:auto") > 0.0)  # where states are left
     for ours in OURS:
         for law in LAW_TEXT:
-            where = pl.col("q").is_in(MANY) & (pl.col("law") == law)
+            where = many & (pl.col("law") == law)
             name, what = f"5-{slug(ours)}-{law}", f"{ours} / best published, {LAW_TEXT[law]}"
             for part, words in parts.items():
                 measure = partial(ratio, partial(oracle_of_states, ours=ours, part=part))

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import polars as pl
 
+from steinflow.study.leaderboard.actions import SAMPLES, STEPS
 from steinflow.study.leaderboard.compare import DRIVEN, disputed, left_out, tabulate
 from steinflow.study.leaderboard.figures import FIGURES, LOOKS, SUPPORTS, values
 from steinflow.study.leaderboard.grid import GRADIENT, VALUE
@@ -108,6 +109,7 @@ def render(
         out=left_out(rows).to_dicts(),
         disputed=disputed(actions).to_dicts(),
         driven=0 if actions.is_empty() else actions.select(DRIVEN).n_unique(),
+        flow={"samples": SAMPLES, "steps": STEPS},
         cells=tabulate(rows, actions).height,
         methods=[name for name in LOOKS if name in values(rows, "method")],
         grid={name: values(rows, name) for name in axes},

@@ -206,7 +206,7 @@ def settle_on_a_core(cores: Any, cache_folder: str) -> None:
     )
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {cores.get()})
-    jax.config.update("jax_compilation_cache_dir", cache_folder)
+    jax.config.update("jax_compilation_cache_dir", cache_folder)  # type: ignore[no-untyped-call]
 
 
 def run(board: Board, out: Path, quiet: bool = False, workers: int | None = None) -> Results:

@@ -1,0 +1,73 @@
+"""Several Stein terms: exact where they should be, careful where they cannot know."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import steinflow as sf
+from steinflow import targets
+from steinflow.draws import weights
+from steinflow.estimators.polynomial import spread
+from steinflow.targets import GaussianMixture
+from tests.helpers import draws_at, exact_score
+
+LEVEL = sf.Level(0.8, 0.6)
+BOX = sf.Box(-1.0, 1.0)
+
+
+def estimate(target, action, log_weight, x, order=3, level=LEVEL):
+    draws = draws_at(target, action, log_weight, x)
+    return weights(draws) @ sf.SteinPolynomial(order).terms(draws, level), draws
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("tau", [0.01, 1.0])
+def test_gaussians_with_independent_dimensions_are_exact(order, tau):
+    """Whatever the weights: three draws, and a curvature for each dimension."""
+    target = GaussianMixture(jnp.array([[0.4, -0.2]]), jnp.array([[3.0, 0.5]]), [0.0], tau)
+    x, rng = jnp.array([0.3, 0.1]), np.random.default_rng(1)
+    found, _ = estimate(target, jnp.asarray(rng.normal(size=(40, 2))), jnp.zeros(40), x, order)
+    exact = exact_score(target, x, LEVEL)
+    assert jnp.linalg.norm(found - exact) < 1e-9 * jnp.linalg.norm(exact)
+
+
+def test_linear_q_is_exact_even_where_one_draw_has_all_the_weight():
+    target, x, rng = targets.Linear(0.01, 3), jnp.array([0.3, 0.1, -0.5]), np.random.default_rng(2)
+    action = jnp.asarray(rng.normal(size=(8, 3)))
+    log_weight = jax.vmap(target.value)(action) / target.tau
+    found, draws = estimate(target, action, log_weight, x)
+    assert jnp.max(weights(draws)) > 0.999
+    assert jnp.allclose(found, exact_score(target, x, LEVEL), rtol=1e-6)
+
+
+def test_a_fit_that_rests_on_one_or_two_draws_is_not_believed():
+    """With all weight on one draw the terms after the first are left out."""
+    target, x, rng = targets.Multimodal(0.02, 3), jnp.zeros(3), np.random.default_rng(3)
+    action = jnp.asarray(rng.normal(size=(12, 3)))
+    log_weight = jnp.zeros(12).at[4].set(40.0)
+    one, three = (estimate(target, action, log_weight, x, order)[0] for order in (1, 3))
+    assert jnp.allclose(one, three, rtol=1e-9)
+    assert spread(jnp.zeros((5, 1)).at[2].set(1.0), jnp.full(5, 0.2)) < 1e-12
+
+
+def test_three_terms_take_most_of_the_error_of_one_at_a_wall():
+    """A linear Q on a box: the law at a wall is no Gaussian, but polynomials follow it."""
+    target, x = targets.Linear(0.3, 2, BOX), jnp.array([0.7, 0.8])
+    exact = exact_score(target, x, LEVEL)
+
+    def error(order):
+        method = sf.Method(None, sf.SteinPolynomial(order))
+
+        def one(key):
+            return sf.score_target(key, target, x, LEVEL, method, num_draws=64).score
+
+        found = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 400))
+        return float(jnp.mean(jnp.sum((found - exact) ** 2, axis=1)))
+
+    assert error(3) < 0.1 * error(1)
+
+
+def test_the_order_must_be_a_number_of_terms():
+    with pytest.raises(ValueError, match="order must be an integer >= 1"):
+        sf.SteinPolynomial(0)
