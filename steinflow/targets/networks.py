@@ -125,8 +125,8 @@ class Networks(AbstractTarget):
         mean, variance = each[:, 0].reshape(-1), each[:, 1].reshape(-1)
         return mean[: self.dim], variance[: self.dim]
 
-    def energy(self, weights: Any, b: Float[Array, "m n 2"]) -> Float[Array, "m n"]:
-        """f_p, with its part of the bowl, on a grid."""
+    def energy(self, weights: Any, b: Float[Array, "*n 2"]) -> Float[Array, "*n"]:
+        """f_p, with its part of the bowl, at places b."""
         value = network(weights, b)
         return value if self.support.has_walls else value - 0.5 * jnp.sum(b**2, axis=-1)
 

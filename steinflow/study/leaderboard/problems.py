@@ -170,7 +170,7 @@ def noisy(key: Key[Array, ""], action: Array, levels: Level, walls: bool) -> tup
     noise = jax.random.normal(key, (action.shape[0], levels.alpha.shape[0], action.shape[1]))
     alpha, sigma = levels.alpha[:, None], levels.sigma[:, None]
     hidden = jnp.arctanh(jnp.clip(action, -EDGE, EDGE)) if walls else action
-    return (alpha * a[:, None] + sigma * noise for a in (action, hidden))  # type: ignore[return-value]
+    return alpha * action[:, None] + sigma * noise, alpha * hidden[:, None] + sigma * noise
 
 
 @jax.jit

@@ -1,0 +1,88 @@
+"""The leaderboard's problems, truths, files and rows, at a small size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+from steinflow.cli import main
+from steinflow.study.conditions import StudyConfig
+from steinflow.study.leaderboard import run as board_run
+from steinflow.study.leaderboard.actions import energy_distance
+from steinflow.study.leaderboard.grid import Board, Group, Unit, board_of, groups, units
+from steinflow.study.leaderboard.problems import problem, state_seed
+from steinflow.study.leaderboard.reference import referenced
+
+UNIT = Unit("real", 2, "pi")
+SMALL = Board(
+    supports=("real",), dims=(2,), families=("linear", "quadratic"), taus=(0.5,), laws=("pi",),
+    budgets=(16,), states=2, trials=4, log2_reference=12,
+)  # fmt: skip
+
+
+def test_the_grid_is_the_one_that_is_promised():
+    board = Board()
+    cells = sum(
+        len(list(groups(board, unit))) * len(board.alphas) * len(board.budgets)
+        for unit in units(board)
+    )
+    # 7 Q x 4 tau x 2 supports x 3 d x 3 laws, less the coupled networks without a truth
+    assert cells == (7 * 4 * 18 - 2 * 2 * 2 * 3) * 15
+    assert len({state_seed(k, d) for k in range(16) for d in (2, 6, 17)}) == 48
+
+
+@pytest.mark.parametrize("support", ["box", "real"])
+def test_the_reference_agrees_with_quadrature(support):
+    """Coupled networks in two dimensions have both: z-tests of every component."""
+    board, unit = Board(states=3, log2_reference=16), Unit(support, 2, "pi")
+    exact = problem(board, unit, Group("coupled", 0.5), jax.random.key(3))
+    found = referenced(exact, board)
+    pairs = [(exact.score, found.score, found.reference_mse)]
+    if support == "box":
+        pairs += [(exact.latent_score, found.latent_score, found.latent_reference_mse)]
+        assert jnp.allclose(found.latent_trace, exact.latent_trace, rtol=0.1)
+    assert jnp.allclose(found.trace, exact.trace, rtol=0.1)
+    for truth, estimate, mse in pairs:
+        assert jnp.all(jnp.sum((estimate - truth) ** 2, axis=-1) < 16.0 * mse)
+        assert jnp.all(mse > 0)
+
+
+def test_a_rerun_finds_what_is_finished(tmp_path):
+    board_run.work(SMALL, UNIT, tmp_path)
+    found = board_run.collected(SMALL, tmp_path)
+    assert found.rows.height == 2 * 6 * 5 and not found.actions.height
+    assert set(found.rows["q"]) == {"linear", "quadratic"}
+    exact = found.rows.filter((pl.col("q") == "linear") & (pl.col("method") == "gradient"))
+    assert np.all(exact["eed"].to_numpy() == 1e4)  # no variance, on R^d
+    assert np.all(found.rows["mse_a"].to_numpy() + found.rows["mse_b"].to_numpy() > 0)
+    auto = found.rows.filter(pl.col("method") == "auto")
+    assert np.allclose(auto["cov_auto"], auto["mse_se"] ** 2)
+
+    path = board_run.path_of(tmp_path, UNIT)
+    before = path.read_bytes()
+    assert board_run.left(SMALL, UNIT, board_run.finished(tmp_path, UNIT, SMALL)) == []
+    board_run.work(SMALL, UNIT, tmp_path)
+    assert path.read_bytes() == before
+    other = Board(**{**SMALL.__dict__, "seed": 1})
+    assert len(board_run.left(other, UNIT, board_run.finished(tmp_path, UNIT, other))) == 2
+    path.write_bytes(before[: len(before) // 2])
+    assert len(board_run.left(SMALL, UNIT, board_run.finished(tmp_path, UNIT, SMALL))) == 2
+
+
+def test_energy_distances_of_one_law_are_zero_within_their_error():
+    first, second = jax.random.normal(jax.random.key(0), (2, 500, 3))
+    same, error = energy_distance(first, second)
+    assert abs(same) < 5 * error
+    far, _ = energy_distance(first + 1.0, second)
+    assert far > 0.3
+
+
+def test_options_of_the_study_are_those_of_the_board(capsys):
+    given = StudyConfig("leaderboard", trials=8, query_points=4, num_draws=(32,), dims=(6,))
+    board = board_of(given)
+    assert (board.trials, board.states, board.budgets, board.dims) == (8, 4, (32,), (6,))
+    assert main(["study", "--preset", "leaderboard", "--dims", "1", "--out", "/nowhere"]) == 2
+    assert "pairs of coordinates" in capsys.readouterr().err
+    assert main(["study", "--preset", "leaderboard", "--families", "cubic"]) == 2
+    assert "Did you mean" in capsys.readouterr().err
