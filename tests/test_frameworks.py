@@ -233,25 +233,28 @@ def test_no_gradient_flows_through_a_score(key, name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_gradient_of_a_loss_reaches_the_actor_alone(key, jitted, name):
-    """It is that of the squared error to fixed scores; the critic's is zero."""
+def test_the_gradient_of_a_loss_reaches_the_prediction_alone(key, jitted, name):
+    """It is that of the squared error to fixed goals, also in xs; the critic's is zero."""
     kind, (observations, xs) = KINDS[name], problem()
     actor = jnp.asarray(np.random.default_rng(3).normal(size=(DIM, DIM)))
+    scores = jitted[name](key, kind.params, observations, xs, LEVELS, TAU)
+    goals = jax.vmap(jax.vmap(sf.posterior_mean), in_axes=(0, 0, None))(scores, xs, LEVELS)
 
-    def loss(actor, params):
+    def loss(actor, xs, params):
         q = lambda action, observation: kind.apply(params, observation, action)  # noqa: E731
         predict = lambda x, level: actor @ x * level.alpha  # noqa: E731
         target = sf.Boltzmann(q, TAU, context=observations)
-        return sf.score_matching_loss(predict, key, target, xs, LEVELS, "noise", num_draws=8)[0]
+        return sf.score_matching_loss(
+            predict, key, target, xs, LEVELS, "noise", num_draws=8, units="posterior_mean"
+        )[0]
 
-    def fixed(actor):
+    def fixed(actor, xs):
         guess = jnp.einsum("ij,blj,l->bli", actor, xs, LEVELS.alpha)
-        scores = jitted[name](key, kind.params, observations, xs, LEVELS, TAU)
-        return jnp.mean(jnp.sum((guess - scores) ** 2, axis=-1))
+        return jnp.mean(jnp.sum((guess - goals) ** 2, axis=-1))
 
-    to_actor, to_critic = jax.jit(jax.grad(loss, argnums=(0, 1)))(actor, kind.params)
-    assert close(to_actor, jax.grad(fixed)(actor), 1e-10)
-    assert jnp.linalg.norm(to_actor) > 0.1
+    *found, to_critic = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(actor, xs, kind.params)
+    for slope, wanted in zip(found, jax.grad(fixed, argnums=(0, 1))(actor, xs), strict=True):
+        assert close(slope, wanted, 1e-10) and jnp.linalg.norm(slope) > 0.1
     assert all(bool(jnp.all(slope == 0)) for slope in jax.tree.leaves(to_critic))
 
 

@@ -21,7 +21,7 @@ MIXTURE = GaussianMixture(
 @pytest.mark.parametrize("alpha", [0.1, 0.9])
 def test_latent_scores_agree_with_a_full_grid(target, alpha):
     level, y, hidden = sf.Level(alpha, 1 - alpha), jnp.array([0.4, -0.3]), sf.latent(target)
-    nodes, weight = grid_posterior(hidden, y, level, (-15, -15), (15, 15), 30)
+    nodes, weight = grid_posterior(hidden, y, level, (-15, -15), (15, 15), 45)
     u = (alpha * nodes - y) / level.sigma**2
     score = weight @ u
     trace = jnp.sum(weight @ (u - score) ** 2)
