@@ -10,7 +10,7 @@ study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	.venv/bin/steinflow study
 
 test: .venv/all.done  ## the whole test-suite
-	@echo "Running the tests (about 8 minutes on 2 cores) ..."
+	@echo "Running the tests (about 15 minutes on 2 cores) ..."
 	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 lint: .venv/all.done  ## style and types
