@@ -59,7 +59,6 @@ def normal_actions(
         return mean + scale * ndtri(uniform)
     low, high = support.bounds(mean.size)
     a, b = (low - mean) / scale, (high - mean) / scale
-    a, b = jnp.broadcast_to(a, uniform.shape), jnp.broadcast_to(b, uniform.shape)
     z = quantile(uniform, a, b)
     # from the nearer wall, so that a draw far out in the tail keeps its digits
     inside = jnp.where(a + b > 0, low + scale * (z - a), high - scale * (b - z))

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from scipy.special import erfcx
 
 DEGREE = {"float64": 26, "float32": 11}  # of the Chebyshev series, to each rounding error
-NEWTON_STEPS = 3
+HALLEY_STEPS = 2
 
 
 @cache
@@ -58,12 +58,13 @@ def log_mass(a: Float[Array, "*n"], b: Float[Array, "*n"]) -> Float[Array, "*n"]
 
 
 def quantile(
-    uniform: Float[Array, "*n"], a: Float[Array, "*n"], b: Float[Array, "*n"]
+    uniform: Float[Array, "*n"], a: Float[Array, "*m"], b: Float[Array, "*m"]
 ) -> Float[Array, "*n"]:
     """The uniform-quantile of N(0, 1) on [a, b], elementwise; always inside [a, b].
 
     Near the centre by the inverse normal distribution function from the nearer side;
-    beyond one sigma by Newton steps on the distance from the inner end a.
+    beyond one sigma by Halley's steps on the distance from the inner end a. What depends on
+    a and b alone is computed in their shape, which broadcasts against that of uniform.
     """
     flip = a + b < 0
     left, right = jnp.where(flip, -b, a), jnp.where(flip, -a, b)
@@ -85,9 +86,12 @@ def tail_quantile(u: Array, a: Array, b: Array) -> Array:
     """The quantile for 1 <= a < b: solve log tail ratio = log(1 - u (1 - ratio at b))."""
     a = jnp.maximum(a, 1.0)
     width = jnp.maximum(b - a, 0.0)
+    here = log_mills(a)
     goal = jnp.log1p(u * jnp.expm1(log_tail_ratio(a, width)))
     step = -2.0 * goal / (a + jnp.sqrt(a * a - 2.0 * goal))
-    for _ in range(NEWTON_STEPS):
-        hazard = math.sqrt(2.0 / math.pi) * jnp.exp(-log_mills(a + step))
-        step = jnp.maximum(step + (log_tail_ratio(a, step) - goal) / hazard, 0.0)
+    for _ in range(HALLEY_STEPS):
+        mills = log_mills(a + step)
+        hazard = math.sqrt(2.0 / math.pi) * jnp.exp(-mills)
+        newton = (mills - here - step * (a + 0.5 * step) - goal) / hazard
+        step = jnp.maximum(step + newton / (1.0 + 0.5 * newton * (hazard - a - step)), 0.0)
     return a + jnp.minimum(step, width)
