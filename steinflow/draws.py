@@ -16,7 +16,7 @@ from jax.nn import logsumexp, softmax
 from jaxtyping import Array, Float, Int, Key
 
 from steinflow.levels import Level
-from steinflow.proposals import AbstractAdaptiveProposal, AbstractProposal
+from steinflow.proposals import AbstractAdaptiveProposal, AbstractProposal, UniformProposal
 from steinflow.proposals.base import log_likelihood
 from steinflow.sobol import sobol
 from steinflow.targets.boltzmann import AbstractTarget
@@ -117,7 +117,7 @@ def from_uniforms(
 
     log w = Q/tau + log N(x; alpha a, sigma^2 I) - log q(a|x), up to a constant.
     """
-    action = proposal.actions(uniform, x, level, target.support).astype(x.dtype)
+    action = materialised(proposal.actions(uniform, x, level, target.support).astype(x.dtype))
     value, slope, num_invalid = evaluate(target, action, with_slope)
     taper, taper_slope = target.support.taper(action)
     log_weight = value + proposal.log_ratio(action, x, level, target.support)
@@ -127,12 +127,24 @@ def from_uniforms(
     )
 
 
+def materialised(action: Float[Array, "k d"]) -> Float[Array, "k d"]:
+    """The same actions, computed once.
+
+    XLA's CPU compiler repeats an elementwise computation, here the inverse normal
+    distribution, within everything that uses it, and drops `optimization_barrier`. It
+    does not see through a product with the identity, which is exact.
+    """
+    identity = jnp.eye(action.shape[-1], dtype=action.dtype)
+    return jnp.matmul(action, identity, precision=jax.lax.Precision.HIGHEST)
+
+
 class Batch(NamedTuple):
     """Actions that one proposal a level has drawn, and what Q said there."""
 
     action: Float[Array, "k d"]
     value: Float[Array, " k"]  # Q/tau
     slope: Float[Array, "k d"]
+    log_likelihood: Float[Array, "l k"]  # up to a constant
     log_mixture: Callable[[Float[Array, "n d"]], Float[Array, " n"]]  # log Σ_l k_l q_l(a)
     num_invalid: Int[Array, ""]
 
@@ -152,14 +164,17 @@ def draw_shared(
     Q does not know the level: it is evaluated once at all l k actions, and each level
     weighs them by the deterministic mixture of all proposals (Veach & Guibas, 1995),
     log w = Q/tau + log N(x; alpha a, sigma^2) - log Σ_q k_q q(a). An adaptive proposal draws
-    half of them, and what it fits to those the other half.
+    half of them, and what it fits to those the other half; but for a share of uniform ones
+    where there are many, so that no mode of a box is missed for good.
 
     Returns:
         A function from the index of a level to its Draws (vmap it over the levels).
     """
     count, dim = xs.shape
-    adaptive = isinstance(proposal, AbstractAdaptiveProposal) and num_draws > 1
-    first = (num_draws + 1) // 2 if adaptive else num_draws
+    wide, first = 0, num_draws
+    if isinstance(proposal, AbstractAdaptiveProposal) and num_draws > 1:
+        wide = proposal.num_uniform(num_draws, target.support)
+        first = (num_draws - wide + 1) // 2
 
     def propose(key: Array, proposals: AbstractProposal, each: int, axis: int | None) -> Batch:
         """each actions a level, from one proposal (axis None) or one a level (axis 0)."""
@@ -177,9 +192,10 @@ def draw_shared(
 
         keys = jax.random.split(key, count)
         action = jax.vmap(one, in_axes=(0, axis, 0, 0))(keys, proposals, xs, levels)
-        action = action.reshape(count * each, dim).astype(xs.dtype)
-        value, slope, invalid = evaluate(target, action, with_slope or adaptive)
-        return Batch(action, value, slope, log_mixture, invalid)
+        action = materialised(action.reshape(count * each, dim).astype(xs.dtype))
+        value, slope, invalid = evaluate(target, action, with_slope or first < num_draws)
+        likelihood = jax.vmap(log_likelihood, in_axes=(None, 0, 0))(action, xs, levels)
+        return Batch(action, value, slope, likelihood, log_mixture, invalid)
 
     def joined(*batches: Batch) -> Callable[[Int[Array, ""]], Draws]:
         action, value, slope = (
@@ -188,16 +204,17 @@ def draw_shared(
         )
         taper, taper_slope = target.support.taper(action)
         half = half_width(target, xs[0])
-        log_mixture = logsumexp(jnp.stack([b.log_mixture(action) for b in batches]), axis=0)
+        mixtures = [[other.log_mixture(batch.action) for other in batches] for batch in batches]
+        log_mixture = jnp.concatenate([logsumexp(jnp.stack(each), axis=0) for each in mixtures])
+        likelihood = jnp.concatenate([batch.log_likelihood for batch in batches], axis=1)
+        log_weights = value + likelihood - log_mixture
         invalid = jnp.sum(jnp.stack([batch.num_invalid for batch in batches]))
 
         def at(index: Int[Array, ""]) -> Draws:
-            x, level = xs[index], Level(levels.alpha[index], levels.sigma[index])
-            log_weight = value + log_likelihood(action, x, level) - log_mixture
             return Draws(
-                x,
+                xs[index],
                 action,
-                log_weight,
+                log_weights[index],
                 slope,
                 taper,
                 taper_slope,
@@ -209,7 +226,7 @@ def draw_shared(
         return at
 
     pilot = propose(key, proposal, first, None)
-    if not isinstance(proposal, AbstractAdaptiveProposal) or not adaptive:
+    if not isinstance(proposal, AbstractAdaptiveProposal) or first == num_draws:
         return joined(pilot)
     at, whose = joined(pilot), jnp.repeat(jnp.eye(count, dtype=xs.dtype), first, axis=1) / first
 
@@ -220,7 +237,10 @@ def draw_shared(
         return proposal.fit(draws.action, slope, w, whose[index], draws.x, level, target.support)
 
     fitted = jax.vmap(fit)(jnp.arange(count))
-    return joined(pilot, propose(jax.random.fold_in(key, 1), fitted, num_draws - first, 0))
+    batches = [pilot, propose(jax.random.fold_in(key, 1), fitted, num_draws - first - wide, 0)]
+    if wide:
+        batches += [propose(jax.random.fold_in(key, 2), UniformProposal(), wide, None)]
+    return joined(*batches)
 
 
 def prefix(draws: Draws, num_draws: int) -> Draws:

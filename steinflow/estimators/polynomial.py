@@ -12,7 +12,6 @@ from steinflow.draws import Draws, weights
 from steinflow.estimators.base import AbstractEstimator, Needs
 from steinflow.estimators.stein import flattened, noise_terms, stein_terms
 from steinflow.levels import Level
-from steinflow.linear_algebra import centred
 from steinflow.supports import AbstractSupport
 
 DOUBT = 0.02  # share of u that a fit to all draws may leave, times ESS, to be half believed
@@ -72,102 +71,99 @@ class Fit(NamedTuple):
 def fit(draws: Draws, level: Level, order: int) -> Fit:
     """Fit one Stein term after another to what those before it leave of u.
 
-    All from one table of weighted products: terms[0] is u, terms[1 + m] is h_m/alpha.
+    By Gram and Schmidt on weighted products of the terms: term m less Σ_j lower[m, j]
+    direction j is direction m. A row is a dimension, so that sums run along memory.
     """
     draws, w = flattened(draws, level), weights(draws)
-    noise, first = noise_terms(draws, level), stein_terms(draws, level) / level.alpha
-    place, scale = standardised(draws.action, w, level)
-    rest = draws.taper / (scale * level.alpha)
-    terms = [noise, first]
-    terms += [place**m * first + m * place ** (m - 1) * rest for m in range(1, order)]
-    rows = [centred(term, w, jnp.argmax(w)) for term in terms]
-    table = products(rows, w)
-    c = shrunk_diagonal(rows, table, w)
-    mix = jnp.zeros((order + 1, noise.shape[1]), noise.dtype).at[0].set(1.0).at[1].set(c)
-    basis = [unit(1, mix)]
-    for m in range(1, order):
-        mix, direction = step(table, mix, basis, m, rows, w)
-        basis.append(direction)
-    total = sum(share * term for share, term in zip(mix, terms, strict=True))
-    return Fit(total, mix[1])
+    noise, first = noise_terms(draws, level).T, stein_terms(draws, level).T / level.alpha
+    place, scale = standardised(draws.action.T, w, level)
+    rest = draws.taper.T / (scale * level.alpha)
+    terms = [first] + [place ** (m - 1) * (place * first + m * rest) for m in range(1, order)]
+    u, *rows = [about_the_mean(term, w) for term in (noise, *terms)]
+
+    ess, precision = effective_sample_size(w), ROUNDING * np.finfo(w.dtype).eps
+    whole = left = dot(u, u, w)
+    lower: dict[tuple[int, int], Array] = {}
+    squares: list[Array] = []  # of the directions; their products with u; their shares in it
+    products: list[Array] = []
+    shares: list[Array] = []
+    for m, row in enumerate(rows):
+        own, square, product = dot(row, row, w), dot(row, row, w), dot(row, u, w)
+        for j in range(m):
+            cross = dot(row, rows[j], w)
+            cross -= sum(lower[m, i] * lower[j, i] * squares[i] for i in range(j))
+            lower[m, j] = jnp.where(squares[j] > 0.0, cross / positive(squares[j]), 0.0)
+            square -= lower[m, j] ** 2 * squares[j]
+            product -= lower[m, j] * products[j]
+        square = jnp.where(square > precision * own, square, 0.0)
+        if m == 0:
+            c = shrunk_diagonal(u, row, w)
+        else:
+            freedom = (ess - 1.0 - m) * spread(row, own, w)
+            least = precision * whole  # what rounding leaves of u
+            c = -product / positive(square) * belief(product, square, left, least, freedom)
+        left += c * (2.0 * product + c * square)
+        squares.append(square)
+        products.append(product)
+        shares.append(c)
+    for m in reversed(range(order)):  # from shares of directions to shares of terms
+        for j in range(m):
+            shares[j] -= lower[m, j] * shares[m]
+    total = noise + sum(c[:, None] * term for c, term in zip(shares, terms, strict=True))
+    return Fit(total.T, shares[0])
 
 
-def products(rows: list[Float[Array, "k d"]], w: Float[Array, " k"]) -> Float[Array, "n n d"]:
-    """Σ_i w_i a_i b_i of every two rows a and b, for each dimension."""
-    weighted = [w[:, None] * row for row in rows]
-    half = {
-        (i, j): jnp.sum(weighted[i] * rows[j], axis=0)
-        for j in range(len(rows))
-        for i in range(j + 1)
-    }
-    return jnp.stack(
-        [
-            jnp.stack([half[min(i, j), max(i, j)] for j in range(len(rows))])
-            for i in range(len(rows))
-        ]
-    )
+def about_the_mean(row: Float[Array, "d k"], w: Float[Array, " k"]) -> Float[Array, "d k"]:
+    """A row minus its weighted mean, by way of the heaviest draw as in `centred`."""
+    offset = row - row[:, jnp.argmax(w)][:, None]
+    return offset - jnp.sum(w * offset, axis=1, keepdims=True)
 
 
-def inner(table: Float[Array, "n n d"], a: Float[Array, "n d"], b: Float[Array, "n d"]) -> Array:
-    """The product of two mixtures of the terms, [d]."""
-    return jnp.sum(a[:, None] * table * b, axis=(0, 1))
+def dot(
+    a: Float[Array, "d k"], b: Float[Array, "d k"], w: Float[Array, " k"]
+) -> Float[Array, " d"]:
+    """Σ_i w_i a_i b_i for each dimension."""
+    return jnp.sum(w * a * b, axis=1)
 
 
-def unit(index: int, like: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    """The mixture that is one of the terms."""
-    return jnp.zeros_like(like).at[index].set(1.0)
-
-
-def step(
-    table: Float[Array, "n n d"],
-    mix: Float[Array, "n d"],
-    basis: list[Float[Array, "n d"]],
-    m: int,
-    rows: list[Float[Array, "k d"]],
-    w: Float[Array, " k"],
-) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-    """Take the m-th Stein term into the mixture, as far as it fits what is left."""
-    tiny, precision = np.finfo(w.dtype).tiny, ROUNDING * np.finfo(w.dtype).eps
-    direction = unit(1 + m, mix)
-    for other in basis:
-        share = inner(table, other, direction) / positive(inner(table, other, other))
-        direction = direction - share * other
-    square, whole = inner(table, direction, direction), table[1 + m, 1 + m]
-    product, left = inner(table, direction, mix), inner(table, mix, mix)
-    c = -product / positive(square)
+def belief(
+    product: Float[Array, " d"],
+    square: Float[Array, " d"],
+    left: Float[Array, " d"],
+    least: Float[Array, " d"],
+    freedom: Float[Array, " d"],
+) -> Float[Array, " d"]:
+    """The positive part of 1 - F0/F: what chance alone explains over what the fit does."""
+    tiny = np.finfo(left.dtype).tiny
     explained = product**2 / positive(square)
-    freedom = jnp.maximum((effective_sample_size(w) - 1.0 - m) * spread(rows[1 + m], w), tiny)
-    least = precision * table[0, 0]  # what rounding leaves of u
-    expected = jnp.maximum(left - explained, least) / freedom  # by chance alone
-    belief = 1.0 - expected / (explained + tiny)
-    c = jnp.where((square > precision * whole) & (belief > 0.0), belief * c, 0.0)
-    return mix + c * direction, direction
+    expected = jnp.maximum(left - explained, least) / jnp.maximum(freedom, tiny)
+    return jnp.where(square > 0.0, jnp.maximum(1.0 - expected / (explained + tiny), 0.0), 0.0)
 
 
 def shrunk_diagonal(
-    rows: list[Float[Array, "k d"]], table: Float[Array, "n n d"], w: Float[Array, " k"]
+    u: Float[Array, "d k"], h: Float[Array, "d k"], w: Float[Array, " k"]
 ) -> Float[Array, " d"]:
     """The coefficient of the first term: dimensions shrunk to a common scalar, that one to 0.
 
     Both by 1/ESS of what the fit leaves unexplained. Where a fit to all draws alike leaves
     nothing of u, as for linear Q, it is believed however few draws carry the weight.
     """
-    ess, dim = effective_sample_size(w), table.shape[-1]
-    whole, product, square = table[0, 0], table[0, 1], table[1, 1]
+    ess, dim = effective_sample_size(w), u.shape[0]
+    whole, product, square = dot(u, u, w), dot(u, h, w), dot(h, h, w)
     scalar = -jnp.sum(product) / positive(jnp.sum(square))
     equations = jnp.maximum(dim * (ess - 1.0), 0.0)
     free = 1.0 - 1.0 / jnp.maximum(equations, 1.0)
     doubt = unexplained(jnp.sum(product), jnp.sum(square), jnp.sum(whole), free)
     scalar = scalar * equations / positive(equations + doubt)
-    free = (1.0 - 1.5 / ess) * spread(rows[1], w)
+    free = (1.0 - 1.5 / ess) * spread(h, square, w)
     share = jnp.mean(square) / ess * unexplained(product, square, whole, free)
     own = (share * scalar - product) / positive(square + share)
 
     even = 0.5 * (w + 1.0 / w.size)
-    alike = [row - jnp.sum(even[:, None] * row, axis=0) for row in rows[:2]]
-    (whole, product), (_, square) = products(alike, even)
+    u, h = (row - jnp.sum(even * row, axis=1, keepdims=True) for row in (u, h))
+    whole, product, square = dot(u, u, even), dot(u, h, even), dot(h, h, even)
     broad = -product / positive(square)
-    missed = unexplained(product, square, whole, spread(alike[1], even))
+    missed = unexplained(product, square, whole, spread(h, square, even))
     trust = 1.0 / (1.0 + (missed * ess / DOUBT) ** 2)
     return trust * broad + (1.0 - trust) * own
 
@@ -179,21 +175,22 @@ def unexplained(product: Array, square: Array, whole: Array, free: Array) -> Arr
     return jnp.minimum(1.0, jnp.maximum(left, floor) / jnp.maximum(free, tiny))
 
 
-def spread(row: Float[Array, "k d"], w: Float[Array, " k"]) -> Float[Array, " d"]:
-    """1 - 1/n, n the number of draws that a fit on this row rests on: 0 where it is one."""
-    square = w[:, None] * row**2
-    most = positive(jnp.sum(square, axis=0))
-    return jnp.maximum(1.0 - jnp.sum((square / most) ** 2, axis=0), np.finfo(row.dtype).tiny)
+def spread(
+    row: Float[Array, "d k"], square: Float[Array, " d"], w: Float[Array, " k"]
+) -> Float[Array, " d"]:
+    """1 - 1/n, n the number of draws that a fit on a row of this mean square rests on."""
+    share = w * row**2 / positive(square)[:, None]
+    return jnp.maximum(1.0 - jnp.sum(share**2, axis=1), np.finfo(row.dtype).tiny)
 
 
 def standardised(
-    action: Float[Array, "k d"], w: Float[Array, " k"], level: Level
-) -> tuple[Float[Array, "k d"], Float[Array, " d"]]:
+    action: Float[Array, "d k"], w: Float[Array, " k"], level: Level
+) -> tuple[Float[Array, "d k"], Float[Array, "d 1"]]:
     """Actions in weighted standard deviations from their weighted mean, and those deviations."""
-    mean = jnp.sum(w[:, None] * action, axis=0)
-    scale = jnp.sqrt(jnp.sum(w[:, None] * (action - mean) ** 2, axis=0))
+    away = action - jnp.sum(w * action, axis=1, keepdims=True)
+    scale = jnp.sqrt(jnp.sum(w * away**2, axis=1, keepdims=True))
     scale = jnp.maximum(scale, level.sigma / level.alpha / FAR)
-    return jnp.clip((action - mean) / scale, -FAR, FAR), scale
+    return jnp.clip(away / scale, -FAR, FAR), scale
 
 
 def positive(square: Array) -> Array:

@@ -1,7 +1,12 @@
 """Proposals: where the draws of a score estimate come from."""
 
 from steinflow.proposals.base import AbstractProposal
-from steinflow.proposals.fitted import AbstractAdaptiveProposal, FittedProposal, NormalProposal
+from steinflow.proposals.fitted import (
+    AbstractAdaptiveProposal,
+    FittedProposal,
+    NormalProposal,
+    UniformProposal,
+)
 from steinflow.proposals.gaussian import GaussianProposal
 from steinflow.proposals.truncated_gaussian import TruncatedGaussianProposal
 
@@ -12,4 +17,5 @@ __all__ = [
     "GaussianProposal",
     "NormalProposal",
     "TruncatedGaussianProposal",
+    "UniformProposal",
 ]

@@ -9,7 +9,11 @@ from jaxtyping import Array, Float
 from steinflow.checks import Numbers
 from steinflow.levels import Level
 from steinflow.proposals.base import AbstractProposal, log_likelihood
-from steinflow.proposals.truncated_gaussian import log_normal, normal_actions
+from steinflow.proposals.truncated_gaussian import (
+    TruncatedGaussianProposal,
+    log_normal,
+    normal_actions,
+)
 from steinflow.supports import AbstractSupport
 
 
@@ -29,6 +33,10 @@ class AbstractAdaptiveProposal(AbstractProposal):
     ) -> AbstractProposal:
         """The proposal of the second half, from the first: actions, gradients of Q/tau,
         self-normalised weights, and the uniform weights of the level's own draws."""
+
+    @abc.abstractmethod
+    def num_uniform(self, num_draws: int, support: AbstractSupport) -> int:
+        """How many of the draws are uniform on the support."""
 
 
 class NormalProposal(AbstractProposal):
@@ -65,13 +73,47 @@ class NormalProposal(AbstractProposal):
         return log_normal(action, self.mean, self.scale, support)
 
 
+class UniformProposal(AbstractProposal):
+    """Uniform on a box."""
+
+    def actions(
+        self,
+        uniform: Float[Array, "k d"],
+        x: Float[Array, " d"],
+        level: Level,
+        support: AbstractSupport,
+    ) -> Float[Array, "k d"]:
+        low, high = support.bounds(x.size)
+        return low + (high - low) * uniform
+
+    def log_ratio(
+        self,
+        action: Float[Array, "k d"],
+        x: Float[Array, " d"],
+        level: Level,
+        support: AbstractSupport,
+    ) -> Float[Array, " k"]:
+        return log_likelihood(action, x, level)
+
+    def log_prob(
+        self,
+        action: Float[Array, "k d"],
+        x: Float[Array, " d"],
+        level: Level,
+        support: AbstractSupport,
+    ) -> Float[Array, " k"]:
+        low, high = support.bounds(x.size)
+        return jnp.full(action.shape[0], -jnp.sum(jnp.log(high - low))).astype(action.dtype)
+
+
+MANY, SHARE = 512, 16  # from so many draws on a box, one in so many is uniform
 REACH = 6.0, 20.0  # standard deviations of the likelihood that a fitted mean may lie away,
 OUTSIDE = 1.5, 5.0  # and half widths of a box, from its middle: as a rule, and for a sure fit
 DOUBT = 2.0  # variances of a mean gradient that chance is charged with
 SURE = 1e-4  # squared standard error over squared mean gradient of a half sure fit
 
 
-class FittedProposal(AbstractAdaptiveProposal):
+class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
     """Half of the draws from the likelihood on the support, half from a normal fitted to them.
 
     The gradient of log pi is regressed on the action, one dimension at a time:
@@ -87,32 +129,8 @@ class FittedProposal(AbstractAdaptiveProposal):
 
     prior: float = 5.0
 
-    def actions(
-        self,
-        uniform: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, "k d"]:
-        return normal_actions(uniform, x / level.alpha, level.sigma / level.alpha, support)
-
-    def log_ratio(
-        self,
-        action: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, " k"]:
-        return jnp.zeros(action.shape[0], action.dtype)
-
-    def log_prob(
-        self,
-        action: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, " k"]:
-        return log_normal(action, x / level.alpha, level.sigma / level.alpha, support)
+    def num_uniform(self, num_draws: int, support: AbstractSupport) -> int:
+        return num_draws // SHARE if support.has_walls and num_draws >= MANY else 0
 
     def fit(
         self,

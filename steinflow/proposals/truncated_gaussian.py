@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from steinflow.checks import Numbers
 from steinflow.levels import Level
-from steinflow.proposals.base import AbstractProposal
+from steinflow.proposals.base import AbstractProposal, log_likelihood
 from steinflow.proposals.truncated_normal import log_mass, quantile
 from steinflow.supports import AbstractSupport
 
@@ -45,7 +45,8 @@ class TruncatedGaussianProposal(AbstractProposal):
         level: Level,
         support: AbstractSupport,
     ) -> Float[Array, " k"]:
-        return log_normal(action, x / level.alpha, level.sigma / level.alpha, support)
+        mean, scale = x / level.alpha, level.sigma / level.alpha
+        return log_likelihood(action, x, level) - log_norm(mean, scale, support)
 
 
 def normal_actions(
@@ -72,9 +73,14 @@ def log_normal(
     support: AbstractSupport,
 ) -> Float[Array, " k"]:
     """log density of N(mean, diag(scale²)), cut to the support, [k]."""
-    z = (action - mean) / scale
-    log_norm = jnp.log(scale) + 0.5 * math.log(2.0 * np.pi)
+    away = jnp.sum(((action - mean) / scale) ** 2, axis=-1)
+    return -0.5 * away - log_norm(mean, scale, support)
+
+
+def log_norm(mean: Float[Array, " d"], scale: Numbers, support: AbstractSupport) -> Array:
+    """log of the integral of exp(-|(a - mean)/scale|²/2) over the support, []."""
+    total = jnp.log(scale) + 0.5 * math.log(2.0 * np.pi)
     if support.has_walls:
         low, high = support.bounds(mean.size)
-        log_norm = log_norm + log_mass((low - mean) / scale, (high - mean) / scale)
-    return -0.5 * jnp.sum(z * z, -1) - jnp.sum(jnp.broadcast_to(log_norm, mean.shape))
+        total = total + log_mass((low - mean) / scale, (high - mean) / scale)
+    return jnp.sum(jnp.broadcast_to(total, mean.shape))
