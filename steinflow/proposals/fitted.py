@@ -106,7 +106,7 @@ class UniformProposal(AbstractProposal):
         return jnp.full(action.shape[0], -jnp.sum(jnp.log(high - low))).astype(action.dtype)
 
 
-MANY, SHARE = 512, 16  # from so many draws on a box, one in so many is uniform
+MANY, SHARE = 512, 8  # from so many draws on a box, one in so many is uniform
 REACH = 6.0, 20.0  # standard deviations of the likelihood that a fitted mean may lie away,
 OUTSIDE = 1.5, 5.0  # and half widths of a box, from its middle: as a rule, and for a sure fit
 DOUBT = 2.0  # variances of a mean gradient that chance is charged with
@@ -120,8 +120,10 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
     ∂_j log pi ≈ b_j - P_j a_j with P_j >= 0. With the likelihood of x that is the normal of
     precision P_j + alpha²/sigma². The regression weighs the draws of all levels by their
     weights for this one, and as far as those are worth less than `prior` draws, the level's
-    own draws evenly. All draws are then weighed by the deterministic mixture of all
-    proposals, so that a bad fit costs no more than its half of the draws.
+    own draws evenly. A fit is believed by the share of the mean squared gradient that it
+    explains; with none of it, it is the likelihood again. All draws are then weighed by the
+    deterministic mixture of all proposals, so that a bad fit costs no more than its half of
+    the draws.
 
     Args:
         prior: number of evenly weighed draws that the fit mixes in, > 0.
@@ -155,6 +157,9 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
         left = slope - tilt + precision * offset
         chance = jnp.sum(v**2 * left**2, axis=0) / jnp.maximum(tilt**2, np.finfo(x.dtype).tiny)
         tilt = tilt * jnp.maximum(0.0, 1.0 - DOUBT * chance)
+        missed, met = jnp.sum(v * left**2, axis=0), precision**2 * spread + tilt**2
+        share = met / jnp.maximum(met + missed, np.finfo(x.dtype).tiny)  # of the mean squared slope
+        tilt, precision = share * tilt, share * precision
         total = precision + likelihood
         mean = (tilt + precision * center + likelihood * (x / level.alpha)) / total
         if not support.has_walls:

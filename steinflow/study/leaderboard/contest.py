@@ -1,7 +1,7 @@
 """One contest: all methods at one budget on the states of a problem, compiled once."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,9 @@ from steinflow.draws import Draws, from_uniforms, uniforms
 from steinflow.estimators.reduce import weighted_mean
 from steinflow.levels import Level
 from steinflow.methods import ESTIMATORS, Method, auto, default_proposal
-from steinflow.score import score_targets
+from steinflow.score import score_target, score_targets
 from steinflow.study.leaderboard.grid import GRADIENT, VALUE
-from steinflow.study.leaderboard.problems import Members, Problem, boltzmann, boltzmann_of
+from steinflow.study.leaderboard.problems import Members, Problem, boltzmann_of
 from steinflow.supports import AbstractSupport
 from steinflow.targets.boltzmann import AbstractTarget
 
@@ -21,6 +21,18 @@ from steinflow.targets.boltzmann import AbstractTarget
 PUBLISHED = {"box": ("qne", "gradient", "sdac", "idem", "rfm", "cvsi"),
              "real": ("qne", "gradient", "rfm", "cvsi")}  # fmt: skip
 OURS = ("auto", "auto, one level")
+IN_CACHE = 128  # draws a level of the trials that are worked on at once
+
+
+class State(NamedTuple):
+    """What a trial needs of a problem, for one state."""
+
+    tau: Float[Array, ""]
+    members: Members
+    x: Float[Array, "l d"]
+    y: Float[Array, "l d"]
+    score: Float[Array, "l d"]
+    latent_score: Float[Array, "l d"]
 
 
 def methods(support: str) -> tuple[str, ...]:
@@ -82,40 +94,44 @@ def contest(
     trials: int,
     shared: tuple[Method, ...] = (auto(),),
 ) -> Float[Array, "t m b l"]:
-    """Squared errors of every method, of each state and level, in every trial."""
-    targets, (states, count) = boltzmann(problem, support), problem.x.shape[:2]
-    levels = jax.tree.map(jnp.asarray, levels)
-    num_draws = budget // GRADIENT
+    """Squared errors of every method, of each state and level, in every trial.
 
-    def theirs(key: Array) -> Array:
-        def one(key: Array, tau: Array, member: Members, x: Array, y: Array, at: Level) -> Array:
-            target = boltzmann_of(problem.kind, tau, member, support)
-            return jnp.stack(published(key, target, x, y, at, budget))
+    State after state, and few trials at once: what a step works on stays in the cache.
+    """
+    levels, num_draws = jax.tree.map(jnp.asarray, levels), budget // GRADIENT
+    names = PUBLISHED["box" if support.has_walls else "real"]
 
-        over_levels = jax.vmap(one, in_axes=(0, None, None, 0, 0, 0))
-        over_states = jax.vmap(over_levels, in_axes=(0, 0, 0, 0, 0, None))
-        keys = jax.random.split(key, (states, count))
-        args = problem.tau, problem.members, problem.x, problem.y
-        return jnp.moveaxis(over_states(keys, *args, levels), 2, 0)  # [m, b, l, d]
+    def state(at: tuple[Array, State]) -> Float[Array, "t m l"]:
+        key, own = at
+        target = boltzmann_of(problem.kind, own.tau, own.members, support)
+        tau, members = jax.tree.map(lambda leaf: leaf[None], (own.tau, own.members))
+        alike = boltzmann_of(problem.kind, tau, members, support)
 
-    def alone(key: Array, x: Array, level: Level) -> Array:
-        return score_targets(key, targets, x, level, shared[0], num_draws=num_draws).score
+        def theirs(key: Array, x: Array, y: Array, level: Level) -> Array:
+            return jnp.stack(published(key, target, x, y, level, budget))
 
-    def trial(key: Array) -> Array:
-        keys = jax.random.split(key, 2 + count)
-        ours = [
-            score_targets(keys[0], targets, problem.x, levels, m, num_draws=num_draws).score
-            for m in shared
-        ]
-        single = jax.vmap(alone)(keys[2:], jnp.moveaxis(problem.x, 1, 0), levels)
-        ours.append(jnp.moveaxis(single, 0, 1))
-        scores = jnp.concatenate([theirs(keys[1]), jnp.stack(ours)])
-        error = jnp.sum((scores - problem.score) ** 2, axis=-1)
-        names = PUBLISHED["box" if support.has_walls else "real"]
-        if support.has_walls and "rfm" in names:  # in its own space
-            here = names.index("rfm")
-            hidden = jnp.sum((scores[here] - problem.latent_score) ** 2, axis=-1)
-            error = error.at[here].set(hidden)
-        return error
+        def alone(key: Array, x: Array, level: Level) -> Array:
+            return score_target(key, target, x, level, shared[0], num_draws=num_draws).score
 
-    return jax.lax.map(trial, jax.random.split(key, trials))
+        def trial(key: Array) -> Float[Array, "m l"]:
+            keys = jax.random.split(key, (3, levels.alpha.size))
+            scores = jax.vmap(theirs, out_axes=1)(keys[0], own.x, own.y, levels)
+            ours = [
+                score_targets(keys[1, 0], alike, own.x[None], levels, m, num_draws=num_draws)
+                for m in shared
+            ]
+            single = jax.vmap(alone)(keys[2], own.x, levels)
+            scores = jnp.stack([*scores, *(found.score[0] for found in ours), single])
+            error = jnp.sum((scores - own.score) ** 2, axis=-1)
+            if support.has_walls:  # in its own space
+                here = names.index("rfm")
+                hidden = jnp.sum((scores[here] - own.latent_score) ** 2, axis=-1)
+                error = error.at[here].set(hidden)
+            return error
+
+        at_once = max(1, min(trials, IN_CACHE // num_draws))
+        return jax.lax.map(trial, jax.random.split(key, trials), batch_size=at_once)
+
+    own = State(*(getattr(problem, name) for name in State._fields))
+    errors = jax.lax.map(state, (jax.random.split(key, problem.tau.size), own))
+    return jnp.moveaxis(errors, 0, 2)

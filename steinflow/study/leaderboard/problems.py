@@ -58,11 +58,6 @@ def boltzmann_of(kind: Array, tau: Array, members: Members, support: AbstractSup
     return Boltzmann(q=q, tau=tau, support=support, context=members)
 
 
-def boltzmann(problem: Problem, support: AbstractSupport) -> Boltzmann:
-    """The targets of all states as one."""
-    return boltzmann_of(problem.kind, problem.tau, problem.members, support)
-
-
 def is_exact(target: Any) -> bool:
     """Whether scores are known by quadrature: all but networks of more than two coordinates."""
     return not isinstance(target, Networks) or target.first.shape[-1] == 2
@@ -188,12 +183,17 @@ def truths(targets: AbstractTarget, xs: Array, levels: Level) -> tuple[Array, Ar
     return jax.lax.map(state, (targets, xs))
 
 
+def members_at(board: Board, unit: Unit, group: Group) -> tuple[Members, Float[Array, " b"]]:
+    """Every kind of Q for all states at the temperatures of a group, and those temperatures."""
+    every = members(board, unit, group.family)
+    tau = group.tau * spread(every[kind_of(group.family)])
+    return {name: jax.vmap(at_temperature)(member, tau) for name, member in every.items()}, tau
+
+
 def problem(board: Board, unit: Unit, group: Group, key: Key[Array, ""]) -> Problem:
     """The states of a group, with exact truths (coupled networks: reference.py fills them in)."""
-    every = members(board, unit, group.family)
+    every, tau = members_at(board, unit, group)
     kind = kind_of(group.family)
-    tau = group.tau * spread(every[kind])
-    every = {name: jax.vmap(at_temperature)(member, tau) for name, member in every.items()}
     targets, walls = every[kind], unit.support == "box"
     act, noise = jax.random.split(key)
     exact = is_exact(targets)

@@ -1,6 +1,5 @@
 """Run the leaderboard: units of work on single cores, finished groups never again."""
 
-import ast
 import hashlib
 import io
 import multiprocessing
@@ -8,8 +7,6 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
-from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from queue import Empty
 from typing import Any, NamedTuple
@@ -22,16 +19,12 @@ from steinflow.diagnostics import EED_CAP
 from steinflow.study.leaderboard import actions
 from steinflow.study.leaderboard.contest import OURS, contest, methods
 from steinflow.study.leaderboard.grid import Board, Group, Unit, groups, support_of, units
-from steinflow.study.leaderboard.problems import Problem, is_exact, kind_of, problem
-from steinflow.study.leaderboard.reference import referenced
+from steinflow.study.leaderboard.problems import Problem
+from steinflow.study.leaderboard.versions import identity, kept
 from steinflow.study.progress import Progress
 from steinflow.study.store import clear_temporaries, explained, write_atomically
 
 CHOICE = 8  # states whose networks and mixtures were looked at while `auto` was made
-PACKAGE = Path(__file__).parent.parent.parent
-NUMBERS = ("*.py", "estimators/*.py", "proposals/*.py", "targets/*.py")
-OWN = ("grid", "problems", "reference", "contest", "actions")
-APART = ("cli.py", "doctor.py", "__main__.py", "__init__.py", "losses.py")  # change no number
 
 
 class Results(NamedTuple):
@@ -56,35 +49,6 @@ def steps(board: Board, unit: Unit) -> list[tuple[Group, int]]:
     return [(group, 0) for group in groups(board, unit)]
 
 
-@cache
-def code_version() -> str:
-    """A hash of the code that the numbers depend on; comments and docstrings do not count."""
-    paths = [path for pattern in NUMBERS for path in PACKAGE.glob(pattern)]
-    paths = [path for path in paths if path.name not in APART]
-    paths += [Path(__file__).parent / f"{name}.py" for name in OWN]
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        tree = ast.parse(path.read_text("utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and is_text(body[0]):
-                node.body = body[1:]  # type: ignore[attr-defined]
-        digest.update(path.name.encode() + ast.dump(tree).encode())
-    return digest.hexdigest()[:16]
-
-
-def is_text(node: ast.AST) -> bool:
-    """Whether a statement is a bare string: a docstring."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def identity(board: Board) -> str:
-    """A hash of what a row depends on besides its own columns."""
-    varied = ("supports", "dims", "families", "taus", "laws", "budgets")
-    settings = {k: v for k, v in asdict(board).items() if k not in varied}
-    return hashlib.sha256(f"{settings}{code_version()}".encode()).hexdigest()[:16]
-
-
 def seed_of(board: Board, unit: Unit, group: Group) -> jax.Array:
     """A key of its own for every group, the same in any order."""
     text = f"{unit.support} {unit.dim} {unit.law} {group}"
@@ -92,12 +56,10 @@ def seed_of(board: Board, unit: Unit, group: Group) -> jax.Array:
     return jax.random.fold_in(jax.random.key(board.seed), number)
 
 
-def measured(board: Board, unit: Unit, group: Group) -> Iterator[dict[str, object]]:
+def measured(board: Board, unit: Unit, group: Group, out: Path) -> Iterator[dict[str, object]]:
     """The rows of a group: every budget, level and method."""
     first, second = jax.random.split(seed_of(board, unit, group))
-    posed = problem(board, unit, group, first)
-    if not is_exact(posed.members[kind_of(group.family)]):
-        posed = referenced(posed, board)
+    posed = kept(out, board, unit, group, first)
     for budget in board.budgets:
         key = jax.random.fold_in(second, budget)
         support = support_of(unit.support)
@@ -190,7 +152,7 @@ def work(board: Board, unit: Unit, out: Path, said: Any = None) -> None:
                 key = jax.random.fold_in(seed_of(board, unit, group), budget)
                 new = list(actions.compared(board, unit, group, budget, key))
             else:
-                new = list(measured(board, unit, group))
+                new = list(measured(board, unit, group, out))
         more = pl.DataFrame(new).with_columns(identity=pl.lit(identity(board)))
         rows = pl.concat([rows, more]) if rows.height else more
         with explained(out):
@@ -223,7 +185,8 @@ def run(board: Board, out: Path, quiet: bool = False, workers: int | None = None
     """
     with explained(out):
         (out / "parts").mkdir(parents=True, exist_ok=True)
-        clear_temporaries(out / "parts")
+        for folder in ("parts", "truths"):
+            clear_temporaries(out / folder)
     missing = {unit: len(left(board, unit, finished(out, unit, board))) for unit in tasks(board)}
     total = sum(len(steps(board, unit)) for unit in tasks(board))
     todo = [unit for unit, count in missing.items() if count]
