@@ -26,9 +26,10 @@ import numpy as np
 CELLS = (("quadratic", 0.1), ("bimodal", 1.0), ("multimodal", 0.1), ("linear", 1.0))
 ALPHA, DIM, REPEATS, ROUNDS, LEAST_RATIO = 0.8, 2, 4, 3, 6.0
 NUMPY_TRIALS, CHECK_TRIALS = 20, 100
+ORDER, TINY, EPS = 3, np.finfo(float).tiny, np.finfo(float).eps  # of `auto`
 PRECISION, SLOPE = np.linspace(0.5, 2.0, DIM), np.linspace(0.5, 1.5, DIM)
 # A cell as NumPy sees it: R [d, d], query points x and their exact scores [x, d].
-Problem = namedtuple("Problem", "family tau alpha sigma shrink rotation x score best_c")
+Problem = namedtuple("Problem", "family tau alpha sigma rotation x score best_c")
 
 
 def quadratic(b: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -79,6 +80,90 @@ def fits(w: np.ndarray, u: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, ...]:
     return -product.sum(axis=1) / square.sum(axis=1), -product / square, np.stack(matrix)
 
 
+def dot(w: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Weighted products of rows [x, k, d], for each dimension, [x, d]."""
+    return np.einsum("xk,xkd,xkd->xd", w, a, b)
+
+
+def over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a/b, or a where there is nothing to divide by."""
+    return a / np.where(b > TINY, b, 1.0)
+
+
+def spread(w: np.ndarray, row: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """1 - 1/n, n the number of draws behind a row of this mean square, [x, d]."""
+    share = over(w[..., None] * row**2, square[:, None])
+    return np.maximum(1.0 - np.sum(share**2, axis=1), TINY)
+
+
+def unexplained(product: Any, square: Any, whole: Any, free: Any) -> np.ndarray:
+    """Share of u that a fit leaves over the one that it was free to leave."""
+    left = np.maximum(1.0 - over(product**2, square * whole), 32 * EPS)
+    return np.minimum(1.0, left / np.maximum(free, TINY))
+
+
+def first_coefficient(w: np.ndarray, u: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """The shrunk diagonal of the first term, [x, d], from rows about their means."""
+    ess = 1.0 / np.sum(w**2, axis=1)[:, None]
+    whole, product, square = dot(w, u, u), dot(w, u, h), dot(w, h, h)
+    sums = [part.sum(axis=1, keepdims=True) for part in (product, square, whole)]
+    equations = np.maximum(DIM * (ess - 1.0), 0.0)
+    doubt = unexplained(*sums, 1.0 - 1.0 / np.maximum(equations, 1.0))
+    scalar = -over(sums[0], sums[1]) * over(equations, equations + doubt)
+    free = (1.0 - 1.5 / ess) * spread(w, h, square)
+    share = square.mean(axis=1, keepdims=True) / ess * unexplained(product, square, whole, free)
+    own = over(share * scalar - product, square + share)
+    even = 0.5 * (w + 1.0 / w.shape[1])
+    u, h = (row - np.einsum("xk,xkd->xd", even, row)[:, None] for row in (u, h))
+    whole, product, square = dot(even, u, u), dot(even, u, h), dot(even, h, h)
+    missed = unexplained(product, square, whole, spread(even, h, square))
+    trust = 1.0 / (1.0 + (missed * ess / 0.02) ** 2)
+    return -trust * over(product, square) + (1.0 - trust) * own
+
+
+def polynomial(
+    w: np.ndarray, u: np.ndarray, h: np.ndarray, action: np.ndarray, problem: Problem
+) -> np.ndarray:
+    """Terms of three Stein terms a dimension on R^d, as far as each is believed, [x, k, d]."""
+    away = action - w[:, None] @ action
+    scale = np.sqrt(w[:, None] @ away**2)
+    scale = np.maximum(scale, problem.sigma / problem.alpha / 1e3)
+    place, rest, lower = np.clip(away / scale, -1e3, 1e3), 1.0 / (scale * problem.alpha), {}
+    bases = [h] + [place ** (m - 1) * (place * h + m * rest) for m in range(1, ORDER)]
+    top = w.argmax(axis=1)[:, None, None]
+    offsets = [row - np.take_along_axis(row, top, axis=1) for row in (u, *bases)]
+    about, *rows = [row - w[:, None] @ row for row in offsets]
+    ess = 1.0 / np.sum(w**2, axis=1)[:, None]
+    whole = left = dot(w, about, about)
+    squares, products, shares = [], [], []
+    for m, row in enumerate(rows):
+        own = square = dot(w, row, row)
+        product = dot(w, row, about)
+        for j in range(m):
+            inner = sum(lower[m, i] * lower[j, i] * squares[i] for i in range(j))
+            cross = dot(w, row, rows[j]) - inner
+            lower[m, j] = np.where(squares[j] > 0.0, over(cross, squares[j]), 0.0)
+            square = square - lower[m, j] ** 2 * squares[j]
+            product = product - lower[m, j] * products[j]
+        square = np.where(square > 32 * EPS * own, square, 0.0)
+        if m == 0:
+            c = first_coefficient(w, about, row)
+        else:
+            explained = over(product**2, square)
+            chance = np.maximum(left - explained, 32 * EPS * whole)
+            chance /= np.maximum((ess - 1.0 - m) * spread(w, row, own), TINY)
+            belief = np.maximum(1.0 - chance / (explained + TINY), 0.0)
+            c = -over(product, square) * np.where(square > 0.0, belief, 0.0)
+        left = left + c * (2.0 * product + c * square)
+        squares.append(square)
+        products.append(product)
+        shares.append(c)
+    for m in reversed(range(ORDER)):
+        for j in range(m):
+            shares[j] = shares[j] - lower[m, j] * shares[m]
+    return u + sum(c[:, None] * term for c, term in zip(shares, bases, strict=True))
+
+
 def reduced(w: np.ndarray, fitted: int, terms: np.ndarray) -> tuple[np.ndarray, ...]:
     """Weighted mean of terms [x, k, d] and its delta-method standard error, each [x, d]."""
     mean, size = w[:, None] @ terms, terms.shape[1]
@@ -98,7 +183,6 @@ def numpy_trial(problem: Problem, eps: np.ndarray) -> tuple[np.ndarray, ...]:
     h = slope / alpha - u  # the Stein term over alpha
     scalar, diagonal, matrix = fits(w, u, h)
     ess = 1.0 / np.sum(w**2, axis=1)
-    shrunk = scalar / (1.0 + problem.shrink / (DIM * np.maximum(ess - 1.0, 1e-300)))
     bent = curvature(problem, (w[:, None] @ action)[:, 0])  # symmetric
     found = [
         *(reduced(w, 0, terms) for terms in (u, slope / alpha, u + problem.best_c * h)),
@@ -106,7 +190,7 @@ def numpy_trial(problem: Problem, eps: np.ndarray) -> tuple[np.ndarray, ...]:
         reduced(w, 1, u + scalar[:, None, None] * h),
         reduced(w, 1, u + diagonal[:, None] * h),
         reduced(w, DIM, u + h @ matrix.swapaxes(1, 2)),
-        reduced(w, 1, u + shrunk[:, None, None] * h),  # auto
+        reduced(w, ORDER, polynomial(w, u, h, action, problem)),  # auto
     ]
     scores, errors = (np.stack(part) for part in zip(*found, strict=True))
     return scores, errors, ess
@@ -163,7 +247,7 @@ def prepare() -> tuple[Callable[[], Any], int, list[Any], list[Problem], tuple[i
     the problems of the four, and the sample sizes."""
     import jax  # not at the top: the NumPy process shall not load it
 
-    from steinflow.study.cell import auto, randomness
+    from steinflow.study.cell import randomness
     from steinflow.study.conditions import Cell, Grid
     from steinflow.study.run import compute
 
@@ -175,8 +259,7 @@ def prepare() -> tuple[Callable[[], Any], int, list[Any], list[Problem], tuple[i
         target, sigma = cell.target, float(cell.level.sigma)
         x = ALPHA * target.quantile(random.action) + sigma * random.noise
         truth = target.rotation, np.asarray(x), result.score, float(result.exact.best_c)
-        shrink = float(auto().by.shrink)
-        problems.append(Problem(cell.family, cell.tau, ALPHA, sigma, shrink, *truth))
+        problems.append(Problem(cell.family, cell.tau, ALPHA, sigma, *truth))
         results.append(result)
     many = REPEATS * chosen
     count = len(many) * len(grid.num_draws) * grid.trials
