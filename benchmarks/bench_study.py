@@ -104,21 +104,23 @@ def unexplained(product: Any, square: Any, whole: Any, free: Any) -> np.ndarray:
 
 def first_coefficient(w: np.ndarray, u: np.ndarray, h: np.ndarray) -> np.ndarray:
     """The shrunk diagonal of the first term, [x, d], from rows about their means."""
-    ess = 1.0 / np.sum(w**2, axis=1)[:, None]
+    ess, even = 1.0 / np.sum(w**2, axis=1)[:, None], 0.5 * (w + 1.0 / w.shape[1])
+    v, g = (row - np.einsum("xk,xkd->xd", even, row)[:, None] for row in (u, h))
+    whole, product, square = dot(even, v, v), dot(even, v, g), dot(even, g, g)
+    missed = unexplained(product, square, whole, spread(even, g, square))
+    trust, broad = 1.0 / (1.0 + (missed * ess / 0.02) ** 2), -over(product, square)
+    p, s, total = (part.sum(axis=1, keepdims=True) for part in (product, square, whole))
+    anywhere = -(over(p**2, s * total) ** 2) * over(p, s)
+
     whole, product, square = dot(w, u, u), dot(w, u, h), dot(w, h, h)
-    sums = [part.sum(axis=1, keepdims=True) for part in (product, square, whole)]
+    p, s, total = (part.sum(axis=1, keepdims=True) for part in (product, square, whole))
+    anywhere *= np.clip(over(-anywhere * (2.0 * p + anywhere * s), total), 0.0, 1.0)
     equations = np.maximum(DIM * (ess - 1.0), 0.0)
-    doubt = unexplained(*sums, 1.0 - 1.0 / np.maximum(equations, 1.0))
-    scalar = -over(sums[0], sums[1]) * over(equations, equations + doubt)
+    doubt = unexplained(p, s, total, 1.0 - 1.0 / np.maximum(equations, 1.0))
+    scalar = over(anywhere * doubt - over(p, s) * equations, equations + doubt)
     free = (1.0 - 1.5 / ess) * spread(w, h, square)
     share = square.mean(axis=1, keepdims=True) / ess * unexplained(product, square, whole, free)
-    own = over(share * scalar - product, square + share)
-    even = 0.5 * (w + 1.0 / w.shape[1])
-    u, h = (row - np.einsum("xk,xkd->xd", even, row)[:, None] for row in (u, h))
-    whole, product, square = dot(even, u, u), dot(even, u, h), dot(even, h, h)
-    missed = unexplained(product, square, whole, spread(even, h, square))
-    trust = 1.0 / (1.0 + (missed * ess / 0.02) ** 2)
-    return -trust * over(product, square) + (1.0 - trust) * own
+    return trust * broad + (1.0 - trust) * over(share * scalar - product, square + share)
 
 
 def polynomial(

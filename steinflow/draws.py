@@ -28,6 +28,7 @@ class Draws(NamedTuple):
     x: Float[Array, " d"]
     action: Float[Array, "k d"]
     log_weight: Float[Array, " k"]  # log of p(a|x)/q(a|x), up to a constant; -inf: weight 0
+    log_prior: Float[Array, " k"]  # the same without Q: log of N(x; alpha a, sigma^2 I)/q(a|x)
     slope: Float[Array, "k d"]  # grad log pi = grad Q/tau; zeros where it was not asked for
     taper: Float[Array, "k d"]  # phi_j(a_j) of the support
     taper_slope: Float[Array, "k d"]  # d phi_j/d a_j
@@ -120,10 +121,18 @@ def from_uniforms(
     action = materialised(proposal.actions(uniform, x, level, target.support).astype(x.dtype))
     value, slope, num_invalid = evaluate(target, action, with_slope)
     taper, taper_slope = target.support.taper(action)
-    log_weight = value + proposal.log_ratio(action, x, level, target.support)
-    half = half_width(target, x)
+    log_prior = proposal.log_ratio(action, x, level, target.support)
     return Draws(
-        x, action, log_weight, slope, taper, taper_slope, half, curvature_of(target), num_invalid
+        x,
+        action,
+        value + log_prior,
+        log_prior,
+        slope,
+        taper,
+        taper_slope,
+        half_width(target, x),
+        curvature_of(target),
+        num_invalid,
     )
 
 
@@ -207,14 +216,15 @@ def draw_shared(
         mixtures = [[other.log_mixture(batch.action) for other in batches] for batch in batches]
         log_mixture = jnp.concatenate([logsumexp(jnp.stack(each), axis=0) for each in mixtures])
         likelihood = jnp.concatenate([batch.log_likelihood for batch in batches], axis=1)
-        log_weights = value + likelihood - log_mixture
+        log_priors = likelihood - log_mixture
         invalid = jnp.sum(jnp.stack([batch.num_invalid for batch in batches]))
 
         def at(index: Int[Array, ""]) -> Draws:
             return Draws(
                 xs[index],
                 action,
-                log_weights[index],
+                value + log_priors[index],
+                log_priors[index],
                 slope,
                 taper,
                 taper_slope,
@@ -249,6 +259,7 @@ def prefix(draws: Draws, num_draws: int) -> Draws:
     return draws._replace(
         action=draws.action[first],
         log_weight=draws.log_weight[first],
+        log_prior=draws.log_prior[first],
         slope=draws.slope[first],
         taper=draws.taper[first],
         taper_slope=draws.taper_slope[first],

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import softmax
 from jaxtyping import Array, Float
 
 from steinflow.checks import require_at_least
@@ -97,7 +98,7 @@ def fit(draws: Draws, level: Level, order: int) -> Fit:
             product -= lower[m, j] * products[j]
         square = jnp.where(square > precision * own, square, 0.0)
         if m == 0:
-            c = shrunk_diagonal(u, row, w)
+            c = shrunk_diagonal(u, row, w, softmax(draws.log_prior))
         else:
             freedom = (ess - 1.0 - m) * spread(row, own, w)
             least = precision * whole  # what rounding leaves of u
@@ -141,30 +142,40 @@ def belief(
 
 
 def shrunk_diagonal(
-    u: Float[Array, "d k"], h: Float[Array, "d k"], w: Float[Array, " k"]
+    u: Float[Array, "d k"],
+    h: Float[Array, "d k"],
+    w: Float[Array, " k"],
+    prior: Float[Array, " k"],
 ) -> Float[Array, " d"]:
-    """The coefficient of the first term: dimensions shrunk to a common scalar, that one to 0.
+    """The coefficient of the first term: dimensions shrunk to a common scalar, by 1/ESS of what
+    the fit leaves unexplained, and that one likewise to the scalar of a broad fit.
 
-    Both by 1/ESS of what the fit leaves unexplained. Where a fit to all draws alike leaves
-    nothing of u, as for linear Q, it is believed however few draws carry the weight.
+    The broad fit weighs draws half by w and half as if Q were flat. Its scalar counts as far as
+    it explains u, there and among the weighted draws. Where it leaves nothing of u, as for
+    linear Q, it is believed however few draws carry the weight.
     """
     ess, dim = effective_sample_size(w), u.shape[0]
+    even = 0.5 * (w + prior)
+    v, g = (row - jnp.sum(even * row, axis=1, keepdims=True) for row in (u, h))
+    whole, product, square = dot(v, v, even), dot(v, g, even), dot(g, g, even)
+    broad = -product / positive(square)
+    missed = unexplained(product, square, whole, spread(g, square, even))
+    trust = 1.0 / (1.0 + (missed * ess / DOUBT) ** 2)
+    total, everything = jnp.sum(square), jnp.sum(whole)
+    met = jnp.sum(product) ** 2 / positive(total * everything)
+    anywhere = -(met**2) * jnp.sum(product) / positive(total)
+
     whole, product, square = dot(u, u, w), dot(u, h, w), dot(h, h, w)
     scalar = -jnp.sum(product) / positive(jnp.sum(square))
     equations = jnp.maximum(dim * (ess - 1.0), 0.0)
     free = 1.0 - 1.0 / jnp.maximum(equations, 1.0)
     doubt = unexplained(jnp.sum(product), jnp.sum(square), jnp.sum(whole), free)
-    scalar = scalar * equations / positive(equations + doubt)
+    gain = -anywhere * (2.0 * jnp.sum(product) + anywhere * jnp.sum(square))
+    anywhere *= jnp.clip(gain / positive(jnp.sum(whole)), 0.0, 1.0)  # among the weighted draws
+    scalar = (scalar * equations + anywhere * doubt) / positive(equations + doubt)
     free = (1.0 - 1.5 / ess) * spread(h, square, w)
     share = jnp.mean(square) / ess * unexplained(product, square, whole, free)
     own = (share * scalar - product) / positive(square + share)
-
-    even = 0.5 * (w + 1.0 / w.size)
-    u, h = (row - jnp.sum(even * row, axis=1, keepdims=True) for row in (u, h))
-    whole, product, square = dot(u, u, even), dot(u, h, even), dot(h, h, even)
-    broad = -product / positive(square)
-    missed = unexplained(product, square, whole, spread(h, square, even))
-    trust = 1.0 / (1.0 + (missed * ess / DOUBT) ** 2)
     return trust * broad + (1.0 - trust) * own
 
 

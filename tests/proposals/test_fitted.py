@@ -68,3 +68,16 @@ def test_few_draws_are_enough(key, num_draws):
     found = sf.score_target(key, target, X, LEVEL, num_draws=num_draws)
     assert jnp.all(jnp.isfinite(found.score))
     assert int(found.info.num_values) == int(found.info.num_grads) == num_draws
+
+
+def test_many_draws_on_a_box_find_a_mode_that_the_likelihood_never_meets(key):
+    """Half of the posterior sits seven widths of the likelihood away from x/alpha."""
+    level, x = sf.Level(0.9, 0.1), jnp.array([0.7, 2.5])
+    near, far = x / 0.9, jnp.array([0.0, 2.5])
+    mean, precision = jnp.stack([near, far]), jnp.full((2, 2), 50.0)
+    other = 0.5 * jnp.sum((0.9 * far - x) ** 2) / 0.1**2 * (50 / (50 + 81))
+    target = GaussianMixture(mean, precision, jnp.array([0.0, other]), 1.0, BOX)
+    exact = target.exact_score(x, level)
+    found = sf.score_target(key, target, x, level, num_draws=4096).score
+    assert abs(exact[0]) > 1.0  # the near mode alone has score 0
+    assert jnp.linalg.norm(found - exact) < 0.1 * jnp.linalg.norm(exact)
