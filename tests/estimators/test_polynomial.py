@@ -8,7 +8,7 @@ import pytest
 import steinflow as sf
 from steinflow import targets
 from steinflow.draws import weights
-from steinflow.estimators.polynomial import spread
+from steinflow.estimators.polynomial import about_the_mean, shrunk_diagonal, spread
 from steinflow.targets import GaussianMixture
 from tests.helpers import draws_at, exact_score
 
@@ -50,6 +50,17 @@ def test_a_fit_that_rests_on_one_or_two_draws_is_not_believed():
     assert jnp.allclose(one, three, rtol=1e-9)
     row, w = jnp.zeros((1, 5)).at[0, 2].set(1.0), jnp.full(5, 0.2)
     assert spread(row, jnp.sum(w * row**2, axis=1), w) < 1e-12
+
+
+def test_where_one_draw_has_nearly_all_the_weight_the_others_are_asked():
+    """There the coefficient is shrunk to one of a fit as if Q were flat, not to zero."""
+    rng = np.random.default_rng(5)
+    h = jnp.asarray(rng.normal(size=(4, 200)))
+    u = -0.8 * h + 0.2 * jnp.asarray(rng.normal(size=(4, 200)))
+    w = jnp.full(200, 1e-4 / 199).at[7].set(1.0 - 1e-4)
+    u, h = about_the_mean(u, w), about_the_mean(h, w)
+    c = shrunk_diagonal(u, h, w, jnp.full(200, 1 / 200))
+    assert jnp.all((c > 0.6) & (c < 0.9))
 
 
 def test_three_terms_take_most_of_the_error_of_one_at_a_wall():

@@ -72,12 +72,26 @@ def test_few_draws_are_enough(key, num_draws):
 
 def test_many_draws_on_a_box_find_a_mode_that_the_likelihood_never_meets(key):
     """Half of the posterior sits seven widths of the likelihood away from x/alpha."""
-    level, x = sf.Level(0.9, 0.1), jnp.array([0.7, 2.5])
-    near, far = x / 0.9, jnp.array([0.0, 2.5])
-    mean, precision = jnp.stack([near, far]), jnp.full((2, 2), 50.0)
-    other = 0.5 * jnp.sum((0.9 * far - x) ** 2) / 0.1**2 * (50 / (50 + 81))
-    target = GaussianMixture(mean, precision, jnp.array([0.0, other]), 1.0, BOX)
+    level, x, tight = sf.Level(0.9, 0.1), jnp.array([0.7]), 81.0
+    near, far = 50.0, 2000.0  # precisions of the modes at x/alpha and at 0
+    even = 0.5 * far * tight / (far + tight) * (0.7 / 0.9) ** 2
+    even += 0.5 * jnp.log((far + tight) / (near + tight))
+    mean, precision = jnp.array([[0.7 / 0.9], [0.0]]), jnp.array([[near], [far]])
+    offset = jnp.stack([jnp.zeros_like(even), even])
+    target = GaussianMixture(mean, precision, offset, 1.0, sf.Box(-1.0, 1.0))
     exact = target.exact_score(x, level)
     found = sf.score_target(key, target, x, level, num_draws=4096).score
-    assert abs(exact[0]) > 1.0  # the near mode alone has score 0
+    assert abs(exact[0]) > 10.0  # the near mode alone has score 0, the far one -70
     assert jnp.linalg.norm(found - exact) < 0.1 * jnp.linalg.norm(exact)
+
+
+def test_a_fit_is_believed_by_the_share_of_the_gradient_that_it_explains():
+    """Gradients -P a + e, e as large as P a and uncorrelated with it: half of P."""
+    level, even, slope = sf.Level(0.5, 0.5), jnp.full(4, 0.25), 6.0
+    action = jnp.array([[-1.0], [-1.0], [1.0], [1.0]])
+    gradient = -slope * action + slope * jnp.array([[1.0], [-1.0], [1.0], [-1.0]])
+    args = action, gradient, even, even, jnp.zeros(1), level, sf.RealSpace()
+    fitted = sf.FittedProposal().fit(*args)
+    assert jnp.allclose(fitted.mean, 0.0) and jnp.allclose(
+        fitted.scale, (0.5 * slope + 1.0) ** -0.5
+    )
