@@ -1,4 +1,4 @@
-"""Twelve one-token mutations of the core: each must make a test fail.
+"""Sixteen one-token mutations of the core: each must make a test fail.
 
     make mutants
 
@@ -64,6 +64,18 @@ MUTANTS = (
     Mutant("the standard error's square", "estimators/reduce.py",
            "(w[:, None] * (terms - mean)) ** 2", "w[:, None] * (terms - mean) ** 2",
            "tests/test_score.py -k repetition"),
+    Mutant("sign of a polynomial's derivative", "estimators/polynomial.py",
+           "place * first + m * rest", "place * first - m * rest",
+           "tests/estimators/test_polynomial.py -k exact"),
+    Mutant("sign of what a coefficient is shrunk to", "estimators/polynomial.py",
+           "anywhere = -(met**2)", "anywhere = +(met**2)",
+           "tests/estimators/test_polynomial.py -k asked"),
+    Mutant("no uniform draws", "proposals/fitted.py",
+           "return num_draws // SHARE", "return 0 * num_draws // SHARE",
+           "tests/proposals/test_fitted.py -k many_draws"),
+    Mutant("sign of Halley's correction", "proposals/truncated_normal.py",
+           "(hazard - a - step)", "(hazard + a - step)",
+           "tests/proposals/test_truncated_normal.py"),
 )  # fmt: skip
 
 
