@@ -133,8 +133,9 @@ def polynomial(
         else:
             explained = over(product**2, square)
             chance = np.maximum(left - explained, 32 * EPS * whole)
-            chance /= np.maximum((ess - 1.0 - m) * spread(w, row, own), TINY)
-            belief = np.maximum(1.0 - chance / (explained + TINY), 0.0)
+            with np.errstate(over="ignore"):  # no freedom: no belief
+                chance /= np.maximum((ess - 1.0 - m) * spread(w, row, own), TINY)
+                belief = np.maximum(1.0 - chance / (explained + TINY), 0.0)
             c = -over(product, square) * np.where(square > 0.0, belief, 0.0)
         left = left + c * (2.0 * product + c * square)
         squares.append(square)
