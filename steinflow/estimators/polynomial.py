@@ -134,11 +134,14 @@ def belief(
     least: Float[Array, " d"],
     freedom: Float[Array, " d"],
 ) -> Float[Array, " d"]:
-    """The positive part of 1 - F0/F: what chance alone explains over what the fit does."""
-    tiny = np.finfo(left.dtype).tiny
+    """The positive part of 1 - F0/F: what chance alone explains over what the fit does.
+
+    One quotient: XLA turns (a/b)/c into a/(b c), and b c may underflow.
+    """
     explained = product**2 / positive(square)
-    expected = jnp.maximum(left - explained, least) / jnp.maximum(freedom, tiny)
-    return jnp.where(square > 0.0, jnp.maximum(1.0 - expected / (explained + tiny), 0.0), 0.0)
+    chance, earned = jnp.maximum(left - explained, least), freedom * explained
+    believed = (square > 0.0) & (earned > chance)
+    return jnp.where(believed, 1.0 - chance / positive(earned), 0.0)
 
 
 def shrunk_diagonal(
