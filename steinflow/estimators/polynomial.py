@@ -17,6 +17,7 @@ from steinflow.supports import AbstractSupport
 
 DOUBT = 0.02  # share of u that a fit to all draws may leave, times ESS, to be half believed
 ROUNDING = 32.0  # rounding errors that a product of differences of terms may have
+SPARE = 3.0  # draws beyond those that a later term takes before it is believed at all
 FAR = 1e3  # standard deviations at which the place of a draw is cut off
 
 
@@ -100,7 +101,7 @@ def fit(draws: Draws, level: Level, order: int) -> Fit:
         if m == 0:
             c = shrunk_diagonal(u, row, w, softmax(draws.log_prior))
         else:
-            freedom = (ess - 1.0 - m) * spread(row, own, w)
+            freedom = (ess - 1.0 - m - SPARE) * spread(row, own, w)
             least = precision * whole  # what rounding leaves of u
             c = -product / positive(square) * belief(product, square, left, least, freedom)
         left += c * (2.0 * product + c * square)

@@ -74,6 +74,24 @@ def test_weights_that_nearly_underflow_give_no_nan():
     assert jnp.all(jnp.isfinite(jax.jit(jax.vmap(one))(keys).score))
 
 
+def test_three_terms_through_a_handful_of_draws_are_not_believed():
+    """A mean and three terms go through four draws exactly: seen as a perfect fit, that is wild."""
+    target, x = targets.Multimodal(2.0, 17, sf.RealSpace()), 0.3 * jnp.ones(17)
+    level = sf.Level(0.1, 0.9)
+    exact = exact_score(target, x, level)
+
+    def errors(order):
+        method = sf.Method(sf.FittedProposal(), sf.SteinPolynomial(order), quasi=True)
+
+        def one(key):
+            return sf.score_target(key, target, x, level, method, num_draws=6).score
+
+        found = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 1000))
+        return jnp.sum((found - exact) ** 2, axis=1)
+
+    assert jnp.mean(errors(3)) < 1.1 * jnp.mean(errors(1))
+
+
 def test_three_terms_take_most_of_the_error_of_one_at_a_wall():
     """A linear Q on a box: the law at a wall is no Gaussian, but polynomials follow it."""
     target, x = targets.Linear(0.3, 2, BOX), jnp.array([0.7, 0.8])

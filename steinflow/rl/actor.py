@@ -1,0 +1,94 @@
+"""Where the agent uses the estimator: E[a|x] is regressed on score targets of the critic."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from steinflow.conversions import posterior_mean
+from steinflow.levels import Level
+from steinflow.methods import Method
+from steinflow.rl.networks import Critics, Denoiser
+from steinflow.schedules import AbstractSchedule
+from steinflow.score import score_targets
+from steinflow.supports import Box
+from steinflow.targets.boltzmann import Boltzmann
+
+ACTIONS = Box(-1.0, 1.0)  # environments' bounds are rescaled to it
+MARGIN = 0.01  # times of noise levels keep this distance from pure noise and from none
+
+
+class ActorInfo(NamedTuple):
+    """What an actor update says about itself."""
+
+    loss: Float[Array, ""]
+    ess: Float[Array, ""]  # mean over states and levels
+    coefficient: Float[Array, ""]  # mean of C
+    std_error: Float[Array, ""]  # root mean square of a score's, times sigma²/alpha: of E[a|x]
+    invalid: Float[Array, ""]  # draws that were NaN
+    entropy: Float[Array, ""]  # of the policy, per dimension; 0 where it is not known
+
+
+def boltzmann(critics: Critics, tau: Float[Array, ""], obs: Float[Array, "b o"]) -> Boltzmann:
+    """pi(a|s) ∝ exp(min_i Q_i(s, a)/tau) on the box of actions, for b states."""
+
+    def q(action: Array, obs: Array) -> Array:
+        return jnp.min(critics(obs, action))
+
+    return Boltzmann(q=q, tau=tau, support=ACTIONS, context=obs)
+
+
+def noise_levels(key: Key[Array, ""], schedule: AbstractSchedule, batch: int, count: int) -> Level:
+    """count stratified times a state turned into levels, [b, l]."""
+    shift = jax.random.uniform(key, (batch, count))
+    t = MARGIN + (1.0 - 2.0 * MARGIN) * (jnp.arange(count) + shift) / count
+    return jax.vmap(jax.vmap(schedule))(t)
+
+
+def score_loss(
+    policy: Denoiser,
+    key: Key[Array, ""],
+    critics: Critics,
+    tau: Float[Array, ""],
+    obs: Float[Array, "b o"],
+    particle: Float[Array, "b d"],
+    schedule: AbstractSchedule,
+    method: Method,
+    num_levels: int,
+    num_draws: int,
+) -> tuple[Float[Array, ""], ActorInfo]:
+    """Mean squared error of E[a|x] at l noised copies of one particle of the policy a state.
+
+    The levels of a state share their draws. On a box the target is brought back into it: the
+    true mean lies there, so that this only lessens its error.
+    """
+    batch, dim = particle.shape
+    for_level, for_noise, for_draws = jax.random.split(key, 3)
+    levels = noise_levels(for_level, schedule, batch, num_levels)
+    eps = jax.random.normal(for_noise, (batch, num_levels, dim))
+    alpha, sigma = levels.alpha[..., None], levels.sigma[..., None]
+    x = alpha * particle[:, None] + sigma * eps
+    targets = boltzmann(critics, tau, obs)
+    found = score_targets(for_draws, targets, x, levels, method, num_draws=num_draws)
+    goal = posterior_mean(found.score, x, Level(alpha, sigma))
+    if policy.bounded:
+        goal = jnp.clip(goal, -1.0, 1.0)
+    sound = jnp.all(jnp.isfinite(goal), axis=-1, keepdims=True)
+
+    def predict(obs: Array, x: Array, level: Level) -> Array:
+        return jax.vmap(policy, in_axes=(None, 0, 0))(obs, x, level)
+
+    mean = jax.vmap(predict)(obs, x, levels)
+    error = jnp.where(sound, mean - jax.lax.stop_gradient(jnp.where(sound, goal, 0.0)), 0.0)
+    loss = jnp.mean(jnp.sum(error**2, axis=-1))
+    scaled = found.info.std_error * sigma**2 / alpha
+    info = ActorInfo(
+        loss,
+        jnp.mean(found.info.ess),
+        jnp.mean(found.info.coefficient),
+        jnp.sqrt(jnp.mean(scaled**2)),
+        jnp.sum(found.info.num_invalid).astype(loss.dtype),
+        jnp.zeros(()),
+    )
+    return loss, info

@@ -1,0 +1,205 @@
+"""The agent: its state, one compiled call for many updates, and how it acts."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from steinflow.checks import lookup
+from steinflow.rl.actor import ActorInfo
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.critic import Batch, critic_loss, td_target
+from steinflow.rl.networks import Critics
+from steinflow.rl.policies import ACTORS, AbstractActor
+from steinflow.rl.temperature import AbstractTemperature, Heat, cold_start, warmed
+
+SPREAD_STATES, SPREAD_ACTIONS = 64, 4  # where the spread of Q is measured in an update
+
+
+class Sizes(NamedTuple):
+    """Widths of an environment."""
+
+    obs: int
+    action: int
+
+
+class AgentState(NamedTuple):
+    """Everything that learning changes, for one seed."""
+
+    policy: Any
+    critics: Critics
+    target: Critics
+    policy_optimiser: optax.OptState
+    critic_optimiser: optax.OptState
+    heat: Heat
+    seed: Int[Array, ""]
+    updates: Int[Array, ""]  # of the critics
+
+
+class UpdateInfo(NamedTuple):
+    """Means over a call."""
+
+    critic_loss: Float[Array, ""]
+    q: Float[Array, ""]
+    tau: Float[Array, ""]
+    actor: ActorInfo
+
+
+class Learner(NamedTuple):
+    """What does not change while an agent learns; hashable, so that it is static under jit."""
+
+    config: TrainConfig
+    sizes: Sizes
+
+    @property
+    def actor(self) -> AbstractActor:
+        """The kind of policy."""
+        return lookup("policy", self.config.policy, ACTORS)(self.config)
+
+    @property
+    def temperature(self) -> AbstractTemperature:
+        """The rule for tau."""
+        return self.actor.temperature
+
+    def optimiser(self, rate: float) -> optax.GradientTransformation:
+        """Adam (Kingma & Ba, 2015), behind a clip of the gradient's norm if asked for."""
+        clip = [optax.clip_by_global_norm(self.config.clip_norm)] if self.config.clip_norm else []
+        return optax.chain(*clip, optax.adam(rate))
+
+
+def initial(learner: Learner, seed: Int[Array, ""]) -> AgentState:
+    """A new agent."""
+    config, sizes = learner.config, learner.sizes
+    for_policy, for_critics = jax.random.split(jax.random.key(seed))
+    critics = Critics(
+        for_critics, sizes.obs, sizes.action, config.hidden, config.critics, config.critic_norm
+    )
+    policy = learner.actor.network(for_policy, sizes.obs, sizes.action)
+    return AgentState(
+        policy,
+        critics,
+        jax.tree.map(jnp.copy, critics),
+        learner.optimiser(config.actor_lr).init(policy),
+        learner.optimiser(config.critic_lr).init(critics),
+        cold_start(),
+        jnp.asarray(seed),
+        jnp.zeros((), jnp.int32),
+    )
+
+
+def key_of(state: AgentState, purpose: int) -> Key[Array, ""]:
+    """A key of its own for every update and purpose, from the seed and the count alone."""
+    key = jax.random.fold_in(jax.random.key(state.seed), 1_000_003 + purpose)
+    return jax.random.fold_in(key, state.updates)
+
+
+def critic_step(
+    learner: Learner, state: AgentState, batch: Batch
+) -> tuple[AgentState, Float[Array, "b m d"], tuple[Array, ...]]:
+    """One update of the critics; the actions that the policy took at s' come back for the actor."""
+    config, actor = learner.config, learner.actor
+    tau = learner.temperature.tau(state.heat)
+    points, actions, log_prob = actor.sample(
+        key_of(state, 0), state.policy, batch.next_obs, learner.sizes.action, config.particles
+    )
+    goal = td_target(state.target, batch, actions, tau, config.backup, -tau * log_prob)
+    (loss, q), grads = jax.value_and_grad(critic_loss, has_aux=True)(state.critics, batch, goal)
+    updates, optimiser = learner.optimiser(config.critic_lr).update(grads, state.critic_optimiser)
+    critics = optax.apply_updates(state.critics, updates)
+    target = optax.incremental_update(critics, state.target, config.polyak)
+    state = state._replace(
+        critics=critics, target=target, critic_optimiser=optimiser, updates=state.updates + 1
+    )
+    return state, points, (loss, q, tau)
+
+
+def actor_step(
+    learner: Learner, state: AgentState, obs: Float[Array, "b o"], points: Float[Array, "b m d"]
+) -> tuple[AgentState, ActorInfo]:
+    """One update of the policy, at the states and actions that the critics' step sampled."""
+    heat = warmed(state.heat, spread_of_q(key_of(state, 1), state.critics, obs, points.shape[-1]))
+    tau = learner.temperature.tau(heat)
+
+    def loss(policy: Any) -> tuple[Array, ActorInfo]:
+        key = key_of(state, 2)
+        return learner.actor.loss(policy, key, state.critics, tau, obs, points[:, 0])
+
+    grads, info = jax.grad(loss, has_aux=True)(state.policy)
+    updates, optimiser = learner.optimiser(learner.config.actor_lr).update(
+        grads, state.policy_optimiser
+    )
+    heat = learner.temperature.steer(heat, info.ess / learner.actor.draws_a_state, info.entropy)
+    policy = optax.apply_updates(state.policy, updates)
+    return state._replace(policy=policy, policy_optimiser=optimiser, heat=heat), info
+
+
+def spread_of_q(
+    key: Key[Array, ""], critics: Critics, obs: Float[Array, "b o"], dim: int
+) -> Float[Array, ""]:
+    """Root mean square over states of the standard deviation of Q under uniform actions."""
+    obs = obs[:SPREAD_STATES]
+    actions = jax.random.uniform(key, (obs.shape[0], SPREAD_ACTIONS, dim), minval=-1.0)
+
+    def state(obs: Array, actions: Array) -> Array:
+        values = jnp.min(jax.vmap(critics, in_axes=(None, 0))(obs, actions), axis=-1)
+        return jnp.var(values, ddof=1)
+
+    return jnp.sqrt(jnp.mean(jax.vmap(state)(obs, actions)))
+
+
+def learn(learner: Learner, state: AgentState, batches: Batch) -> tuple[AgentState, UpdateInfo]:
+    """As many updates as batches has leading entries [r, delay, ...]: r times `policy_delay`
+    critic updates and one of the actor."""
+
+    def round(state: AgentState, batches: Batch) -> tuple[AgentState, UpdateInfo]:
+        for i in range(learner.config.policy_delay):
+            batch = jax.tree.map(lambda leaf: leaf[i], batches)  # noqa: B023 - used at once
+            state, points, (loss, q, tau) = critic_step(learner, state, batch)
+        state, info = actor_step(learner, state, batch.next_obs, points)
+        return state, UpdateInfo(loss, q, tau, info)
+
+    state, infos = jax.lax.scan(round, state, batches)
+    return state, jax.tree.map(jnp.mean, infos)
+
+
+@partial(jax.jit, static_argnames="learner", donate_argnames="states")
+def learn_all(
+    learner: Learner, states: AgentState, batches: Batch
+) -> tuple[AgentState, UpdateInfo]:
+    """`learn` for all seeds at once: every array has a leading axis of seeds."""
+    return jax.vmap(partial(learn, learner))(states, batches)
+
+
+@partial(jax.jit, static_argnames=("learner", "greedy"))
+def act(
+    learner: Learner,
+    states: AgentState,
+    counter: Int[Array, ""],
+    obs: Float[Array, "k e o"],
+    greedy: bool = False,
+) -> Float[Array, "k e d"]:
+    """Actions in [-1, 1]^d for all environments of all seeds.
+
+    Of M proposals of the policy, one is chosen with probability ∝ exp(Q/tau), greedy the best.
+    """
+
+    def one(state: AgentState, obs: Array) -> Array:
+        key = jax.random.fold_in(jax.random.key(state.seed), 2_000_003)
+        for_policy, for_choice = jax.random.split(jax.random.fold_in(key, counter))
+        config = learner.config
+        tau = learner.temperature.tau(state.heat)
+        _, actions, _ = learner.actor.sample(
+            for_policy, state.policy, obs, learner.sizes.action, config.acting_particles
+        )
+        q = jnp.min(jax.vmap(jax.vmap(state.critics, (None, 0)))(obs, actions), axis=-1)
+        choice = (
+            jnp.argmax(q, axis=-1)
+            if greedy
+            else jax.random.categorical(for_choice, q / tau, axis=-1)
+        )
+        return jnp.take_along_axis(actions, choice[:, None, None], axis=1)[:, 0]
+
+    return jax.vmap(one)(states, obs)

@@ -1,0 +1,108 @@
+"""What a training run can be told: every option with its default, unit and meaning."""
+
+from dataclasses import dataclass
+
+from steinflow.checks import lookup, require_at_least
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Options of `steinflow train`."""
+
+    estimator: str = "auto"
+    """score-target estimator: a key of ESTIMATORS"""
+    policy: str = "flow"
+    """flow (linear path), diffusion (variance preserving), or gaussian (SAC)"""
+    steps: int = 100_000
+    """environment steps a seed"""
+    seeds: int = 1
+    """seeds trained side by side"""
+    seed: int = 0
+    """the first of them"""
+    num_envs: int = 1
+    """environments a seed"""
+
+    num_draws: int = 4
+    """draws N of Q a state and noise level"""
+    num_levels: int = 4
+    """noise levels a state; they share their draws"""
+    particles: int = 1
+    """actions of the policy a next state, M in the backup"""
+    acting_particles: int = 8
+    """actions the policy proposes when it acts; one is chosen by Q"""
+    flow_steps: int = 5
+    """steps of the probability flow a sample"""
+
+    temperature: float = 0.05
+    """tau of pi(a) ∝ exp(Q/tau): in units of Q (fixed), of Q's spread over the box (relative), or
+    the share of draws that the effective sample size is steered to (ess)"""
+    temperature_mode: str = "relative"
+    """fixed, relative or ess"""
+
+    batch_size: int = 256
+    """transitions an update"""
+    buffer_size: int = 1_000_000
+    """transitions kept"""
+    gamma: float = 0.99
+    """discount a step"""
+    polyak: float = 0.005
+    """share of the critics that their targets take over an update"""
+    n_step: int = 1
+    """rewards before the bootstrap"""
+    updates_per_step: float = 1.0
+    """updates an environment step"""
+    policy_delay: int = 2
+    """critic updates per actor update"""
+    chunk: int = 16
+    """environment steps between two calls of the compiled update"""
+    warmup: int = 5_000
+    """steps of uniform actions before learning"""
+    critic_lr: float = 1e-3
+    """learning rate of the critics (Adam)"""
+    actor_lr: float = 3e-4
+    """learning rate of the policy (Adam)"""
+    clip_norm: float = 0.0
+    """largest norm of a gradient; 0 is none"""
+    reward_scale: float = 1.0
+    """factor of rewards in the critics' targets"""
+    normalise: bool = False
+    """observations in running means and standard deviations"""
+    backup: str = "hard"
+    """value of a next state: hard (best of M), mean, or soft"""
+    critics: int = 2
+    """size of the ensemble; the least counts"""
+    hidden: tuple[int, ...] = (256, 256)
+    """widths of hidden layers, of critics and policy"""
+    critic_norm: bool = True
+    """layer normalisation in the critics"""
+
+    eval_every: int = 5_000
+    """steps between evaluations"""
+    eval_episodes: int = 10
+    """episodes an evaluation"""
+    keep: int = 2
+    """checkpoints kept, besides the best"""
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            lookup(name.replace("_", " "), getattr(self, name), dict.fromkeys(known))
+        for name in COUNTS:
+            require_at_least(name, getattr(self, name), 1, "It is a count.")
+        for name in ("gamma", "polyak"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie in (0, 1], got {getattr(self, name)}.")
+        for name in ("temperature", "critic_lr", "actor_lr", "updates_per_step"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
+
+
+CHOICES = {
+    "policy": ("flow", "diffusion", "gaussian"),
+    "backup": ("hard", "mean", "soft"),
+    "temperature_mode": ("fixed", "relative", "ess"),
+}
+COUNTS = (
+    "steps", "seeds", "num_envs", "num_draws", "num_levels", "particles", "acting_particles",
+    "flow_steps", "batch_size", "buffer_size", "n_step", "policy_delay", "chunk", "critics",
+    "eval_every", "eval_episodes", "keep",
+)  # fmt: skip

@@ -1,0 +1,142 @@
+"""Networks of the agent: an ensemble of critics, and a policy that predicts E[a|x].
+
+Written for one state; batches are `vmap` at the call. The first layer keeps its inputs apart,
+Σ_i W_i x_i + b: under vmap, the part of an observation is then computed once for all draws,
+particles and noise levels of a state.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from steinflow.levels import Level
+
+OCTAVES = 4  # of the angle of a noise level, sine and cosine each
+
+
+class Layers(eqx.Module):
+    """ReLU layers over inputs that are kept apart, layer-normalised where asked."""
+
+    first: tuple[Float[Array, "h n"], ...]
+    weights: tuple[Float[Array, "m n"], ...]
+    biases: tuple[Float[Array, " m"], ...]
+    normalised: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: Key[Array, ""],
+        inputs: Sequence[int],
+        hidden: Sequence[int],
+        output: int,
+        normalised: bool = False,
+    ) -> None:
+        keys = iter(jax.random.split(key, len(inputs) + len(hidden)))
+        total = sum(inputs)
+        self.first = tuple(uniform(next(keys), (hidden[0], n), total) for n in inputs)
+        widths = (*hidden, output)
+        pairs = list(pairwise(widths))
+        self.weights = tuple(uniform(next(keys), (n, m), m) for m, n in pairs)
+        self.biases = tuple(jnp.zeros(n) for n in widths)
+        self.normalised = normalised
+
+    def __call__(self, *inputs: Float[Array, " n"]) -> Float[Array, " m"]:
+        h = self.biases[0] + sum(w @ x for w, x in zip(self.first, inputs, strict=True))
+        for weight, bias in zip(self.weights, self.biases[1:], strict=True):
+            h = weight @ jax.nn.relu(standardised(h) if self.normalised else h) + bias
+        return h
+
+
+def uniform(key: Key[Array, ""], shape: tuple[int, int], fan_in: int) -> Array:
+    """Uniform weights of variance 1/(3 fan_in) (LeCun et al., 1998)."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
+
+def standardised(h: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Zero mean, unit variance (Ba, Kiros & Hinton, 2016); the next layer has its own scale."""
+    h = h - jnp.mean(h)
+    return h * jax.lax.rsqrt(jnp.mean(h**2) + 1e-5)
+
+
+class Critics(eqx.Module):
+    """An ensemble of Q(s, a), in units of return; every array has a leading axis of members."""
+
+    members: Layers
+
+    def __init__(
+        self,
+        key: Key[Array, ""],
+        obs_dim: int,
+        action_dim: int,
+        hidden: Sequence[int],
+        count: int = 2,
+        normalised: bool = True,
+    ) -> None:
+        def one(key: Key[Array, ""]) -> Layers:
+            return Layers(key, (obs_dim, action_dim), hidden, 1, normalised)
+
+        self.members = eqx.filter_vmap(one)(jax.random.split(key, count))
+
+    def __call__(self, obs: Float[Array, " o"], action: Float[Array, " d"]) -> Float[Array, " n"]:
+        """Q of every member."""
+        return eqx.filter_vmap(lambda member: member(obs, action)[0])(self.members)
+
+
+class Denoiser(eqx.Module):
+    """The posterior mean E[a|x] of a noisy action x at a level, given an observation.
+
+    bounded: through tanh, so that every sample lies in [-1, 1]^d by construction.
+    """
+
+    layers: Layers
+    bounded: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: Key[Array, ""],
+        obs_dim: int,
+        action_dim: int,
+        hidden: Sequence[int],
+        bounded: bool = True,
+        normalised: bool = False,
+    ) -> None:
+        inputs = (obs_dim, action_dim, 2 * OCTAVES)
+        self.layers = Layers(key, inputs, hidden, action_dim, normalised)
+        self.bounded = bounded
+
+    def __call__(
+        self, obs: Float[Array, " o"], x: Float[Array, " d"], level: Level
+    ) -> Float[Array, " d"]:
+        mean = self.layers(obs, x, features(level))
+        return jnp.tanh(mean) if self.bounded else mean
+
+
+def features(level: Level) -> Float[Array, " f"]:
+    """Sines and cosines of the angle of (alpha, sigma), which runs from 0 (noise) to pi/2."""
+    angle = jnp.arctan2(level.alpha, level.sigma) * 2.0 ** jnp.arange(OCTAVES)
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)])
+
+
+class Gaussian(eqx.Module):
+    """Mean and log standard deviation of a normal, squashed by tanh: the policy of SAC."""
+
+    layers: Layers
+
+    def __init__(
+        self,
+        key: Key[Array, ""],
+        obs_dim: int,
+        action_dim: int,
+        hidden: Sequence[int],
+        normalised: bool = False,
+    ) -> None:
+        self.layers = Layers(key, (obs_dim,), hidden, 2 * action_dim, normalised)
+
+    def __call__(self, obs: Float[Array, " o"]) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        mean, log_std = jnp.split(self.layers(obs), 2)
+        return mean, jnp.clip(log_std, -20.0, 2.0)

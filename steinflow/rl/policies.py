@@ -1,0 +1,198 @@
+"""Kinds of policy: how actions are sampled from them, and what they are trained on."""
+
+import abc
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from steinflow.checks import lookup
+from steinflow.methods import Method, as_method
+from steinflow.rl.actor import ACTIONS, ActorInfo, score_loss
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.networks import Critics, Denoiser, Gaussian
+from steinflow.rl.sampling import flow, flow_levels
+from steinflow.rl.temperature import TEMPERATURES, AbstractTemperature, ByEntropy
+from steinflow.schedules import AbstractSchedule, LinearFlow, VariancePreserving
+from steinflow.targets.boltzmann import Boltzmann
+from steinflow.targets.latent import log_slope
+
+BOX = Boltzmann(
+    q=jnp.sum, tau=1.0, support=ACTIONS
+)  # any target there: what methods ask of a support
+
+
+class AbstractActor(eqx.Module):
+    """A kind of policy: its network, its samples, its loss."""
+
+    config: eqx.AbstractVar[TrainConfig]
+
+    @property
+    @abc.abstractmethod
+    def draws_a_state(self) -> int:
+        """Evaluations of Q behind one target."""
+
+    @abc.abstractmethod
+    def network(self, key: Key[Array, ""], obs_dim: int, dim: int) -> Any:
+        """A new policy network."""
+
+    @abc.abstractmethod
+    def sample(
+        self, key: Key[Array, ""], policy: Any, obs: Float[Array, "b o"], dim: int, count: int
+    ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"], Float[Array, "b m"] | float]:
+        """m samples a state: points of the policy's space, the actions they stand for, and
+        log pi of these, or 0 where it is not part of the return."""
+
+    @property
+    @abc.abstractmethod
+    def temperature(self) -> AbstractTemperature:
+        """The rule for tau."""
+
+    @abc.abstractmethod
+    def loss(
+        self,
+        policy: Any,
+        key: Key[Array, ""],
+        critics: Critics,
+        tau: Float[Array, ""],
+        obs: Float[Array, "b o"],
+        point: Float[Array, "b d"],
+    ) -> tuple[Float[Array, ""], ActorInfo]:
+        """What the policy is trained to lessen, at states and one sample of its own each."""
+
+
+class AbstractFlow(AbstractActor):
+    """A policy that denoises along a schedule, in the space of its method."""
+
+    @property
+    @abc.abstractmethod
+    def schedule(self) -> AbstractSchedule:
+        """From noise to data."""
+
+    @property
+    def method(self) -> Method:
+        """The score target's method."""
+        return as_method(self.config.estimator, None)
+
+    @property
+    def draws_a_state(self) -> int:
+        return self.config.num_draws * self.config.num_levels
+
+    @property
+    def temperature(self) -> AbstractTemperature:
+        kind = lookup("temperature mode", self.config.temperature_mode, TEMPERATURES)
+        return kind(self.config.temperature)
+
+    def network(self, key: Key[Array, ""], obs_dim: int, dim: int) -> Denoiser:
+        walls = self.method.pose(BOX).support.has_walls
+        return Denoiser(key, obs_dim, dim, self.config.hidden, bounded=walls)
+
+    def sample(
+        self, key: Key[Array, ""], policy: Denoiser, obs: Float[Array, "b o"], dim: int, count: int
+    ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"], Float[Array, "b m"] | float]:
+        levels = flow_levels(self.schedule, self.config.flow_steps)
+
+        def state(keys: Array, obs: Array) -> Array:
+            return jax.vmap(lambda key: flow(key, policy, obs, dim, levels))(keys)
+
+        keys = jax.random.split(key, (obs.shape[0], count))
+        points = jax.vmap(state)(keys, obs)
+        actions = jnp.clip(self.method.action(BOX, points), -1.0, 1.0)
+        return jax.lax.stop_gradient(points), jax.lax.stop_gradient(actions), 0.0
+
+    def loss(
+        self,
+        policy: Denoiser,
+        key: Key[Array, ""],
+        critics: Critics,
+        tau: Float[Array, ""],
+        obs: Float[Array, "b o"],
+        point: Float[Array, "b d"],
+    ) -> tuple[Float[Array, ""], ActorInfo]:
+        return score_loss(
+            policy, key, critics, tau, obs, point, self.schedule, self.method,
+            self.config.num_levels, self.config.num_draws,
+        )  # fmt: skip
+
+
+class Flow(AbstractFlow):
+    """The straight path of flow matching."""
+
+    config: TrainConfig = eqx.field(static=True)
+
+    @property
+    def schedule(self) -> AbstractSchedule:
+        return LinearFlow()
+
+
+class Diffusion(AbstractFlow):
+    """The variance-preserving path."""
+
+    config: TrainConfig = eqx.field(static=True)
+
+    @property
+    def schedule(self) -> AbstractSchedule:
+        return VariancePreserving()
+
+
+class SquashedGaussian(AbstractActor):
+    """A tanh-squashed normal trained on tau log pi - min Q, tau steered to an entropy of -d:
+    SAC (Haarnoja et al., 2018)."""
+
+    config: TrainConfig = eqx.field(static=True)
+
+    @property
+    def draws_a_state(self) -> int:
+        return 1
+
+    def network(self, key: Key[Array, ""], obs_dim: int, dim: int) -> Gaussian:
+        return Gaussian(key, obs_dim, dim, self.config.hidden)
+
+    @property
+    def temperature(self) -> AbstractTemperature:
+        return ByEntropy()
+
+    def sample(
+        self, key: Key[Array, ""], policy: Gaussian, obs: Float[Array, "b o"], dim: int, count: int
+    ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"], Float[Array, "b m"] | float]:
+        eps = jax.random.normal(key, (obs.shape[0], count, dim))
+        actions, log_prob = jax.vmap(squashed, in_axes=(None, 0, 0))(policy, obs, eps)
+        actions = jax.lax.stop_gradient(actions)
+        return actions, actions, jax.lax.stop_gradient(log_prob)
+
+    def loss(
+        self,
+        policy: Gaussian,
+        key: Key[Array, ""],
+        critics: Critics,
+        tau: Float[Array, ""],
+        obs: Float[Array, "b o"],
+        point: Float[Array, "b d"],
+    ) -> tuple[Float[Array, ""], ActorInfo]:
+        eps = jax.random.normal(key, (obs.shape[0], 1, point.shape[-1]))
+        actions, log_prob = jax.vmap(squashed, in_axes=(None, 0, 0))(policy, obs, eps)
+        q = jnp.min(jax.vmap(critics)(obs, actions[:, 0]), axis=-1)
+        zero, entropy = jnp.zeros(()), -jnp.mean(log_prob) / point.shape[-1]
+        loss = jnp.mean(tau * log_prob[:, 0] - q)
+        return loss, ActorInfo(loss, jnp.ones(()), zero, zero, zero, entropy)
+
+
+def squashed(
+    policy: Gaussian, obs: Float[Array, " o"], eps: Float[Array, "m d"]
+) -> tuple[Float[Array, "m d"], Float[Array, " m"]]:
+    """tanh of a normal at given noise, and its log-density (Haarnoja et al., 2018, appendix C)."""
+    mean, log_std = policy(obs)
+    y = mean + jnp.exp(log_std) * eps
+    normal = -0.5 * eps**2 - log_std - 0.5 * math.log(2.0 * math.pi)
+    return jnp.tanh(y), jnp.sum(normal - log_slope(y), axis=-1)
+
+
+ACTORS: dict[str, Callable[[TrainConfig], AbstractActor]] = {
+    "flow": Flow,
+    "diffusion": Diffusion,
+    "gaussian": SquashedGaussian,
+}

@@ -1,0 +1,94 @@
+"""The temperature of the Boltzmann policy: fixed, relative to Q's spread, or steered by ESS."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+SLOW = 0.99  # weight of the past in a running mean, one update
+
+
+class Heat(eqx.Module):
+    """What a temperature has learned: the running spread of Q, and log tau where it is steered."""
+
+    spread: Float[Array, ""]  # mean over states of the standard deviation of Q, actions uniform
+    log_tau: Float[Array, ""]
+
+
+class AbstractTemperature(eqx.Module):
+    """A rule for tau, in units of Q."""
+
+    @abc.abstractmethod
+    def tau(self, heat: Heat) -> Float[Array, ""]:
+        """The temperature now."""
+
+    @abc.abstractmethod
+    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
+        """After an update whose estimates had this mean ESS per draw, and whose policy this
+        entropy per dimension (where it is known)."""
+
+
+class Fixed(AbstractTemperature):
+    """tau = value."""
+
+    value: float
+
+    def tau(self, heat: Heat) -> Float[Array, ""]:
+        return jnp.asarray(self.value)
+
+    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
+        return heat
+
+
+class Relative(AbstractTemperature):
+    """tau = value times the running spread of Q."""
+
+    value: float
+
+    def tau(self, heat: Heat) -> Float[Array, ""]:
+        return self.value * jnp.maximum(heat.spread, 1e-6)
+
+    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
+        return heat
+
+
+class ByEss(AbstractTemperature):
+    """log tau moves by rate (log value - log ess), until a share `value` of the draws counts."""
+
+    value: float
+    rate: float = 0.01
+
+    def tau(self, heat: Heat) -> Float[Array, ""]:
+        return jnp.exp(heat.log_tau) * jnp.maximum(heat.spread, 1e-6)
+
+    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
+        step = self.rate * (jnp.log(self.value) - jnp.log(ess))
+        return eqx.tree_at(lambda h: h.log_tau, heat, jnp.clip(heat.log_tau + step, -7.0, 3.0))
+
+
+class ByEntropy(AbstractTemperature):
+    """log tau moves by rate (-1 - entropy per dimension): SAC's target entropy is -d."""
+
+    rate: float = 1e-3
+
+    def tau(self, heat: Heat) -> Float[Array, ""]:
+        return jnp.exp(heat.log_tau)
+
+    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
+        step = self.rate * jnp.clip(-1.0 - entropy, -1.0, 1.0)
+        return eqx.tree_at(lambda h: h.log_tau, heat, heat.log_tau + step)
+
+
+TEMPERATURES: dict[str, type] = {"fixed": Fixed, "relative": Relative, "ess": ByEss}
+
+
+def cold_start() -> Heat:
+    """Before anything is known of Q."""
+    return Heat(spread=jnp.zeros(()), log_tau=jnp.log(jnp.asarray(0.1)))
+
+
+def warmed(heat: Heat, spread: Float[Array, ""]) -> Heat:
+    """The running spread with one more measurement; the first is taken as it is."""
+    mean = jnp.where(heat.spread > 0, SLOW * heat.spread + (1.0 - SLOW) * spread, spread)
+    return eqx.tree_at(lambda h: h.spread, heat, mean)
