@@ -1,0 +1,122 @@
+"""Gymnasium environments side by side: actions rescaled, ends of episodes told apart.
+
+A transition's next observation is the episode's own last one, whatever the autoreset mode.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+
+Factory = Callable[[], "gym.Env[Any, Any]"]
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+
+class Step(NamedTuple):
+    """One step of e environments."""
+
+    next_obs: Floats  # [e, o], before any reset
+    reward: Floats  # [e]
+    terminated: Flags  # [e]
+    truncated: Flags  # [e]
+    obs: Floats  # [e, o], where the next action starts from
+    valid: Flags  # [e]; False where the environment only reset itself
+
+
+def factory_of(env: str | Factory, kwargs: Mapping[str, Any] | None = None) -> Factory:
+    """A function that makes the environment of an id, `module:Id`, `module:function` or factory.
+
+    Raises:
+        ValueError: it cannot be found or made, in a sentence with the remedy.
+    """
+    options = dict(kwargs or {})
+    if callable(env):
+        return lambda: env(**options)
+    if ":" in env:
+        module, name = env.split(":", 1)
+        try:
+            found = getattr(importlib.import_module(module), name, None)
+        except ImportError as error:
+            raise ValueError(
+                f"Could not import {module!r} for {env!r}: {error}. Install it, or mend its name."
+            ) from error
+        if callable(found):
+            return lambda: found(**options)
+    return lambda: gym.make(env, **options)
+
+
+def sizes_of(env: "gym.Env[Any, Any]") -> tuple[int, int]:
+    """Widths of observation and action.
+
+    Raises:
+        ValueError: a space that the agent does not support, with what to do about it.
+    """
+    seen, done = env.observation_space, env.action_space
+    if not isinstance(seen, gym.spaces.Box) or len(seen.shape) > 2:
+        raise ValueError(
+            f"Observations are {seen}, but the agent takes vectors. Wrap the environment: "
+            "gymnasium.wrappers.FlattenObservation makes one of a Dict."
+        )
+    if not isinstance(done, gym.spaces.Box):
+        raise ValueError(f"Actions are {done}, but the agent takes a Box of real numbers.")
+    if not (np.all(np.isfinite(done.low)) and np.all(np.isfinite(done.high))):
+        raise ValueError(
+            f"The bounds of actions are {done.low} and {done.high}, but both must be finite. "
+            "Wrap the environment in gymnasium.wrappers.RescaleAction or ClipAction."
+        )
+    return int(np.prod(seen.shape)), int(np.prod(done.shape))
+
+
+class Environments:
+    """Environments of any autoreset mode behind one `step`."""
+
+    def __init__(self, envs: "VectorEnv[Any, Any, Any]") -> None:
+        self.envs = envs
+        self.mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        space = envs.single_action_space
+        assert isinstance(space, gym.spaces.Box)
+        self.low, self.high, self.shape = space.low, space.high, space.shape
+        self.ended = np.zeros(envs.num_envs, np.bool_)
+
+    def reset(self, seeds: list[int]) -> Floats:
+        """First observations, [e, o]."""
+        obs, _ = self.envs.reset(seed=seeds)  # type: ignore[arg-type]  # a seed each
+        self.ended[:] = False
+        return flat(obs)
+
+    def step(self, action: Floats) -> Step:
+        """Take actions in [-1, 1]^d, [e, d]."""
+        scaled = action.reshape(-1, *self.shape)
+        scaled = self.low + 0.5 * (scaled + 1.0) * (self.high - self.low)
+        scaled = np.clip(scaled, self.low, self.high).astype(self.low.dtype)
+        seen, reward, terminated, truncated, info = self.envs.step(scaled)
+        ended, obs = terminated | truncated, flat(seen)
+        valid = ~self.ended if self.mode == AutoresetMode.NEXT_STEP else np.ones_like(ended)
+        next_obs = obs
+        if self.mode == AutoresetMode.SAME_STEP and ended.any():
+            next_obs = obs.copy()
+            for i in np.flatnonzero(ended):
+                next_obs[i] = np.ravel(info["final_obs"][i])
+        if self.mode == AutoresetMode.DISABLED and ended.any():
+            obs = flat(self.envs.reset(options={"reset_mask": ended})[0])
+        self.ended = ended
+        return Step(next_obs, reward.astype(np.float32), terminated, truncated, obs, valid)
+
+    def close(self) -> None:
+        """Free what the environments hold."""
+        self.envs.close()
+
+
+def side_by_side(make: Factory, count: int, mode: AutoresetMode) -> Environments:
+    """count environments in this process."""
+    return Environments(SyncVectorEnv([make] * count, autoreset_mode=mode))
+
+
+def flat(obs: Any) -> Floats:
+    """Observations as float32 vectors, a copy."""
+    return np.array(obs, np.float32).reshape(len(obs), -1)
