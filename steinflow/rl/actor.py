@@ -71,7 +71,7 @@ def score_loss(
     x = alpha * particle[:, None] + sigma * eps
     targets = boltzmann(critics, tau, obs)
     found = score_targets(for_draws, targets, x, levels, method, num_draws=num_draws)
-    goal = posterior_mean(found.score, x, Level(alpha, sigma))
+    goal = jax.vmap(jax.vmap(posterior_mean))(found.score, x, levels)
     if policy.bounded:
         goal = jnp.clip(goal, -1.0, 1.0)
     sound = jnp.all(jnp.isfinite(goal), axis=-1, keepdims=True)

@@ -58,7 +58,7 @@ def td_target(
     actions: Float[Array, "b m d"],
     tau: Float[Array, ""],
     backup: str,
-    bonus: Float[Array, "b m"] | float = 0.0,
+    bonus: Float[Array, "..."] | float = 0.0,
 ) -> Float[Array, " b"]:
     """r + discount V(s'), V the backup of m actions at s' and, for SAC, their entropy bonus."""
     values = next_values(target, batch.next_obs, actions) + bonus

@@ -44,7 +44,7 @@ class Layers(eqx.Module):
         self.biases = tuple(jnp.zeros(n) for n in widths)
         self.normalised = normalised
 
-    def __call__(self, *inputs: Float[Array, " n"]) -> Float[Array, " m"]:
+    def __call__(self, *inputs: Float[Array, " _"]) -> Float[Array, " _"]:
         h = self.biases[0] + sum(w @ x for w, x in zip(self.first, inputs, strict=True))
         for weight, bias in zip(self.weights, self.biases[1:], strict=True):
             h = weight @ jax.nn.relu(standardised(h) if self.normalised else h) + bias

@@ -1,0 +1,53 @@
+"""The compiled update: seeds side by side, samples inside the box, what is learned."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from steinflow.rl.agent import Learner, Sizes, act, initial, learn_all
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.critic import Batch
+
+SIZES = Sizes(3, 2)
+
+
+def learner(**options):
+    small = {"hidden": (16, 16), "batch_size": 32, "num_levels": 2, "flow_steps": 3}
+    return Learner(TrainConfig(**small | options), SIZES)
+
+
+def data(seeds, rounds, delay, batch=32):
+    """Rewards -|a - .5|² of one-step episodes: Q is known, and so is the best action."""
+    rng = np.random.default_rng(0)
+    shape = (rounds, delay, batch)
+    obs = rng.normal(size=(*shape, 3))
+    action = rng.uniform(-1, 1, (*shape, 2))
+    reward = -np.sum((action - 0.5) ** 2, axis=-1)
+    one = Batch(obs, action, reward, obs, np.zeros(shape))
+    return jax.tree.map(lambda leaf: jnp.asarray(np.stack([leaf] * seeds), jnp.float32), one)
+
+
+def agents(learner, seeds):
+    return jax.vmap(lambda seed: initial(learner, seed))(jnp.asarray(seeds))
+
+
+@pytest.mark.parametrize("policy", ["flow", "diffusion", "gaussian"])
+def test_every_policy_finds_the_best_action_of_a_known_q(policy):
+    own = learner(policy=policy, policy_delay=1, actor_lr=3e-3, critic_lr=3e-3)
+    states = agents(own, [0])
+    states, info = learn_all(own, states, data(1, 600, 1))
+    actions = act(own, states, jnp.asarray(0), jnp.zeros((1, 64, 3)))
+    assert np.isfinite(info.critic_loss).all()
+    assert actions.shape == (1, 64, 2) and float(jnp.abs(actions).max()) <= 1.0
+    assert np.allclose(jnp.mean(actions, axis=(0, 1)), 0.5, atol=0.2)
+
+
+def test_a_seed_among_others_learns_what_it_learns_alone():
+    own = learner()
+    together, _ = learn_all(own, agents(own, [3, 4]), data(2, 100, 2))
+    alone, _ = learn_all(own, agents(own, [4]), data(1, 100, 2))
+    pairs = zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True)
+    for one, other in pairs:
+        assert np.allclose(one[1], other[0], atol=1e-4)
+    assert int(alone.updates[0]) == 200
