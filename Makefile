@@ -33,7 +33,7 @@ bench-cost: .venv/all.done  ## auto beside the bare critic
 bench-estimators: .venv/all.done  ## what each part of auto is worth
 	.venv/bin/python benchmarks/estimators.py
 
-leaderboard: .venv/core.done  ## every published method and auto, at equal cost (hours)
+leaderboard: .venv/core.done  ## every published method and auto, at equal cost (over an hour)
 	.venv/bin/steinflow study --preset leaderboard --out benchmarks/results/leaderboard
 
 seeds: .venv/all.done  ## the verdicts over seeds 0-9

@@ -14,7 +14,7 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch, critic_loss, td_target
 from steinflow.rl.networks import Critics
 from steinflow.rl.policies import ACTORS, AbstractActor
-from steinflow.rl.temperature import AbstractTemperature, Heat, cold_start, warmed
+from steinflow.rl.temperature import Heat, cold_start, warmed
 
 SPREAD_STATES, SPREAD_ACTIONS = 64, 4  # where the spread of Q is measured in an update
 
@@ -59,11 +59,6 @@ class Learner(NamedTuple):
         """The kind of policy."""
         return lookup("policy", self.config.policy, ACTORS)(self.config)
 
-    @property
-    def temperature(self) -> AbstractTemperature:
-        """The rule for tau."""
-        return self.actor.temperature
-
     def optimiser(self, rate: float) -> optax.GradientTransformation:
         """Adam (Kingma & Ba, 2015), behind a clip of the gradient's norm if asked for."""
         clip = [optax.clip_by_global_norm(self.config.clip_norm)] if self.config.clip_norm else []
@@ -101,7 +96,7 @@ def critic_step(
 ) -> tuple[AgentState, Float[Array, "b m d"], tuple[Array, ...]]:
     """One update of the critics; the actions that the policy took at s' come back for the actor."""
     config, actor = learner.config, learner.actor
-    tau = learner.temperature.tau(state.heat)
+    tau = learner.actor.temperature.tau(state.heat)
     points, actions, log_prob = actor.sample(
         key_of(state, 0), state.policy, batch.next_obs, learner.sizes.action, config.particles
     )
@@ -121,7 +116,7 @@ def actor_step(
 ) -> tuple[AgentState, ActorInfo]:
     """One update of the policy, at the states and actions that the critics' step sampled."""
     heat = warmed(state.heat, spread_of_q(key_of(state, 1), state.critics, obs, points.shape[-1]))
-    tau = learner.temperature.tau(heat)
+    tau = learner.actor.temperature.tau(heat)
 
     def loss(policy: Any) -> tuple[Array, ActorInfo]:
         key = key_of(state, 2)
@@ -131,7 +126,9 @@ def actor_step(
     updates, optimiser = learner.optimiser(learner.config.actor_lr).update(
         grads, state.policy_optimiser
     )
-    heat = learner.temperature.steer(heat, info.ess / learner.actor.draws_a_state, info.entropy)
+    heat = learner.actor.temperature.steer(
+        heat, info.ess / learner.actor.draws_a_state, info.entropy
+    )
     policy = optax.apply_updates(state.policy, updates)
     return state._replace(policy=policy, policy_optimiser=optimiser, heat=heat), info
 
@@ -190,7 +187,7 @@ def act(
         key = jax.random.fold_in(jax.random.key(state.seed), 2_000_003)
         for_policy, for_choice = jax.random.split(jax.random.fold_in(key, counter))
         config = learner.config
-        tau = learner.temperature.tau(state.heat)
+        tau = learner.actor.temperature.tau(state.heat)
         _, actions, _ = learner.actor.sample(
             for_policy, state.policy, obs, learner.sizes.action, config.acting_particles
         )

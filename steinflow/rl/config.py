@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from steinflow.checks import lookup, require_at_least
+from steinflow.methods import ESTIMATORS
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class TrainConfig:
     """checkpoints kept, besides the best"""
 
     def __post_init__(self) -> None:
+        lookup("estimator", self.estimator, ESTIMATORS)
         for name, known in CHOICES.items():
             lookup(name.replace("_", " "), getattr(self, name), dict.fromkeys(known))
         for name in COUNTS:

@@ -32,7 +32,8 @@ def factory_of(env: str | Factory, kwargs: Mapping[str, Any] | None = None) -> F
     """A function that makes the environment of an id, `module:Id`, `module:function` or factory.
 
     Raises:
-        ValueError: it cannot be found or made, in a sentence with the remedy.
+        ValueError: here, its module cannot be imported; from the factory, Gymnasium knows no
+            such id. Both in a sentence with the remedy.
     """
     options = dict(kwargs or {})
     if callable(env):
@@ -47,7 +48,14 @@ def factory_of(env: str | Factory, kwargs: Mapping[str, Any] | None = None) -> F
             ) from error
         if callable(found):
             return lambda: found(**options)
-    return lambda: gym.make(env, **options)
+
+    def make() -> "gym.Env[Any, Any]":
+        try:
+            return gym.make(env, **options)
+        except gym.error.Error as error:
+            raise ValueError(f"Could not make {env!r}: {error}") from error
+
+    return make
 
 
 def sizes_of(env: "gym.Env[Any, Any]") -> tuple[int, int]:
@@ -67,7 +75,7 @@ def sizes_of(env: "gym.Env[Any, Any]") -> tuple[int, int]:
     if not (np.all(np.isfinite(done.low)) and np.all(np.isfinite(done.high))):
         raise ValueError(
             f"The bounds of actions are {done.low} and {done.high}, but both must be finite. "
-            "Wrap the environment in gymnasium.wrappers.RescaleAction or ClipAction."
+            "Wrap the environment in gymnasium.wrappers.TransformAction with a finite Box."
         )
     return int(np.prod(seen.shape)), int(np.prod(done.shape))
 

@@ -103,10 +103,9 @@ class Denoiser(eqx.Module):
         action_dim: int,
         hidden: Sequence[int],
         bounded: bool = True,
-        normalised: bool = False,
     ) -> None:
         inputs = (obs_dim, action_dim, 2 * OCTAVES)
-        self.layers = Layers(key, inputs, hidden, action_dim, normalised)
+        self.layers = Layers(key, inputs, hidden, action_dim)
         self.bounded = bounded
 
     def __call__(
@@ -133,9 +132,8 @@ class Gaussian(eqx.Module):
         obs_dim: int,
         action_dim: int,
         hidden: Sequence[int],
-        normalised: bool = False,
     ) -> None:
-        self.layers = Layers(key, (obs_dim,), hidden, 2 * action_dim, normalised)
+        self.layers = Layers(key, (obs_dim,), hidden, 2 * action_dim)
 
     def __call__(self, obs: Float[Array, " o"]) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         mean, log_std = jnp.split(self.layers(obs), 2)

@@ -3,7 +3,7 @@
 import abc
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,9 +21,16 @@ from steinflow.schedules import AbstractSchedule, LinearFlow, VariancePreserving
 from steinflow.targets.boltzmann import Boltzmann
 from steinflow.targets.latent import log_slope
 
-BOX = Boltzmann(
-    q=jnp.sum, tau=1.0, support=ACTIONS
-)  # any target there: what methods ask of a support
+# any target on the box of actions: methods ask what space they pose it in
+BOX = Boltzmann(q=jnp.sum, tau=1.0, support=ACTIONS)
+
+
+class Sampled(NamedTuple):
+    """m samples a state."""
+
+    points: Float[Array, "b m d"]  # in the policy's space
+    actions: Float[Array, "b m d"]  # that they stand for
+    log_prob: Float[Array, "b m"] | float  # 0 where it is not part of the return
 
 
 class AbstractActor(eqx.Module):
@@ -43,9 +50,8 @@ class AbstractActor(eqx.Module):
     @abc.abstractmethod
     def sample(
         self, key: Key[Array, ""], policy: Any, obs: Float[Array, "b o"], dim: int, count: int
-    ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"], Float[Array, "b m"] | float]:
-        """m samples a state: points of the policy's space, the actions they stand for, and
-        log pi of these, or 0 where it is not part of the return."""
+    ) -> Sampled:
+        """count samples a state, gradients stopped."""
 
     @property
     @abc.abstractmethod
@@ -93,7 +99,7 @@ class AbstractFlow(AbstractActor):
 
     def sample(
         self, key: Key[Array, ""], policy: Denoiser, obs: Float[Array, "b o"], dim: int, count: int
-    ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"], Float[Array, "b m"] | float]:
+    ) -> Sampled:
         levels = flow_levels(self.schedule, self.config.flow_steps)
 
         def state(keys: Array, obs: Array) -> Array:
@@ -102,7 +108,7 @@ class AbstractFlow(AbstractActor):
         keys = jax.random.split(key, (obs.shape[0], count))
         points = jax.vmap(state)(keys, obs)
         actions = jnp.clip(self.method.action(BOX, points), -1.0, 1.0)
-        return jax.lax.stop_gradient(points), jax.lax.stop_gradient(actions), 0.0
+        return Sampled(jax.lax.stop_gradient(points), jax.lax.stop_gradient(actions), 0.0)
 
     def loss(
         self,
@@ -158,11 +164,11 @@ class SquashedGaussian(AbstractActor):
 
     def sample(
         self, key: Key[Array, ""], policy: Gaussian, obs: Float[Array, "b o"], dim: int, count: int
-    ) -> tuple[Float[Array, "b m d"], Float[Array, "b m d"], Float[Array, "b m"] | float]:
+    ) -> Sampled:
         eps = jax.random.normal(key, (obs.shape[0], count, dim))
         actions, log_prob = jax.vmap(squashed, in_axes=(None, 0, 0))(policy, obs, eps)
         actions = jax.lax.stop_gradient(actions)
-        return actions, actions, jax.lax.stop_gradient(log_prob)
+        return Sampled(actions, actions, jax.lax.stop_gradient(log_prob))
 
     def loss(
         self,

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from steinflow.rl.agent import Learner, Sizes, act, initial, learn_all
-from steinflow.rl.config import TrainConfig
-from steinflow.rl.critic import Batch
+from steinflow.rl.config import CHOICES, TrainConfig
+from steinflow.rl.critic import BACKUPS, Batch
+from steinflow.rl.policies import ACTORS
+from steinflow.rl.temperature import TEMPERATURES
 
 SIZES = Sizes(3, 2)
 
@@ -37,10 +39,21 @@ def test_every_policy_finds_the_best_action_of_a_known_q(policy):
     own = learner(policy=policy, policy_delay=1, actor_lr=3e-3, critic_lr=3e-3)
     states = agents(own, [0])
     states, info = learn_all(own, states, data(1, 600, 1))
-    actions = act(own, states, jnp.asarray(0), jnp.zeros((1, 64, 3)))
+    network = jax.tree.map(lambda leaf: leaf[0], states.policy)  # its own samples, none chosen by Q
+    samples = own.actor.sample(jax.random.key(9), network, jnp.zeros((64, 3)), 2, 1).actions
     assert np.isfinite(info.critic_loss).all()
-    assert actions.shape == (1, 64, 2) and float(jnp.abs(actions).max()) <= 1.0
-    assert np.allclose(jnp.mean(actions, axis=(0, 1)), 0.5, atol=0.2)
+    assert float(jnp.abs(samples).max()) <= 1.0
+    assert np.allclose(jnp.mean(samples, axis=(0, 1)), 0.5, atol=0.2)
+    assert act(own, states, jnp.asarray(0), jnp.zeros((1, 64, 3))).shape == (1, 64, 2)
+
+
+def test_the_choices_of_the_options_are_those_of_the_code():
+    known = {"policy": ACTORS, "backup": BACKUPS, "temperature_mode": TEMPERATURES}
+    assert {name: set(found) for name, found in known.items()} == {
+        name: set(found) for name, found in CHOICES.items()
+    }
+    with pytest.raises(ValueError, match="Did you mean 'auto'"):
+        TrainConfig(estimator="autoo")
 
 
 def test_a_seed_among_others_learns_what_it_learns_alone():

@@ -58,6 +58,8 @@ def test_environments_by_id_module_and_factory():
     assert factory_of(f"{__name__}:Counter", {"end": 7})().end == 7
     with pytest.raises(ValueError, match="Could not import 'nowhere'"):
         factory_of("nowhere:Thing-v0")
+    with pytest.raises(ValueError, match="Could not make 'Pendulumm-v1'"):
+        factory_of("Pendulumm-v1")()
 
 
 def test_spaces_that_do_not_fit_are_refused_with_a_remedy():
