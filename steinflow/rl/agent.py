@@ -170,6 +170,27 @@ def learn_all(
     return jax.vmap(partial(learn, learner))(states, batches)
 
 
+def choose(
+    learner: Learner,
+    state: AgentState,
+    key: Key[Array, ""],
+    obs: Float[Array, "e o"],
+    greedy: bool = False,
+) -> Float[Array, "e d"]:
+    """Actions in [-1, 1]^d: of M proposals of the policy, one with probability ∝ exp(Q/tau), or,
+    greedy, the best."""
+    for_policy, for_choice = jax.random.split(key)
+    config = learner.config
+    tau = learner.actor.temperature.tau(state.heat)
+    _, actions, _ = learner.actor.sample(
+        for_policy, state.policy, obs, learner.sizes.action, config.acting_particles
+    )
+    q = jnp.min(jax.vmap(jax.vmap(state.critics, (None, 0)))(obs, actions), axis=-1)
+    drawn = jax.random.categorical(for_choice, q / tau, axis=-1)
+    choice = jnp.argmax(q, axis=-1) if greedy else drawn
+    return jnp.take_along_axis(actions, choice[:, None, None], axis=1)[:, 0]
+
+
 @partial(jax.jit, static_argnames=("learner", "greedy"))
 def act(
     learner: Learner,
@@ -178,25 +199,10 @@ def act(
     obs: Float[Array, "k e o"],
     greedy: bool = False,
 ) -> Float[Array, "k e d"]:
-    """Actions in [-1, 1]^d for all environments of all seeds.
-
-    Of M proposals of the policy, one is chosen with probability ∝ exp(Q/tau), greedy the best.
-    """
+    """`choose` for all environments of all seeds; its key follows from the seed and a count."""
 
     def one(state: AgentState, obs: Array) -> Array:
         key = jax.random.fold_in(jax.random.key(state.seed), 2_000_003)
-        for_policy, for_choice = jax.random.split(jax.random.fold_in(key, counter))
-        config = learner.config
-        tau = learner.actor.temperature.tau(state.heat)
-        _, actions, _ = learner.actor.sample(
-            for_policy, state.policy, obs, learner.sizes.action, config.acting_particles
-        )
-        q = jnp.min(jax.vmap(jax.vmap(state.critics, (None, 0)))(obs, actions), axis=-1)
-        choice = (
-            jnp.argmax(q, axis=-1)
-            if greedy
-            else jax.random.categorical(for_choice, q / tau, axis=-1)
-        )
-        return jnp.take_along_axis(actions, choice[:, None, None], axis=1)[:, 0]
+        return choose(learner, state, jax.random.fold_in(key, counter), obs, greedy)
 
     return jax.vmap(one)(states, obs)

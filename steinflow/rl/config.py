@@ -56,7 +56,7 @@ class TrainConfig:
     """critic updates per actor update"""
     chunk: int = 16
     """environment steps between two calls of the compiled update"""
-    warmup: int = 5_000
+    warmup: int = 1_000
     """steps of uniform actions before learning"""
     critic_lr: float = 1e-3
     """learning rate of the critics (Adam)"""
@@ -83,6 +83,10 @@ class TrainConfig:
     """episodes an evaluation"""
     keep: int = 2
     """checkpoints kept, besides the best"""
+    log_every: int = 1_000
+    """steps between records of the losses"""
+    env_timeout: float = 60.0
+    """seconds that an environment may take for a step; 0 is no limit"""
 
     def __post_init__(self) -> None:
         lookup("estimator", self.estimator, ESTIMATORS)
@@ -106,5 +110,5 @@ CHOICES = {
 COUNTS = (
     "steps", "seeds", "num_envs", "num_draws", "num_levels", "particles", "acting_particles",
     "flow_steps", "batch_size", "buffer_size", "n_step", "policy_delay", "chunk", "critics",
-    "eval_every", "eval_episodes", "keep",
+    "eval_every", "eval_episodes", "keep", "log_every",
 )  # fmt: skip

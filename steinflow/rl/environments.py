@@ -4,7 +4,7 @@ A transition's next observation is the episode's own last one, whatever the auto
 """
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -114,6 +114,11 @@ class Environments:
             obs = flat(self.envs.reset(options={"reset_mask": ended})[0])
         self.ended = ended
         return Step(next_obs, reward.astype(np.float32), terminated, truncated, obs, valid)
+
+    @property
+    def members(self) -> "Sequence[gym.Env[Any, Any]]":
+        """The single environments, where they live in this process."""
+        return getattr(self.envs, "envs", ())
 
     def close(self) -> None:
         """Free what the environments hold."""

@@ -1,84 +1,110 @@
-"""The replay buffer: NumPy rings of transitions, one for each seed, all of the same length."""
+"""The replay buffer: NumPy rings of steps, one for each environment of each seed."""
 
-from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steinflow.rl.critic import Batch
-
 Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+
+class Steps(NamedTuple):
+    """One step of n environments."""
+
+    obs: Floats  # [n, o]
+    action: Floats  # [n, d], in [-1, 1]
+    reward: Floats  # [n]
+    next_obs: Floats  # [n, o], the episode's own last one where it ends
+    terminated: Flags  # [n]
+    truncated: Flags  # [n]
 
 
 class Replay:
-    """The last `capacity` transitions of every seed; every array has the axes [seed, place, ...].
+    """The last steps of every environment, with sums of n rewards before the bootstrap.
 
-    What a batch holds depends on the seed and the number of the call alone, so that a resumed run
-    samples what an undisturbed one does.
+    Arrays have the axes [ring, place, ...]; the rings of seed k are k e to k e + e - 1. What a
+    batch holds depends on the seed and the number of the call alone, so that a resumed run samples
+    what an undisturbed one does.
     """
 
-    def __init__(self, seeds: int, capacity: int, obs_dim: int, action_dim: int) -> None:
-        shapes = {"obs": (obs_dim,), "action": (action_dim,), "reward": (),
-                  "next_obs": (obs_dim,), "discount": ()}  # fmt: skip
-        self.arrays: dict[str, Floats] = {
-            name: np.zeros((seeds, capacity, *shape), np.float32) for name, shape in shapes.items()
+    def __init__(self, seeds: int, envs: int, capacity: int, obs_dim: int, action_dim: int) -> None:
+        self.seeds, self.envs, self.length = seeds, envs, max(capacity // envs, 1)
+        rings, wide = (seeds * envs, self.length), np.float32
+        self.steps = Steps(
+            np.zeros((*rings, obs_dim), wide),
+            np.zeros((*rings, action_dim), wide),
+            np.zeros(rings, wide),
+            np.zeros((*rings, obs_dim), wide),
+            np.zeros(rings, np.bool_),
+            np.zeros(rings, np.bool_),
+        )
+        self.added = np.zeros(seeds * envs, np.int64)  # steps ever added to each ring
+
+    def add(self, steps: Steps, valid: Flags | None = None) -> None:
+        """A step of every environment, or of those that are marked."""
+        rows = np.arange(self.added.size) if valid is None else np.flatnonzero(valid)
+        places = self.added[rows] % self.length
+        for ring, values in zip(self.steps, steps, strict=True):
+            ring[rows, places] = values[rows]
+        self.added[rows] += 1
+
+    def end(self) -> None:
+        """Mark the newest steps as truncated: the next ones begin episodes."""
+        rows = np.flatnonzero(self.added)
+        places = (self.added[rows] - 1) % self.length
+        self.steps.truncated[rows, places] |= ~self.steps.terminated[rows, places]
+
+    def sample(
+        self, seed: int, call: int, shape: tuple[int, ...], n: int = 1, gamma: float = 0.99
+    ) -> dict[str, Any]:
+        """The parts of a `Batch` of n-step transitions drawn uniformly with replacement, each
+        [seed, *shape, ...].
+
+        A sum of rewards stops where its episode ends, or at the newest step, and carries the
+        discount gamma^k of its own length k, or 0 where the episode terminated.
+        """
+        found = [self.places(k, np.random.default_rng((seed + k, call)), shape)
+                 for k in range(self.seeds)]  # fmt: skip
+        rows, first = (np.stack(parts) for parts in zip(*found, strict=True))
+        start, newest = first % self.length, self.added[rows] - 1
+        total = self.steps.reward[rows, start].astype(np.float32)
+        last, discount = first.copy(), np.full(first.shape, gamma, np.float32)
+        for _ in range(n - 1):
+            at = last % self.length
+            ended = self.steps.terminated[rows, at] | self.steps.truncated[rows, at]
+            on = ~ended & (last < newest)
+            last = last + on
+            total += on * discount * self.steps.reward[rows, last % self.length]
+            discount = np.where(on, discount * np.float32(gamma), discount)
+        final = last % self.length
+        discount = discount * ~self.steps.terminated[rows, final]
+        return {
+            "obs": self.steps.obs[rows, start],
+            "action": self.steps.action[rows, start],
+            "reward": total,
+            "next_obs": self.steps.next_obs[rows, final],
+            "discount": discount,
         }
-        self.capacity, self.size, self.place = capacity, 0, 0
 
-    def add(self, transitions: Batch) -> None:
-        """One transition a seed, [seed, ...]."""
-        for name, values in transitions._asdict().items():
-            self.arrays[name][:, self.place] = values
-        self.place = (self.place + 1) % self.capacity
-        self.size = min(self.size + 1, self.capacity)
+    def places(
+        self, seed: int, rng: np.random.Generator, shape: tuple[int, ...]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rings of a seed, and numbers of steps that they still hold."""
+        rows = seed * self.envs + rng.integers(self.envs, size=shape)
+        size = np.minimum(self.added[rows], self.length)
+        return rows, self.added[rows] - 1 - rng.integers(size)
 
-    def sample(self, seed: int, call: int, shape: tuple[int, ...]) -> Batch:
-        """Transitions drawn uniformly with replacement, [seed, *shape, ...]."""
-        seeds = self.arrays["reward"].shape[0]
-        places = np.stack(
-            [np.random.default_rng((seed + k, call)).integers(self.size, size=shape)
-             for k in range(seeds)]
-        )  # fmt: skip
-        which = np.arange(seeds).reshape(-1, *(1,) * len(shape))
-        found: dict[str, Any] = {name: array[which, places] for name, array in self.arrays.items()}
-        return Batch(**found)
+    def of_seed(self, seed: int) -> dict[str, NDArray[Any]]:
+        """What a checkpoint of one seed keeps: its rings, as far as they are filled."""
+        own = slice(seed * self.envs, (seed + 1) * self.envs)
+        filled = int(min(self.added[own].max(), self.length))
+        rings = {name: ring[own, :filled] for name, ring in self.steps._asdict().items()}
+        return rings | {"added": self.added[own]}
 
-
-class NSteps:
-    """Sums the rewards of n steps of one environment before the bootstrap.
-
-    After the last step of an episode the shorter sums follow: each carries the discount
-    gamma^k, or 0 where the episode terminated.
-    """
-
-    def __init__(self, n: int, gamma: float) -> None:
-        self.n, self.gamma = n, gamma
-        self.waiting: deque[tuple[Floats, Floats, float]] = deque()
-
-    def step(
-        self,
-        obs: Floats,
-        action: Floats,
-        reward: float,
-        next_obs: Floats,
-        terminated: bool,
-        truncated: bool,
-    ) -> list[Batch]:
-        """The transitions that are complete with this step."""
-        self.waiting.append((obs, action, reward))
-        ended = terminated or truncated
-        found = []
-        while self.waiting and (ended or len(self.waiting) == self.n):
-            total = sum(self.gamma**k * r for k, (_, _, r) in enumerate(self.waiting))
-            discount = 0.0 if terminated else self.gamma ** len(self.waiting)
-            first, taken, _ = self.waiting.popleft()
-            parts: tuple[Any, ...] = (
-                first,
-                taken,
-                np.float32(total),
-                next_obs,
-                np.float32(discount),
-            )
-            found.append(Batch(*parts))
-        return found
+    def restore(self, seed: int, kept: dict[str, NDArray[Any]]) -> None:
+        """Take back what `of_seed` gave."""
+        own = slice(seed * self.envs, (seed + 1) * self.envs)
+        for name, ring in self.steps._asdict().items():
+            ring[own, : kept[name].shape[1]] = kept[name]
+        self.added[own] = kept["added"]

@@ -30,10 +30,13 @@ class Compilations:
 
 
 class Progress:
-    """Progress over a number of cells; prints to standard error."""
+    """Progress over a number of cells, or of another unit; prints to standard error."""
 
-    def __init__(self, total: int, done: int, quiet: bool) -> None:
+    def __init__(
+        self, total: int, done: int, quiet: bool, name: str = "study", unit: str = "cells"
+    ) -> None:
         self.total, self.done, self.began = total, done, done
+        self.name, self.unit = name, unit
         self.quiet, self.clock = quiet, time.monotonic()
         self.said = self.clock
         self.bar: RichProgress | None = None
@@ -53,26 +56,28 @@ class Progress:
             self.bar.start()
             self.task = self.bar.add_task("compiling", total=self.total, completed=self.done)
         else:
-            kept = f", {self.done} finished before" if self.done else ""
-            self.line(f"{self.total} cells{kept}; compiling first")
+            kept = f", {self.done:,} finished before" if self.done else ""
+            self.line(f"{self.total:,} {self.unit}{kept}; compiling first")
         return self
 
-    def advance(self, what: str) -> None:
-        """One more cell is done."""
-        self.done += 1
+    def advance(self, what: str, count: int = 1, said: str = "") -> None:
+        """So many more are done; `said` is told beside them where there is no bar."""
+        self.done += count
         if self.bar is not None:
-            self.bar.update(self.task, advance=1, description=what)
+            self.bar.update(self.task, advance=count, description=what)
             return
         now = time.monotonic()
         if not self.quiet and (now - self.said > 5 or self.done == self.total):
             rate = (now - self.clock) / (self.done - self.began)
             left = rate * (self.total - self.done)
-            self.line(f"{self.done}/{self.total} cells, about {left:.0f} s left")
+            self.line(
+                f"{self.done:,}/{self.total:,} {self.unit}, {said}about {left:.0f} s left"
+            )
             self.said = now
 
     def line(self, text: str) -> None:
         """A plain line."""
-        print(f"steinflow study: {text}", file=sys.stderr, flush=True)
+        print(f"steinflow {self.name}: {text}", file=sys.stderr, flush=True)
 
     def __exit__(
         self,

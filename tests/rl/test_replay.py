@@ -2,20 +2,24 @@
 
 import numpy as np
 
-from steinflow.rl.critic import Batch
-from steinflow.rl.replay import NSteps, Replay
+from steinflow.rl.replay import Replay, Steps
 
 
-def numbered(n_step, rewards, terminated, gamma=0.5):
-    """The transitions of one episode whose observations count its steps."""
-    steps, found, last = NSteps(n_step, gamma), [], len(rewards) - 1
-    for t, reward in enumerate(rewards):
-        ends = t == last
-        obs, after = np.float32([t]), np.float32([t + 1])
-        action = np.float32([0.0])
-        found += steps.step(obs, action, reward, after, ends and terminated, ends)
-    return [(float(b.obs[0]), float(b.reward), float(b.next_obs[0]), float(b.discount))
-            for b in found]  # fmt: skip
+def numbered(n, rewards, terminated, gamma=0.5):
+    """The transitions of one episode whose observations count its steps, and the next one's."""
+    replay, last = Replay(1, 1, 100, 1, 1), len(rewards) - 1
+    for t, reward in enumerate([*rewards, 9.0]):
+        ends = np.array([t == last])
+        obs = np.float32([[t]])
+        replay.add(Steps(obs, obs, np.float32([reward]), obs + 1, ends & terminated, ends))
+    batch = replay.sample(0, 0, (200,), n, gamma)
+    parts = [
+        batch["obs"][0, :, 0],
+        batch["reward"][0],
+        batch["next_obs"][0, :, 0],
+        batch["discount"][0],
+    ]
+    return sorted({tuple(map(float, row)) for row in zip(*parts, strict=True)})[:-1]
 
 
 def test_one_step_returns():
@@ -29,15 +33,48 @@ def test_a_truncated_episode_keeps_its_discount():
 def test_n_step_returns_and_the_shorter_ones_at_the_end():
     assert numbered(2, [1.0, 2.0, 4.0], True) == [(0, 2, 2, 0.25), (1, 4, 3, 0), (2, 4, 3, 0)]
     assert numbered(2, [1.0, 2.0, 4.0], False)[-2:] == [(1, 4, 3, 0.25), (2, 4, 3, 0.5)]
+    assert numbered(3, [1.0, 2.0, 4.0], True)[0] == (0, 3, 3, 0)
 
 
-def test_the_oldest_transition_goes_first_and_batches_repeat():
-    replay = Replay(seeds=2, capacity=3, obs_dim=1, action_dim=1)
-    for t in range(5):
-        obs = np.full((2, 1), t, np.float32)
-        replay.add(Batch(obs, obs, obs[:, 0], obs, obs[:, 0]))
-    assert sorted(replay.arrays["reward"][0]) == [2, 3, 4]
+def filled(seeds, envs, capacity, count):
+    """Steps whose reward is their number."""
+    replay = Replay(seeds, envs, capacity, 1, 1)
+    no = np.zeros(seeds * envs, bool)
+    for t in range(count):
+        obs = np.full((seeds * envs, 1), t, np.float32)
+        replay.add(Steps(obs, obs, obs[:, 0], obs, no, no))
+    return replay
+
+
+def test_the_oldest_step_goes_first_and_batches_repeat():
+    replay = filled(2, 1, 3, 5)
     a, b = replay.sample(7, 3, (4, 5)), replay.sample(7, 3, (4, 5))
-    assert a.obs.shape == (2, 4, 5, 1) and np.array_equal(a.reward, b.reward)
-    assert np.array_equal(a.reward[1], replay.sample(8, 3, (4, 5)).reward[0])  # a seed of its own
-    assert set(np.unique(a.reward)) <= {2, 3, 4}
+    assert a["obs"].shape == (2, 4, 5, 1) and np.array_equal(a["reward"], b["reward"])
+    assert np.array_equal(
+        a["reward"][1], replay.sample(8, 3, (4, 5))["reward"][0]
+    )  # a seed of its own
+    assert set(np.unique(replay.sample(7, 3, (100,))["reward"])) == {2, 3, 4}
+
+
+def test_a_sum_never_goes_past_the_newest_step():
+    batch = filled(1, 1, 3, 5).sample(0, 0, (100,), n=3, gamma=1.0)
+    sums = {
+        tuple(row) for row in np.stack([batch["obs"][0, :, 0], batch["reward"][0]], -1).tolist()
+    }
+    assert sums == {(2, 2 + 3 + 4), (3, 3 + 4), (4, 4)}
+
+
+def test_an_environment_that_only_reset_adds_nothing():
+    replay = filled(1, 2, 10, 2)
+    one = np.ones((2, 1), np.float32)
+    no = np.zeros(2, bool)
+    replay.add(Steps(one, one, one[:, 0], one, no, no), np.array([True, False]))
+    assert replay.added.tolist() == [3, 2]
+
+
+def test_a_ring_comes_back_from_what_a_checkpoint_keeps():
+    replay, other = filled(2, 2, 8, 7), filled(2, 2, 8, 0)
+    for seed in (0, 1):
+        other.restore(seed, replay.of_seed(seed))
+    a, b = replay.sample(0, 1, (50,)), other.sample(0, 1, (50,))
+    assert all(np.array_equal(a[name], b[name]) for name in a)

@@ -1,0 +1,125 @@
+"""Checkpoints: one safetensors file with its own digest, written at once or not at all."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from steinflow.study.store import write_atomically
+
+FORMAT_VERSION = 1
+Arrays = dict[str, NDArray[Any]]
+PATTERN = re.compile(r"step-(\d{12})\.safetensors")
+
+
+class RunError(Exception):
+    """A sentence about what stopped a run, and what to do."""
+
+
+def digest_of(arrays: Arrays) -> str:
+    """SHA-256 of names, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(array.reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
+
+
+def write(path: Path, arrays: Arrays, about: dict[str, Any]) -> None:
+    """Write arrays and a JSON header that says what they are."""
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    header = {"format_version": str(FORMAT_VERSION), "sha256": digest_of(arrays)}
+    content = save(arrays, header | {"about": json.dumps(about)})
+    write_atomically(path, lambda file: file.write(content))
+
+
+def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays of a file, and what it says of them.
+
+    Raises:
+        RunError: the file is not whole, or of a newer format.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        whole = header.get("sha256") == digest_of(arrays)
+        about = json.loads(header.get("about", "null"))
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{path} is not a whole checkpoint ({error}). Use another one.") from error
+    if not whole or not isinstance(about, dict):
+        raise RunError(f"{path} is damaged: its contents do not match its digest. Use another one.")
+    if header.get("format_version") != str(FORMAT_VERSION):
+        raise RunError(
+            f"{path} has format {header.get('format_version')}, but this steinflow reads "
+            f"{FORMAT_VERSION}. Use the steinflow that wrote it."
+        )
+    return arrays, about
+
+
+def named(prefix: str, tree: Any) -> Arrays:
+    """The arrays of a tree by their paths."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {prefix + jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def filled(prefix: str, like: Any, arrays: Arrays) -> Any:
+    """A tree of the structure of another one, with the arrays that are kept.
+
+    Raises:
+        RunError: an array is missing or has another shape.
+    """
+
+    def leaf(path: Any, old: Any) -> NDArray[Any]:
+        name = prefix + jax.tree_util.keystr(path)
+        found = arrays.get(name)
+        if found is None or found.shape != old.shape or found.dtype != old.dtype:
+            raise RunError(f"A checkpoint does not fit its config.toml: {name} is not as expected.")
+        return found
+
+    return jax.tree_util.tree_map_with_path(leaf, like)
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """The checkpoint of a step."""
+    return folder / f"step-{step:012d}.safetensors"
+
+
+def steps_in(folder: Path) -> list[int]:
+    """The steps that have a checkpoint, the newest first."""
+    names = (PATTERN.fullmatch(path.name) for path in folder.glob("step-*.safetensors"))
+    return sorted((int(name[1]) for name in names if name), reverse=True)
+
+
+def newest(
+    folders: Iterable[Path], said: list[str]
+) -> tuple[int, list[tuple[Arrays, dict[str, Any]]]]:
+    """The newest step whose checkpoints are whole in all folders; what was refused is said.
+
+    Raises:
+        RunError: there is none.
+    """
+    folders = list(folders)
+    common = set.intersection(*(set(steps_in(folder)) for folder in folders))
+    for step in sorted(common, reverse=True):
+        try:
+            return step, [read(path_of(folder, step)) for folder in folders]
+        except RunError as error:
+            said.append(str(error))
+    refused = "".join(f" {sentence}" for sentence in said)
+    raise RunError(f"{folders[0]} has no whole checkpoint.{refused} Train from the start.")
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest `keep`."""
+    for step in steps_in(folder)[keep:]:
+        path_of(folder, step).unlink(missing_ok=True)

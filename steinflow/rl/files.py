@@ -1,0 +1,105 @@
+"""config.toml and manifest.json of a run."""
+
+import json
+import os
+import platform
+import sys
+import tomllib
+from dataclasses import asdict, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from steinflow.checks import lookup
+from steinflow.rl.checkpoint import RunError
+from steinflow.rl.config import TrainConfig
+from steinflow.study.store import write_atomically
+
+FORMAT_VERSION = 1
+PACKAGES = ("steinflow", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "mujoco")
+
+
+def toml_of(options: dict[str, Any]) -> str:
+    """Options as TOML: numbers, words, truth values, lists, and one level of tables at the end."""
+    plain = {k: v for k, v in options.items() if not isinstance(v, dict)}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in plain.items()]
+    for name, table in options.items():
+        if isinstance(table, dict):
+            lines += ["", f"[{name}]"]
+            lines += [f"{json.dumps(k)} = {json.dumps(v)}" for k, v in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_config(
+    path: Path, config: TrainConfig, env: str | None, env_kwargs: dict[str, Any]
+) -> None:
+    """Every option of a run, and its environment where that has a name."""
+    options = {"format_version": FORMAT_VERSION, "env": env or "", **asdict(config)}
+    text = toml_of(options | {"env_kwargs": env_kwargs})
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_config(path: Path) -> tuple[TrainConfig, str | None, dict[str, Any]]:
+    """Options, the environment's name, and its arguments.
+
+    Raises:
+        RunError: the file is missing, no TOML, or of a newer format.
+        ValueError: an option is unknown or out of range.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"Could not read {path}: {error}. Give the folder of a run.") from error
+    if content.pop("format_version", None) != FORMAT_VERSION:
+        raise RunError(f"{path} is of another format. Use the steinflow that wrote it.")
+    env, kwargs = content.pop("env", ""), content.pop("env_kwargs", {})
+    return TrainConfig(**typed(content)), env or None, kwargs
+
+
+def typed(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a TOML file in the types of TrainConfig.
+
+    Raises:
+        ValueError: an option is unknown (the nearest is named), or of another type.
+    """
+    known = {field.name: field.default for field in fields(TrainConfig)}
+    found = {}
+    for key, value in options.items():
+        name = key.replace("-", "_")
+        default = lookup("option", name, known)
+        value = tuple(value) if isinstance(value, list) else value
+        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(default):
+            raise ValueError(
+                f"{key} must be a {type(default).__name__} such as {default!r}, got {value!r}."
+            )
+        found[name] = value
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Of this package and what it stands on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def manifest(spaces: dict[str, Any]) -> dict[str, Any]:
+    """Where and how a run is made; what it learned from is in config.toml."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "versions": versions(),
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "device": str(jax.devices()[0]),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "spaces": spaces,
+    }

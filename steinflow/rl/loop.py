@@ -1,0 +1,208 @@
+"""The training loop: environments on the host, many updates in one compiled call."""
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from steinflow.rl import checkpoint
+from steinflow.rl.agent import AgentState, Learner, Sizes, UpdateInfo, act, initial, learn_all
+from steinflow.rl.checkpoint import Arrays, RunError
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.critic import Batch
+from steinflow.rl.environment_state import set_state, state_of
+from steinflow.rl.environments import Factory, side_by_side, sizes_of
+from steinflow.rl.evaluate import guarded, seeds_of
+from steinflow.rl.metrics import Record
+from steinflow.rl.normaliser import Normaliser
+from steinflow.rl.replay import Replay, Steps
+
+EPISODES = ("obs", "returns", "lengths")  # of the episodes that go on
+
+
+class Trainer:
+    """All that a training run holds; `advance` takes one step in every environment.
+
+    Every random number follows from the seed and a count of steps or updates, so that a run that
+    is restored goes on as if nothing had happened.
+    """
+
+    def __init__(self, config: TrainConfig, make: Factory) -> None:
+        env = make()
+        self.config, sizes = config, Sizes(*sizes_of(env))
+        env.close()
+        self.learner = Learner(config, sizes)
+        self.rings = config.seeds * config.num_envs
+        self.shape = (config.seeds, config.num_envs)
+        seeds = jnp.arange(config.seeds) + config.seed
+        self.states: AgentState = jax.vmap(lambda seed: initial(self.learner, seed))(seeds)
+        self.replay = Replay(*self.shape, config.buffer_size, *sizes)
+        self.normaliser = Normaliser(config.seeds, sizes.obs) if config.normalise else None
+        self.envs = side_by_side(make, self.rings, AutoresetMode.SAME_STEP)
+        self.count = 0  # steps of every environment
+        self.returns, self.lengths = np.zeros(self.rings), np.zeros(self.rings, np.int64)
+        self.infos: list[UpdateInfo] = []
+        self.seconds, self.clock = 0.0, time.monotonic()
+        self.chunk, self.rounds = cadence(config)
+        self.obs = self.reset()
+
+    @property
+    def step(self) -> int:
+        """Environment steps a seed."""
+        return self.count * self.config.num_envs
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, those before a resume included."""
+        return self.seconds + time.monotonic() - self.clock
+
+    def reset(self) -> NDArray[np.float32]:
+        """Begin episodes; their seeds follow from the run's seeds and the step."""
+        own = range(self.config.seed, self.config.seed + self.config.seeds)
+        seeds = [s for seed in own for s in seeds_of(seed, self.config.num_envs, 16 + self.count)]
+        with guarded("The environment's reset", self.config.env_timeout):
+            return self.envs.reset(seeds)
+
+    def advance(self) -> list[Record]:
+        """One step in every environment, and the updates that are due after it."""
+        action = self.actions()
+        with guarded("The environment's step", self.config.env_timeout):
+            step = self.envs.step(action)
+        if not np.isfinite(step.reward[step.valid]).all():
+            raise RunError("The environment gave a reward that is not finite. Mend it.")
+        if not np.isfinite(step.next_obs).all():
+            raise RunError("The environment gave an observation that is not finite. Mend it.")
+        steps = Steps(self.obs, action, step.reward, step.next_obs, step.terminated, step.truncated)
+        self.replay.add(steps, step.valid)
+        if self.normaliser:
+            self.normaliser.update(step.next_obs.reshape(*self.shape, -1))
+        self.obs, self.count = step.obs, self.count + 1
+        self.returns += step.valid * step.reward
+        self.lengths += step.valid
+        records = self.ended(step.terminated | step.truncated)
+        if self.step >= self.config.warmup and self.count % self.chunk == 0:
+            self.learn()
+        return records
+
+    def actions(self) -> NDArray[np.float32]:
+        """What all environments do, [n, d]: uniform at first, then as the policies say."""
+        dim = self.learner.sizes.action
+        if self.step < self.config.warmup:
+            own = range(self.config.seed, self.config.seed + self.config.seeds)
+            each = [np.random.default_rng((seed, self.count, 1)) for seed in own]
+            found = [rng.uniform(-1.0, 1.0, (self.config.num_envs, dim)) for rng in each]
+            return np.concatenate(found).astype(np.float32)
+        seen = self.normalised(self.obs.reshape(*self.shape, -1))
+        found = act(self.learner, self.states, jnp.asarray(self.count), seen)
+        return np.asarray(found).reshape(self.rings, dim)
+
+    def normalised(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Observations as the networks see them."""
+        return self.normaliser(obs) if self.normaliser else obs
+
+    def learn(self) -> None:
+        """The updates after a chunk of steps."""
+        config = self.config
+        shape = (self.rounds, config.policy_delay, config.batch_size)
+        batch = self.replay.sample(config.seed, self.count, shape, config.n_step, config.gamma)
+        seen: dict[str, Any] = {n: self.normalised(batch[n]) for n in ("obs", "next_obs")}
+        seen["reward"] = np.float32(config.reward_scale) * batch["reward"]
+        batches = Batch(**batch | seen)
+        self.states, info = learn_all(self.learner, self.states, batches)
+        self.infos.append(info)
+
+    def ended(self, which: NDArray[np.bool_]) -> list[Record]:
+        """Records of the episodes that ended with this step."""
+        records = []
+        for i in np.flatnonzero(which):
+            seed = self.config.seed + int(i) // self.config.num_envs
+            records.append({
+                "step": self.step, "seed": seed, "seconds": round(self.elapsed, 3),
+                "episode_return": float(self.returns[i]), "episode_length": int(self.lengths[i]),
+            })  # fmt: skip
+            self.returns[i], self.lengths[i] = 0.0, 0
+        return records
+
+    def losses(self) -> list[Record]:
+        """Records of the updates since the last call: means over them."""
+        if not self.infos:
+            return []
+        found: dict[str, list[NDArray[Any]]] = defaultdict(list)
+        for info in self.infos:
+            for name, value in (info._asdict() | info.actor._asdict()).items():
+                if name not in ("actor", "loss"):
+                    found[name].append(np.asarray(value))
+            found["actor_loss"].append(np.asarray(info.actor.loss))
+        self.infos = []
+        means = {name: np.mean(values, axis=0) for name, values in found.items()}
+        common = {"step": self.step, "seconds": round(self.elapsed, 3)}
+        return [
+            {**common, "seed": self.config.seed + k}
+            | {name: float(value[k]) for name, value in means.items()}
+            for k in range(self.config.seeds)
+        ]
+
+    def kept(self, seed: int, complete: bool, environments: bool = True) -> Arrays:
+        """The arrays of a checkpoint of one seed; complete: with all that going on needs."""
+        own = jax.tree.map(lambda leaf: leaf[seed], self.states)
+        found = checkpoint.named("agent", own)
+        if self.normaliser:
+            found |= prefixed("normaliser.", self.normaliser.of_seed(seed))
+        if not complete:
+            return found
+        mine = slice(seed * self.config.num_envs, (seed + 1) * self.config.num_envs)
+        found |= prefixed("replay.", self.replay.of_seed(seed))
+        found |= {name: getattr(self, name)[mine] for name in EPISODES}
+        for number, env in enumerate(self.envs.members[mine] if environments else ()):
+            found |= prefixed(f"env.{number}.", state_of(env) or {})
+        return found
+
+    def restore(self, step: int, kept: list[Arrays], seconds: float) -> bool:
+        """Go on from checkpoints of all seeds; whether the environments could go on as well."""
+        self.count, self.seconds = step // self.config.num_envs, seconds
+        self.clock = time.monotonic()
+        like = [jax.tree.map(lambda leaf, k=k: leaf[k], self.states) for k in range(len(kept))]
+        states = [checkpoint.filled("agent", a, b) for a, b in zip(like, kept, strict=True)]
+        self.states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        for seed, arrays in enumerate(kept):
+            self.replay.restore(seed, part("replay.", arrays))
+            if self.normaliser:
+                self.normaliser.restore(seed, part("normaliser.", arrays))
+        return self.restore_environments(kept)
+
+    def restore_environments(self, kept: list[Arrays]) -> bool:
+        """Put environments back where they were, or begin new episodes."""
+        own = range(self.config.num_envs)
+        states = [part(f"env.{n}.", arrays) for arrays in kept for n in own]
+        self.obs = self.reset()
+        if not all(states):
+            self.replay.end()
+            return False
+        for env, state in zip(self.envs.members, states, strict=True):
+            set_state(env, state)
+        for name in EPISODES:
+            setattr(self, name, np.concatenate([arrays[name] for arrays in kept]))
+        return True
+
+
+def cadence(config: TrainConfig) -> tuple[int, int]:
+    """Steps of an environment between two calls, and rounds of updates in a call: as near to
+    `chunk` as gives whole rounds at `updates_per_step`."""
+    due = config.updates_per_step * config.num_envs / config.policy_delay  # rounds a step
+    rounds = max(1, round(config.chunk * due))
+    return max(1, round(rounds / due)), rounds
+
+
+def prefixed(prefix: str, arrays: Arrays) -> Arrays:
+    """The same arrays under longer names."""
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+def part(prefix: str, arrays: Arrays) -> Arrays:
+    """The arrays whose names begin so, without it."""
+    return {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}

@@ -1,0 +1,168 @@
+"""A run that is on disk: its policy, its metrics, its evaluation."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from jaxtyping import Array, Key
+from numpy.typing import NDArray
+
+from steinflow.checks import lookup
+from steinflow.rl import checkpoint, metrics
+from steinflow.rl.agent import AgentState, Learner, Sizes, choose, initial
+from steinflow.rl.checkpoint import Arrays, RunError
+from steinflow.rl.environments import Factory, factory_of
+from steinflow.rl.evaluate import Evaluator, Returns
+from steinflow.rl.files import read_config
+from steinflow.rl.loop import part
+from steinflow.rl.normaliser import Normaliser
+
+WHICH = {"best": "best", "last": "last"}
+
+
+class Run:
+    """A training run, or one seed of it.
+
+    Attributes:
+        path: its folder.
+        seeds: those of it, or the one that was asked for.
+        config: its options.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        given = Path(path)
+        one = given.name.startswith("seed-") and (given.parent / "config.toml").exists()
+        self.path = given.parent if one else given
+        self.config, self.env, self.env_kwargs = read_config(self.path / "config.toml")
+        self.seeds = list(range(self.config.seed, self.config.seed + self.config.seeds))
+        if one:
+            self.seeds = [seed for seed in self.seeds if given.name == f"seed-{seed}"]
+        if not self.seeds:
+            raise RunError(f"{given} is no seed of this run. Seeds are in {self.path}.")
+        self.spaces = self.manifest()["spaces"]
+        self.learner = Learner(self.config, Sizes(self.spaces["obs"], self.spaces["action"]))
+
+    def manifest(self) -> dict[str, Any]:
+        """manifest.json."""
+        path = self.path / "manifest.json"
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            low, high = (np.asarray(found["spaces"][side], float) for side in ("low", "high"))
+            assert low.shape == high.shape
+        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+            raise RunError(f"Could not read {path}: {error}. Give the folder of a run.") from error
+        return found
+
+    def metrics(self) -> pl.DataFrame:
+        """All records of its seeds, in their order (docs/metrics.md)."""
+        records = metrics.read(self.path / "metrics.jsonl")
+        own = [record for record in records if record.get("seed") in self.seeds]
+        return pl.DataFrame(own, infer_schema_length=None)
+
+    def arrays(self, seed: int, which: str) -> Arrays:
+        """A checkpoint of one seed; best is by its evaluations."""
+        folder = folder_of(self.path, seed)
+        if lookup("checkpoint", which, WHICH) == "best" and (folder / "best.safetensors").exists():
+            return checkpoint.read(folder / "best.safetensors")[0]
+        said: list[str] = []
+        _, found = checkpoint.newest([folder], said)
+        return found[0][0]
+
+    def agents(self, which: str = "best") -> tuple[AgentState, Normaliser | None]:
+        """The agents of all seeds, with a leading axis."""
+        kept = [self.arrays(seed, which) for seed in self.seeds]
+        with jax.enable_x64(False):
+            like = jax.eval_shape(partial(initial, self.learner), jnp.zeros((), jnp.int32))
+        states = [checkpoint.filled("agent", like, arrays) for arrays in kept]
+        own = Normaliser(len(kept), self.learner.sizes.obs)
+        normaliser = own if self.config.normalise else None
+        for number, arrays in enumerate(kept):
+            if normaliser:
+                normaliser.restore(number, part("normaliser.", arrays))
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *states), normaliser
+
+    def policy(
+        self, obs: Any, key: Key[Array, ""], which: str = "best", greedy: bool = True
+    ) -> NDArray[np.float64]:
+        """Actions of its first seed, in the environment's units.
+
+        Args:
+            obs: an observation, [o], or several, [b, o].
+            key: for the proposals of the policy.
+            which: checkpoint, best or last.
+            greedy: the best proposal by Q; else one with probability ∝ exp(Q/tau).
+
+        Returns:
+            [*action shape], or [b, *action shape].
+
+        Raises:
+            ValueError: obs has another width.
+        """
+        seen = np.asarray(obs, np.float32)
+        wide = self.learner.sizes.obs
+        if seen.ndim not in (1, 2) or seen.shape[-1] != wide:
+            raise ValueError(f"obs must be [{wide}] or [b, {wide}], got {list(seen.shape)}.")
+        states, normaliser = self.agents(which)
+        rows = np.atleast_2d(seen)
+        rows = normaliser(rows[None])[0] if normaliser else rows
+        one = jax.tree.map(lambda leaf: leaf[0], states)
+        with jax.enable_x64(False):
+            unit = np.asarray(chosen(self.learner, one, key, rows, greedy), np.float64)
+        low, high = (np.asarray(self.spaces[side]) for side in ("low", "high"))
+        found = low + 0.5 * (unit.reshape(-1, *low.shape) + 1.0) * (high - low)
+        return found if seen.ndim == 2 else found[0]
+
+    def factory(self, env: str | Factory | None = None) -> Factory:
+        """What makes its environment.
+
+        Raises:
+            ValueError: it was trained on a function without a name, and none is given.
+        """
+        if env is None and self.env is None:
+            raise ValueError("The run's environment was a function. Pass it again as env.")
+        return factory_of(env or self.env or "", self.env_kwargs)
+
+    def evaluate(
+        self,
+        episodes: int = 10,
+        seed: int = 10_000,
+        which: str = "best",
+        env: str | Factory | None = None,
+    ) -> Returns:
+        """Undiscounted returns of whole episodes with the best of M actions, [seeds, episodes].
+
+        Args:
+            episodes: of each seed.
+            seed: of the environments, the same for every seed of the run.
+            which: checkpoint, best or last.
+            env: the environment, where it has no name in the run.
+        """
+        states, normaliser = self.agents(which)
+        evaluator = Evaluator(self.factory(env), len(self.seeds), episodes, self.config.env_timeout)
+        try:
+            with jax.enable_x64(False):
+                return evaluator.run(self.learner, states, normaliser, seed)
+        finally:
+            evaluator.close()
+
+
+chosen = jax.jit(choose, static_argnames=("learner", "greedy"))
+
+
+def folder_of(path: Path, seed: int) -> Path:
+    """Where the checkpoints of a seed lie."""
+    return path / f"seed-{seed}" / "checkpoints"
+
+
+def load(path: str | Path) -> Run:
+    """A run by its folder, or one seed of it (RUN/seed-0).
+
+    Raises:
+        RunError: there is no run, or it is damaged.
+    """
+    return Run(path)

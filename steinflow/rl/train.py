@@ -1,0 +1,284 @@
+"""`steinflow train`: learn, evaluate, and keep what going on needs."""
+
+import importlib
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from steinflow.rl import checkpoint
+from steinflow.rl.checkpoint import Arrays, RunError
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.environments import Factory, factory_of
+from steinflow.rl.evaluate import Evaluator
+from steinflow.rl.files import manifest, read_config, write_config
+from steinflow.rl.loop import Trainer
+from steinflow.rl.metrics import Metrics, Record, tracker
+from steinflow.rl.run import Run, folder_of
+from steinflow.study.progress import Progress
+from steinflow.study.store import explained, write_json
+
+EVALUATION = 20_000  # added to the first seed: that of the evaluations while training
+
+
+def train(
+    config: TrainConfig,
+    env: str | Factory,
+    out: str | Path | None = None,
+    *,
+    env_kwargs: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    quiet: bool = True,
+    track: Sequence[str] = (),
+    callbacks: Sequence[Callable[[Record], None]] = (),
+) -> Run:
+    """Train policies on an environment.
+
+    Args:
+        config: every option.
+        env: a registered id, `module:Id`, `module:function`, or a function that makes one.
+        out: the run's folder (runs/ENV-POLICY-ESTIMATOR).
+        env_kwargs: arguments of the environment.
+        resume: go on from the newest whole checkpoints; options but steps must be the same.
+        quiet: no progress.
+        track: names of trackers: tensorboard, wandb, trackio.
+        callbacks: called with each record of metrics.jsonl.
+
+    Returns:
+        The run, on disk.
+
+    Raises:
+        ValueError: an option, an environment or a space that does not fit.
+        RunError: the environment failed, or no checkpoint is whole; what was learned is kept.
+        StudyError: the folder cannot be written.
+    """
+    kwargs = dict(env_kwargs or {})
+    name = env if isinstance(env, str) else named(env)
+    path = Path(out or Path("runs") / default_name(name, config))
+    make = factory_of(env, kwargs)
+    with explained(path), jax.enable_x64(False):
+        session = Session(config, name, kwargs, make, path, resume, quiet)
+        listeners = [*(tracker(t, path, asdict(config)) for t in track), *callbacks]
+        session.go(listeners)
+    return Run(path)
+
+
+def named(factory: Factory) -> str | None:
+    """module:name of a function or class that can be imported."""
+    module, name = getattr(factory, "__module__", ""), getattr(factory, "__qualname__", "")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except (ImportError, ValueError):
+        return None
+    return f"{module}:{name}" if found is factory and module != "__main__" else None
+
+
+def default_name(env: str | None, config: TrainConfig) -> str:
+    """ENV-POLICY-ESTIMATOR."""
+    short = (env or "custom").replace(":", "-").replace("/", "-")
+    return (
+        f"{short}-gaussian"
+        if config.policy == "gaussian"
+        else (f"{short}-{config.policy}-{config.estimator}")
+    )
+
+
+class Session:
+    """One process that trains a run, new or resumed."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        env: str | None,
+        env_kwargs: dict[str, Any],
+        make: Factory,
+        path: Path,
+        resume: bool,
+        quiet: bool,
+    ) -> None:
+        self.config, self.path, self.quiet = config, path, quiet
+        there = (path / "config.toml").exists()
+        if there and not resume:
+            raise ValueError(f"{path} has a run already. Add --resume, or give another --out.")
+        if resume and not there:
+            raise ValueError(f"{path} has no run to resume. Leave --resume out, or mend --out.")
+        if there:
+            same_options(path, config, env, env_kwargs)
+        self.folders = [folder_of(path, config.seed + k) for k in range(config.seeds)]
+        self.trainer = Trainer(config, make)
+        self.evaluator = Evaluator(make, config.seeds, config.eval_episodes, config.env_timeout)
+        self.best = np.full(config.seeds, -np.inf)
+        if not there:
+            for folder in self.folders:
+                folder.mkdir(parents=True, exist_ok=True)
+            write_json(path / "manifest.json", manifest(spaces_of(self.trainer)))
+        write_config(path / "config.toml", config, env, env_kwargs)
+        self.metrics = Metrics(path / "metrics.jsonl", [])
+        if there and any(checkpoint.steps_in(folder) for folder in self.folders):
+            self.resume()
+        elif there:
+            self.metrics.forget_after(-1)
+            self.tell(f"{path} has no checkpoint yet; beginning anew.")
+
+    def resume(self) -> None:
+        """Go on from the newest whole checkpoints."""
+        said: list[str] = []
+        step, found = checkpoint.newest(self.folders, said)
+        for sentence in said:
+            self.tell(sentence)
+        about = [header for _, header in found]
+        whole = self.trainer.restore(step, [arrays for arrays, _ in found], about[0]["seconds"])
+        self.best = np.array([header["best"] for header in about], float)
+        self.metrics.forget_after(step)
+        self.tell(f"Going on from step {step:,}" + ("." if whole else ", with new episodes."))
+
+    def tell(self, sentence: str) -> None:
+        """Say something on standard error."""
+        if not self.quiet:
+            Progress(1, 0, False, "train").line(sentence)
+
+    def go(self, listeners: list[Callable[[Record], None]]) -> None:
+        """Train until the last step, a failure or a signal; in every case with a checkpoint."""
+        self.metrics.listeners = listeners
+        trainer, config = self.trainer, self.config
+        shown: dict[str, float] = {}
+        with (
+            Progress(config.steps, trainer.step, self.quiet, "train", "steps") as progress,
+            asked_to_stop() as stop,
+        ):
+            while trainer.step < config.steps and not stop:
+                before = trainer.step
+                try:
+                    records = trainer.advance()
+                    now = trainer.step
+                    if now // config.log_every > before // config.log_every:
+                        records += trainer.losses()
+                    due = now // config.eval_every > before // config.eval_every
+                    if due or now >= config.steps:
+                        records += self.evaluated()
+                except RunError as error:
+                    self.save(environments=False)
+                    raise RunError(
+                        f"At step {trainer.step:,}: {error} What was learned is in {self.path}; "
+                        "--resume goes on from there."
+                    ) from error
+                self.metrics.say(records)
+                for record in records:
+                    shown |= record
+                if due or now >= config.steps:
+                    self.save()
+                text = described(shown)
+                progress.advance(text, trainer.step - before, text + ", " if text else "")
+            if stop:
+                self.save()
+                raise KeyboardInterrupt
+        self.evaluator.close()
+        trainer.envs.close()
+
+    def evaluated(self) -> list[Record]:
+        """Records of an evaluation of all seeds; the best agents are kept."""
+        trainer, config = self.trainer, self.config
+        seed = config.seed + EVALUATION
+        began = time.monotonic()
+        found = self.evaluator.run(trainer.learner, trainer.states, trainer.normaliser, seed)
+        records = trainer.losses()
+        spent = round(time.monotonic() - began, 3)
+        for k, mean in enumerate(found.mean):
+            if mean > self.best[k]:
+                self.best[k] = mean
+                self.write(k, self.folders[k] / "best.safetensors", trainer.kept(k, False))
+            records.append({
+                "step": trainer.step, "seed": config.seed + k,
+                "seconds": round(trainer.elapsed, 3), "eval_seconds": spent,
+                "eval_return": float(mean), "eval_return_se": float(found.standard_error[k]),
+                "eval_length": float(found.lengths[k].mean()),
+            })  # fmt: skip
+        return records
+
+    def save(self, environments: bool = True) -> None:
+        """Checkpoints of all seeds."""
+        self.metrics.say(self.trainer.losses())
+        for k, folder in enumerate(self.folders):
+            arrays = self.trainer.kept(k, True, environments)
+            self.write(k, checkpoint.path_of(folder, self.trainer.step), arrays)
+            checkpoint.prune(folder, self.config.keep)
+
+    def write(self, k: int, path: Path, arrays: Arrays) -> None:
+        """A checkpoint, if there is room for it."""
+        need = sum(array.nbytes for array in arrays.values())
+        free = shutil.disk_usage(path.parent).free
+        if need > free:
+            raise RunError(
+                f"A checkpoint needs {need / 1e6:.0f} MB, but {free / 1e6:.0f} are free. The last "
+                "one is kept. Free some space, or choose a smaller --buffer-size."
+            )
+        about = {"step": self.trainer.step, "seconds": round(self.trainer.elapsed, 3),
+                 "best": float(self.best[k])}  # fmt: skip
+        checkpoint.write(path, arrays, about)
+
+
+def same_options(
+    path: Path, config: TrainConfig, env: str | None, env_kwargs: dict[str, Any]
+) -> None:
+    """A resumed run has the options that it began with, but for its length.
+
+    Raises:
+        ValueError: one of them differs.
+    """
+    old, old_env, old_kwargs = read_config(path / "config.toml")
+    old = replace(old, **{name: getattr(config, name) for name in CHANGEABLE})
+    before, after = (asdict(c) for c in (old, config))
+    differ = [name for name in before if before[name] != after[name]]
+    differ += ["env"] * (old_env != env) + ["env_kwargs"] * (old_kwargs != env_kwargs)
+    if differ:
+        raise ValueError(
+            f"The run in {path} began with other options: {', '.join(differ)}. "
+            "Give the same ones, or another --out."
+        )
+
+
+CHANGEABLE = ("steps", "keep", "eval_every", "log_every", "env_timeout")
+
+
+def spaces_of(trainer: Trainer) -> dict[str, Any]:
+    """Widths and bounds, for those who use a run without its environment."""
+    envs, sizes = trainer.envs, trainer.learner.sizes
+    sides = {"low": envs.low.tolist(), "high": envs.high.tolist()}
+    return {"obs": sizes.obs, "action": sizes.action, **sides}
+
+
+def described(shown: Mapping[str, Any]) -> str:
+    """The newest numbers, for the progress."""
+    parts = {"return": "eval_return", "episode": "episode_return", "ESS": "ess",
+             "C": "coefficient"}  # fmt: skip
+    found = [f"{word} {shown[name]:.3g}" for word, name in parts.items() if name in shown]
+    return " ".join(found)
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[list[int]]:
+    """A list that fills when the process is asked to stop; the second time it is at once."""
+    asked: list[int] = []
+
+    def listen(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {s: signal.signal(s, listen) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

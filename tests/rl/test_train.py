@@ -1,0 +1,113 @@
+"""Training from end to end on a toy: resume, failures, files."""
+
+import json
+
+import numpy as np
+import pytest
+
+from steinflow.rl import checkpoint
+from steinflow.rl.checkpoint import RunError
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.run import Run, folder_of, load
+from steinflow.rl.train import train
+from tests.rl.toys import Forgetful, Point
+
+SMALL = {
+    "estimator": "noise", "steps": 600, "warmup": 100, "hidden": (8, 8), "batch_size": 16,
+    "num_levels": 2, "num_draws": 2, "flow_steps": 2, "eval_every": 200, "log_every": 100,
+    "eval_episodes": 2, "chunk": 8,
+}  # fmt: skip
+
+
+def config(**options):
+    return TrainConfig(**SMALL | options)
+
+
+def told(run):
+    """Records without times."""
+    return run.metrics().drop("seconds", "eval_seconds").to_dicts()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return train(config(seeds=2), Point, tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_a_resumed_run_says_what_an_undisturbed_one_does(undisturbed, tmp_path):
+    out = tmp_path / "run"
+    train(config(seeds=2, steps=300), Point, out)
+    half = json.loads((out / "manifest.json").read_text())
+    resumed = train(config(seeds=2), Point, out, resume=True)
+    assert told(resumed) == told(undisturbed)
+    for seed in (0, 1):
+        mine, whole = (run.arrays(seed, "last") for run in (resumed, undisturbed))
+        assert all(np.array_equal(mine[name], whole[name]) for name in whole)
+    assert half == json.loads((out / "manifest.json").read_text())
+
+
+def test_an_environment_without_a_state_begins_new_episodes(tmp_path, capsys):
+    train(config(steps=300), Forgetful, tmp_path / "run", quiet=True)
+    train(config(steps=400), Forgetful, tmp_path / "run", resume=True, quiet=False)
+    assert "Going on from step 300, with new episodes." in capsys.readouterr().err
+
+
+def test_a_cut_checkpoint_is_refused_and_the_one_before_it_used(undisturbed, tmp_path, capsys):
+    out = tmp_path / "run"
+    train(config(steps=400), Point, out)
+    folder = folder_of(out, 0)
+    assert checkpoint.steps_in(folder) == [400, 200]
+    newest = checkpoint.path_of(folder, 400)
+    newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
+    train(config(), Point, out, resume=True, quiet=False)
+    said = capsys.readouterr().err
+    assert "step-000000000400.safetensors is not a whole checkpoint" in said
+    assert "Going on from step 200." in said
+    older = checkpoint.path_of(folder, 600)
+    damaged = bytearray(older.read_bytes())
+    damaged[-5] ^= 1
+    older.write_bytes(damaged)
+    with pytest.raises(RunError, match="is damaged"):
+        checkpoint.read(older)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [
+        ("nan", "reward that is not finite"),
+        ("raises", "OSError: the simulator has hung up"),
+        ("hangs", "has not answered for 1 s"),
+    ],
+)
+def test_what_was_learned_survives_a_broken_environment(trouble, sentence, tmp_path):
+    out, options = tmp_path / "run", {"trouble": trouble, "when": 250}
+    with pytest.raises(RunError, match=sentence) as error:
+        train(config(env_timeout=1.0), Point, out, env_kwargs=options)
+    assert "At step 249" in str(error.value) and "--resume" in str(error.value)
+    assert Run(out).arrays(0, "last")["agent.updates"] > 100
+    assert checkpoint.steps_in(folder_of(out, 0))[0] == 249
+
+
+def test_a_run_loads_with_its_policy_metrics_and_evaluation(undisturbed):
+    run = load(undisturbed.path)
+    assert run.seeds == [0, 1] and load(undisturbed.path / "seed-1").seeds == [1]
+    import jax
+
+    actions = run.policy(np.zeros((5, 2)), jax.random.key(0))
+    assert actions.shape == (5, 1) and (actions >= -2).all() and (actions <= 1).all()
+    assert run.policy(np.zeros(2), jax.random.key(0)).shape == (1,)
+    with pytest.raises(ValueError, match="obs must be"):
+        run.policy(np.zeros(3), jax.random.key(0))
+    found = run.evaluate(episodes=3, seed=5)
+    assert found.returns.shape == (2, 3) and (found.lengths == 50).all()
+    assert np.array_equal(found.returns, run.evaluate(episodes=3, seed=5).returns)
+
+
+def test_options_that_do_not_fit_a_run(undisturbed):
+    with pytest.raises(ValueError, match="has a run already"):
+        train(config(seeds=2), Point, undisturbed.path)
+    with pytest.raises(ValueError, match="began with other options: gamma"):
+        train(config(seeds=2, gamma=0.9), Point, undisturbed.path, resume=True)
+    with pytest.raises(ValueError, match="no run to resume"):
+        train(config(), Point, undisturbed.path.parent / "none", resume=True)
+    with pytest.raises(RunError, match="Give the folder of a run"):
+        load(undisturbed.path.parent)
