@@ -59,8 +59,10 @@ __all__ = [
     "auto",
     "diagnostics",
     "latent",
+    "load",
     "noise",
     "posterior_mean",
+    "rl",
     "sample",
     "score_matching_loss",
     "score_target",
@@ -72,7 +74,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`sf.study` is imported when it is asked for: it needs polars and matplotlib."""
-    if name == "study":
-        return import_module("steinflow.study")
+    """What needs more than the core is imported when it is asked for: `sf.study` polars and
+    matplotlib, `sf.rl` and `sf.load` Gymnasium."""
+    if name in ("study", "rl"):
+        return import_module(f"steinflow.{name}")
+    if name == "load":
+        return import_module("steinflow.rl.run").load
     raise AttributeError(f"module 'steinflow' has no attribute {name!r}")

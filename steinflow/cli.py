@@ -3,14 +3,15 @@
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from steinflow import __version__
 from steinflow.checks import lookup
+from steinflow.rl import commands as rl
 from steinflow.study.conditions import StudyConfig
 
 
@@ -38,6 +39,11 @@ class List:
 
 Command = (
     Annotated[Study, tyro.conf.subcommand("study")]
+    | Annotated[rl.Train, tyro.conf.subcommand("train")]
+    | Annotated[rl.Eval, tyro.conf.subcommand("eval")]
+    | Annotated[rl.Play, tyro.conf.subcommand("play")]
+    | Annotated[rl.Plot, tyro.conf.subcommand("plot")]
+    | Annotated[rl.Export, tyro.conf.subcommand("export")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[List, tyro.conf.subcommand("list")]
 )
@@ -55,22 +61,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="steinflow",
         config=(tyro.conf.AvoidSubcommands,),
     )
+    from steinflow.rl.checkpoint import RunError
     from steinflow.study.store import StudyError
 
     try:
         return COMMANDS[type(command)](command)
-    except (ValueError, StudyError) as error:
+    except (ValueError, StudyError, RunError) as error:
         print(f"steinflow: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in EXTRAS:
+            raise
+        remedy = f"pip install 'steinflow[{EXTRAS[str(error.name).split('.')[0]]}]'"
+        print(f"steinflow: {error.name} is not installed. Run: {remedy}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print(
-            "\nsteinflow: stopped. What was finished is kept; the same command goes on.",
-            file=sys.stderr,
+        again = (
+            "the same command with --resume"
+            if isinstance(command, rl.Train)
+            else ("the same command")
         )
+        print(f"\nsteinflow: stopped. What was finished is kept; {again} goes on.", file=sys.stderr)
         return 130
 
 
-def with_file(command: Study) -> Study:
+EXTRAS = {"gymnasium": "rl", "mujoco": "rl", "imageio_ffmpeg": "rl", "shimmy": "dmc"}
+C = TypeVar("C", Study, rl.Train)
+
+
+def with_file(command: C) -> C:
     """Options from --config under the flags; unknown keys are refused with the nearest."""
     if command.config is None:
         return command
@@ -78,13 +97,13 @@ def with_file(command: Study) -> Study:
         content = tomllib.loads(command.config.read_text("utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"Could not read {command.config}: {error}. Give a TOML file.") from error
-    known = {f.name: f for f in fields(Study) if f.name not in ("config",)}
-    values = {f.name: getattr(command, f.name) for f in fields(Study)}
+    known = {f.name: f for f in fields(command) if f.name not in ("config",)}
+    changes = {}
     for key, value in content.items():
         name = lookup("option", key.replace("-", "_"), known).name
-        if values[name] == known[name].default:
-            values[name] = typed(name, value)
-    return Study(**values)
+        if getattr(command, name) == known[name].default:
+            changes[name] = typed(name, value)
+    return replace(command, **changes)
 
 
 def typed(name: str, value: Any) -> Any:
@@ -140,6 +159,11 @@ def shell(config: StudyConfig) -> str:
     return " ".join(words)
 
 
+def train(command: rl.Train) -> int:
+    """Train with the options of a preset under those of a file under the flags."""
+    return rl.train(rl.with_preset(with_file(command)))
+
+
 def doctor(_: Doctor) -> int:
     """Print the findings; 1 if something essential is missing."""
     from steinflow.doctor import examine
@@ -158,13 +182,24 @@ def doctor(_: Doctor) -> int:
 def listing(_: List) -> int:
     """Print what can be chosen by name."""
     from steinflow.methods import ESTIMATORS
+    from steinflow.rl.presets import PRESETS as AGENTS
     from steinflow.study.conditions import FAMILIES, PRESETS
 
     print("estimators   " + ", ".join(ESTIMATORS))
     print("Q-functions  " + ", ".join(FAMILIES))
     print("presets      " + ", ".join([*PRESETS, "leaderboard"]))
+    print("agents       " + ", ".join(AGENTS) + " (steinflow train --preset)")
     print("Next: steinflow study --help")
     return 0
 
 
-COMMANDS: dict[type, Callable[[Any], int]] = {Study: study, Doctor: doctor, List: listing}
+COMMANDS: dict[type, Callable[[Any], int]] = {
+    Study: study,
+    rl.Train: train,
+    rl.Eval: rl.evaluate,
+    rl.Play: rl.play,
+    rl.Plot: rl.plot,
+    rl.Export: rl.export,
+    Doctor: doctor,
+    List: listing,
+}

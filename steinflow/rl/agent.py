@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 from steinflow.checks import lookup
 from steinflow.rl.actor import ActorInfo
 from steinflow.rl.config import TrainConfig
-from steinflow.rl.critic import Batch, critic_loss, td_target
+from steinflow.rl.critic import Batch, critic_loss, least, td_target
 from steinflow.rl.networks import Critics
 from steinflow.rl.policies import ACTORS, AbstractActor
 from steinflow.rl.temperature import Heat, cold_start, warmed
@@ -112,15 +112,15 @@ def critic_step(
 
 
 def actor_step(
-    learner: Learner, state: AgentState, obs: Float[Array, "b o"], points: Float[Array, "b m d"]
+    learner: Learner, state: AgentState, obs: Float[Array, "b o"], point: Float[Array, "b d"]
 ) -> tuple[AgentState, ActorInfo]:
-    """One update of the policy, at the states and actions that the critics' step sampled."""
-    heat = warmed(state.heat, spread_of_q(key_of(state, 1), state.critics, obs, points.shape[-1]))
+    """One update of the policy, at states and one point of its space for each."""
+    heat = warmed(state.heat, spread_of_q(key_of(state, 1), state.critics, obs, point.shape[-1]))
     tau = learner.actor.temperature.tau(heat)
 
     def loss(policy: Any) -> tuple[Array, ActorInfo]:
         key = key_of(state, 2)
-        return learner.actor.loss(policy, key, state.critics, tau, obs, points[:, 0])
+        return learner.actor.loss(policy, key, state.critics, tau, obs, point)
 
     grads, info = jax.grad(loss, has_aux=True)(state.policy)
     updates, optimiser = learner.optimiser(learner.config.actor_lr).update(
@@ -147,6 +147,41 @@ def spread_of_q(
     return jnp.sqrt(jnp.mean(jax.vmap(state)(obs, actions)))
 
 
+def at_next(
+    learner: Learner, state: AgentState, batch: Batch, points: Float[Array, "b m d"]
+) -> tuple[Float[Array, "b o"], Float[Array, "b d"]]:
+    """At s', on a sample that the TD target has drawn already."""
+    return batch.next_obs, points[:, 0]
+
+
+def at_policy(
+    learner: Learner, state: AgentState, batch: Batch, points: Float[Array, "b m d"]
+) -> tuple[Float[Array, "b o"], Float[Array, "b d"]]:
+    """At s, on one of M new samples, with probability ∝ exp(Q/tau)."""
+    for_policy, for_choice = jax.random.split(key_of(state, 3))
+    found, actions, _ = learner.actor.sample(
+        for_policy, state.policy, batch.obs, learner.sizes.action, learner.config.particles
+    )
+    tau = learner.actor.temperature.tau(state.heat)
+    logits = least(state.critics, batch.obs, actions) / tau
+    return batch.obs, picked(found, jax.random.categorical(for_choice, logits, axis=-1))
+
+
+def at_replay(
+    learner: Learner, state: AgentState, batch: Batch, points: Float[Array, "b m d"]
+) -> tuple[Float[Array, "b o"], Float[Array, "b d"]]:
+    """At s, on the action that was taken there."""
+    return batch.obs, batch.action
+
+
+POINTS = {"next": at_next, "policy": at_policy, "replay": at_replay}
+
+
+def picked(points: Float[Array, "b m d"], which: Int[Array, " b"]) -> Float[Array, "b d"]:
+    """One of m points of each state."""
+    return jnp.take_along_axis(points, which[:, None, None], axis=1)[:, 0]
+
+
 def learn(learner: Learner, state: AgentState, batches: Batch) -> tuple[AgentState, UpdateInfo]:
     """As many updates as batches has leading entries [r, delay, ...]: r times `policy_delay`
     critic updates and one of the actor."""
@@ -155,7 +190,8 @@ def learn(learner: Learner, state: AgentState, batches: Batch) -> tuple[AgentSta
         for i in range(learner.config.policy_delay):
             batch = jax.tree.map(lambda leaf: leaf[i], batches)  # noqa: B023 - used at once
             state, points, (loss, q, tau) = critic_step(learner, state, batch)
-        state, info = actor_step(learner, state, batch.next_obs, points)
+        obs, point = POINTS[learner.config.actor_points](learner, state, batch, points)
+        state, info = actor_step(learner, state, obs, point)
         return state, UpdateInfo(loss, q, tau, info)
 
     state, infos = jax.lax.scan(round, state, batches)
@@ -182,13 +218,11 @@ def choose(
     for_policy, for_choice = jax.random.split(key)
     config = learner.config
     tau = learner.actor.temperature.tau(state.heat)
-    _, actions, _ = learner.actor.sample(
-        for_policy, state.policy, obs, learner.sizes.action, config.acting_particles
-    )
-    q = jnp.min(jax.vmap(jax.vmap(state.critics, (None, 0)))(obs, actions), axis=-1)
+    count = config.eval_particles if greedy else config.acting_particles
+    _, actions, _ = learner.actor.sample(for_policy, state.policy, obs, learner.sizes.action, count)
+    q = least(state.critics, obs, actions)
     drawn = jax.random.categorical(for_choice, q / tau, axis=-1)
-    choice = jnp.argmax(q, axis=-1) if greedy else drawn
-    return jnp.take_along_axis(actions, choice[:, None, None], axis=1)[:, 0]
+    return picked(actions, jnp.argmax(q, axis=-1) if greedy else drawn)
 
 
 @partial(jax.jit, static_argnames=("learner", "greedy"))

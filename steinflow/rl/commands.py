@@ -1,13 +1,15 @@
 """The commands that train, evaluate, show and export agents: one dataclass each."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import tyro
 
+from steinflow.checks import lookup
 from steinflow.rl.config import TrainConfig
+from steinflow.rl.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,42 @@ class Eval:
     """the file that is written (RUN/eval.json)"""
 
 
+@dataclass(frozen=True)
+class Play:
+    """Record a video of one episode: mp4 and gif, without a display."""
+
+    run: tyro.conf.Positional[Path]
+    """folder of a run, or of a single seed (RUN/seed-0)"""
+    seed: int = 10_000
+    """of the environment"""
+    which: str = "best"
+    """checkpoint: best or last"""
+    out: Path | None = None
+    """folder of the videos (RUN/videos)"""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw learning curves of runs over steps and over wall time."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """folders of runs"""
+    out: Path | None = None
+    """folder of the figures (the first run's figures/)"""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a policy for others: safetensors, JSON, a model card and StableHLO."""
+
+    run: tyro.conf.Positional[Path]
+    """folder of a run, or of a single seed (RUN/seed-0)"""
+    which: str = "best"
+    """checkpoint: best or last"""
+    out: Path | None = None
+    """folder of the export (RUN/export)"""
+
+
 def values_of(pairs: tuple[str, ...]) -> dict[str, Any]:
     """NAME=VALUE pairs; a value is JSON, or else a word.
 
@@ -62,6 +100,20 @@ def values_of(pairs: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             found[name] = text
     return found
+
+
+def with_preset(command: Train) -> Train:
+    """The options of a preset where no flag and no file says otherwise.
+
+    Raises:
+        ValueError: no preset has that name.
+    """
+    if not command.preset:
+        return command
+    given = lookup("preset", command.preset, PRESETS)
+    default = Train()
+    own = {n: v for n, v in given.items() if getattr(command, n) == getattr(default, n)}
+    return replace(command, **own)
 
 
 def train(command: Train) -> int:
@@ -116,3 +168,48 @@ def pooled(returns: Any) -> tuple[float, float]:
     sample = means if len(means) > 1 else returns[0]
     error = sample.std(ddof=1) / np.sqrt(sample.size) if sample.size > 1 else float("nan")
     return float(means.mean()), float(error)
+
+
+def play(command: Play) -> int:
+    """Record an episode."""
+    from steinflow.rl.play import play as record
+    from steinflow.rl.run import load
+    from steinflow.study.store import explained
+
+    run = load(command.run)
+    out = command.out or run.path / "videos"
+    with explained(out):
+        film, picture, total = record(run, out, command.seed, command.which)
+    print(f"return {total:.1f} (seed {command.seed}): {film} and {picture.name}")
+    return 0
+
+
+def plot(command: Plot) -> int:
+    """Draw learning curves."""
+    from steinflow.rl.curves import curve_of, save
+    from steinflow.rl.curves import plot as draw
+    from steinflow.rl.run import load
+    from steinflow.study.store import explained
+
+    if not command.runs:
+        raise ValueError("Give at least one run: steinflow plot RUN...")
+    figure = draw([curve_of(load(path)) for path in command.runs])
+    out = command.out or command.runs[0] / "figures"
+    with explained(out):
+        for path in save(figure, out):
+            print(path)
+    return 0
+
+
+def export(command: Export) -> int:
+    """Export a policy."""
+    from steinflow.rl.export import export as write
+    from steinflow.rl.run import load
+    from steinflow.study.store import explained
+
+    run = load(command.run)
+    out = command.out or run.path / "export"
+    with explained(out):
+        for path in write(run, out, command.which):
+            print(path)
+    return 0

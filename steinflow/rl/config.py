@@ -30,7 +30,12 @@ class TrainConfig:
     particles: int = 1
     """actions of the policy a next state, M in the backup"""
     acting_particles: int = 8
-    """actions the policy proposes when it acts; one is chosen by Q"""
+    """actions the policy proposes when it acts; one is drawn in proportion to exp(Q/tau)"""
+    eval_particles: int = 8
+    """actions it proposes in evaluations; the best by Q is taken"""
+    actor_points: str = "next"
+    """where the policy is trained: next (at s', on the sample of the TD target), policy (at s, on a
+    sample drawn in proportion to exp(Q/tau)), or replay (at s, on the action that was taken)"""
     flow_steps: int = 5
     """steps of the probability flow a sample"""
 
@@ -94,10 +99,17 @@ class TrainConfig:
             lookup(name.replace("_", " "), getattr(self, name), dict.fromkeys(known))
         for name in COUNTS:
             require_at_least(name, getattr(self, name), 1, "It is a count.")
+        for width in self.hidden:
+            require_at_least("hidden", width, 1, "It is the width of a layer.")
+        if self.actor_points == "replay" and ESTIMATORS[self.estimator].space == "tanh":
+            raise ValueError(
+                f"actor_points replay gives actions, but {self.estimator} works in their tanh "
+                "latent. Choose next or policy."
+            )
         for name in ("gamma", "polyak"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in (0, 1], got {getattr(self, name)}.")
-        for name in ("temperature", "critic_lr", "actor_lr", "updates_per_step"):
+        for name in ("temperature", "critic_lr", "actor_lr", "updates_per_step", "reward_scale"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
 
@@ -106,9 +118,10 @@ CHOICES = {
     "policy": ("flow", "diffusion", "gaussian"),
     "backup": ("hard", "mean", "soft"),
     "temperature_mode": ("fixed", "relative", "ess"),
+    "actor_points": ("next", "policy", "replay"),
 }
 COUNTS = (
     "steps", "seeds", "num_envs", "num_draws", "num_levels", "particles", "acting_particles",
-    "flow_steps", "batch_size", "buffer_size", "n_step", "policy_delay", "chunk", "critics",
-    "eval_every", "eval_episodes", "keep", "log_every",
+    "eval_particles", "flow_steps", "batch_size", "buffer_size", "n_step", "policy_delay",
+    "chunk", "critics", "eval_every", "eval_episodes", "keep", "log_every",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """A run that is on disk: its policy, its metrics, its evaluation."""
 
 import json
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Run:
             raise RunError(f"{given} is no seed of this run. Seeds are in {self.path}.")
         self.spaces = self.manifest()["spaces"]
         self.learner = Learner(self.config, Sizes(self.spaces["obs"], self.spaces["action"]))
+        self.agents = cache(self.read_agents)
 
     def manifest(self) -> dict[str, Any]:
         """manifest.json."""
@@ -73,7 +74,7 @@ class Run:
         _, found = checkpoint.newest([folder], said)
         return found[0][0]
 
-    def agents(self, which: str = "best") -> tuple[AgentState, Normaliser | None]:
+    def read_agents(self, which: str) -> tuple[AgentState, Normaliser | None]:
         """The agents of all seeds, with a leading axis."""
         kept = [self.arrays(seed, which) for seed in self.seeds]
         with jax.enable_x64(False):
@@ -117,15 +118,15 @@ class Run:
         found = low + 0.5 * (unit.reshape(-1, *low.shape) + 1.0) * (high - low)
         return found if seen.ndim == 2 else found[0]
 
-    def factory(self, env: str | Factory | None = None) -> Factory:
-        """What makes its environment.
+    def factory(self, env: str | Factory | None = None, **more: Any) -> Factory:
+        """What makes its environment, with more arguments than it was trained with.
 
         Raises:
             ValueError: it was trained on a function without a name, and none is given.
         """
         if env is None and self.env is None:
             raise ValueError("The run's environment was a function. Pass it again as env.")
-        return factory_of(env or self.env or "", self.env_kwargs)
+        return factory_of(env or self.env or "", self.env_kwargs | more)
 
     def evaluate(
         self,

@@ -70,9 +70,7 @@ class Progress:
         if not self.quiet and (now - self.said > 5 or self.done == self.total):
             rate = (now - self.clock) / (self.done - self.began)
             left = rate * (self.total - self.done)
-            self.line(
-                f"{self.done:,}/{self.total:,} {self.unit}, {said}about {left:.0f} s left"
-            )
+            self.line(f"{self.done:,}/{self.total:,} {self.unit}, {said}about {left:.0f} s left")
             self.said = now
 
     def line(self, text: str) -> None:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from steinflow.rl.agent import Learner, Sizes, act, initial, learn_all
+from steinflow.rl.agent import POINTS, Learner, Sizes, act, initial, learn_all
 from steinflow.rl.config import CHOICES, TrainConfig
 from steinflow.rl.critic import BACKUPS, Batch
 from steinflow.rl.policies import ACTORS
@@ -49,6 +49,7 @@ def test_every_policy_finds_the_best_action_of_a_known_q(policy):
 
 def test_the_choices_of_the_options_are_those_of_the_code():
     known = {"policy": ACTORS, "backup": BACKUPS, "temperature_mode": TEMPERATURES}
+    known["actor_points"] = POINTS
     assert {name: set(found) for name, found in known.items()} == {
         name: set(found) for name, found in CHOICES.items()
     }

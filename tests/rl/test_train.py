@@ -35,7 +35,7 @@ def undisturbed(tmp_path_factory):
 
 def test_a_resumed_run_says_what_an_undisturbed_one_does(undisturbed, tmp_path):
     out = tmp_path / "run"
-    train(config(seeds=2, steps=300), Point, out)
+    train(config(seeds=2, steps=400), Point, out)
     half = json.loads((out / "manifest.json").read_text())
     resumed = train(config(seeds=2), Point, out, resume=True)
     assert told(resumed) == told(undisturbed)

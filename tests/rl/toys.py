@@ -36,7 +36,8 @@ class Point(gym.Env):
         return {"state": np.array([self.where, self.t, self.total])}
 
     def load_state_dict(self, state):
-        self.where, self.t, self.total = state["state"][0], *map(int, state["state"][1:])
+        self.where = float(state["state"][0])
+        self.t, self.total = map(int, state["state"][1:])
 
 
 class Forgetful(Point):
