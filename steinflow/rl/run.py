@@ -16,6 +16,7 @@ from steinflow.checks import lookup
 from steinflow.rl import checkpoint, metrics
 from steinflow.rl.agent import AgentState, Learner, Sizes, choose, initial
 from steinflow.rl.checkpoint import Arrays, RunError
+from steinflow.rl.critic import least
 from steinflow.rl.environments import Factory, factory_of
 from steinflow.rl.evaluate import Evaluator, Returns
 from steinflow.rl.files import read_config
@@ -117,6 +118,25 @@ class Run:
         low, high = (np.asarray(self.spaces[side]) for side in ("low", "high"))
         found = low + 0.5 * (unit.reshape(-1, *low.shape) + 1.0) * (high - low)
         return found if seen.ndim == 2 else found[0]
+
+    def q(self, obs: Any, action: Any, which: str = "best") -> NDArray[np.float64]:
+        """The least of its first seed's critics, in units of (scaled) return, [b].
+
+        Args:
+            obs: observations, [b, o].
+            action: actions in the environment's units, [b, *action shape].
+            which: checkpoint, best or last.
+        """
+        states, normaliser = self.agents(which)
+        rows = np.asarray(obs, np.float32)
+        rows = normaliser(rows[None])[0] if normaliser else rows
+        low, high = (np.asarray(self.spaces[side]) for side in ("low", "high"))
+        unit = 2.0 * (np.asarray(action) - low) / (high - low) - 1.0
+        critics = jax.tree.map(lambda leaf: leaf[0], states.critics)
+        with jax.enable_x64(False):
+            points = jnp.asarray(unit.reshape(len(rows), -1), jnp.float32)
+            found = least(critics, jnp.asarray(rows), points[:, None])
+        return np.asarray(found[:, 0], np.float64)
 
     def factory(self, env: str | Factory | None = None, **more: Any) -> Factory:
         """What makes its environment, with more arguments than it was trained with.
