@@ -25,7 +25,7 @@ class Train(TrainConfig):
     out: Path | None = None
     """the run's folder (runs/ENV-POLICY-ESTIMATOR)"""
     resume: bool = False
-    """go on from the newest whole checkpoint"""
+    """go on from the newest whole checkpoint, or begin if there is none"""
     track: tuple[str, ...] = ()
     """trackers beside metrics.jsonl: tensorboard, wandb, trackio"""
     config: Path | None = None

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from steinflow.study.store import write_atomically
 
 Record = dict[str, Any]
 Tracker = Callable[[Record], None]
+Starter = Callable[[Path, Mapping[str, Any]], Tracker]
 
 
 class Metrics:
@@ -65,9 +67,9 @@ def scalars(record: Record) -> dict[str, float]:
     }
 
 
-def tensorboard(folder: Path, config: Mapping[str, Any]) -> Tracker:
+def tensorboard(library: Any, folder: Path, config: Mapping[str, Any]) -> Tracker:
     """Event files for TensorBoard, in the run's folder."""
-    writer = wanted("tensorboardX", "pip install 'steinflow[rl]'").SummaryWriter(str(folder / "tb"))
+    writer = library.SummaryWriter(str(folder / "tb"))
 
     def say(record: Record) -> None:
         for name, value in scalars(record).items():
@@ -76,31 +78,27 @@ def tensorboard(folder: Path, config: Mapping[str, Any]) -> Tracker:
     return say
 
 
-def hosted(module: str) -> Callable[[Path, Mapping[str, Any]], Tracker]:
+def hosted(library: Any, folder: Path, config: Mapping[str, Any]) -> Tracker:
     """Weights & Biases, or trackio, which has the same interface."""
-
-    def start(folder: Path, config: Mapping[str, Any]) -> Tracker:
-        library = wanted(module, f"pip install {module}")
-        library.init(project="steinflow", name=folder.name, config=dict(config))
-        return lambda record: library.log({"step": record["step"], **scalars(record)})
-
-    return start
+    library.init(project="steinflow", name=folder.name, config=dict(config))
+    return lambda record: library.log({"step": record["step"], **scalars(record)})
 
 
 TRACKERS = {
-    "tensorboard": tensorboard,
-    "wandb": hosted("wandb"),
-    "trackio": hosted("trackio"),
+    "tensorboard": (tensorboard, "tensorboardX", "pip install 'steinflow[rl]'"),
+    "wandb": (hosted, "wandb", "pip install wandb"),
+    "trackio": (hosted, "trackio", "pip install trackio"),
 }
 
 
-def tracker(name: str, folder: Path, config: Mapping[str, Any]) -> Tracker:
-    """A tracker by its name.
+def tracker(name: str) -> Starter:
+    """What starts a tracker, given a run's folder and options.
 
     Raises:
         ValueError: the name is unknown, or its package is not installed.
     """
-    return lookup("tracker", name, TRACKERS)(folder, config)
+    start, module, remedy = lookup("tracker", name, TRACKERS)
+    return partial(start, wanted(module, remedy))
 
 
 def wanted(module: str, remedy: str) -> Any:

@@ -63,7 +63,7 @@ class MultiGoal(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.position, self.steps = state["position"], int(state["steps"])
         self.path = [self.position]
 
-    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]  # an array is its one mode
+    def render(self) -> NDArray[np.uint8]:
         """The goals and the path, 280 pixels a side."""
         picture = np.full((280, 280, 3), 255, np.uint8)
         rows, columns = np.mgrid[0:280, 0:280]

@@ -24,7 +24,7 @@ from steinflow.rl.loop import Trainer
 from steinflow.rl.metrics import Metrics, Record, tracker
 from steinflow.rl.run import Run, folder_of
 from steinflow.study.progress import Progress
-from steinflow.study.store import explained, write_json
+from steinflow.study.store import clear_temporaries, explained, write_json
 
 EVALUATION = 20_000  # added to the first seed: that of the evaluations while training
 
@@ -47,7 +47,8 @@ def train(
         env: a registered id, `module:Id`, `module:function`, or a function that makes one.
         out: the run's folder (runs/ENV-POLICY-ESTIMATOR).
         env_kwargs: arguments of the environment.
-        resume: go on from the newest whole checkpoints; options but steps must be the same.
+        resume: go on from the newest whole checkpoints, or begin where there are none; the
+            options must be the same, but for the number of steps and a few others.
         quiet: no progress.
         track: names of trackers: tensorboard, wandb, trackio.
         callbacks: called with each record of metrics.jsonl.
@@ -63,11 +64,10 @@ def train(
     kwargs = dict(env_kwargs or {})
     name = env if isinstance(env, str) else named(env)
     path = Path(out or Path("runs") / default_name(name, config))
-    make = factory_of(env, kwargs)
+    make, starters = factory_of(env, kwargs), [tracker(word) for word in track]
     with explained(path), jax.enable_x64(False):
         session = Session(config, name, kwargs, make, path, resume, quiet)
-        listeners = [*(tracker(t, path, asdict(config)) for t in track), *callbacks]
-        session.go(listeners)
+        session.go([*(start(path, asdict(config)) for start in starters), *callbacks])
     return Run(path)
 
 
@@ -108,8 +108,6 @@ class Session:
         there = (path / "config.toml").exists()
         if there and not resume:
             raise ValueError(f"{path} has a run already. Add --resume, or give another --out.")
-        if resume and not there:
-            raise ValueError(f"{path} has no run to resume. Leave --resume out, or mend --out.")
         if there:
             same_options(path, config, env, env_kwargs)
         self.folders = [folder_of(path, config.seed + k) for k in range(config.seeds)]
@@ -122,9 +120,11 @@ class Session:
             write_json(path / "manifest.json", manifest(spaces_of(self.trainer)))
         write_config(path / "config.toml", config, env, env_kwargs)
         self.metrics = Metrics(path / "metrics.jsonl", [])
+        for folder in (path, *self.folders):
+            clear_temporaries(folder)
         if there and any(checkpoint.steps_in(folder) for folder in self.folders):
             self.resume()
-        elif there:
+        elif resume:
             self.metrics.forget_after(-1)
             self.tell(f"{path} has no checkpoint yet; beginning anew.")
 

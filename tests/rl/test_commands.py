@@ -1,0 +1,124 @@
+"""The commands that train, evaluate, show and export, on real environments."""
+
+import json
+import re
+import sys
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import steinflow as sf
+from steinflow.cli import main
+from steinflow.rl.commands import Train, values_of, with_preset
+from steinflow.rl.presets import PRESETS
+
+TEXT = """--estimator noise --steps 400 --warmup 100 --hidden 8 8 --batch-size 16 --num-levels 2
+--num-draws 2 --flow-steps 2 --eval-every 200 --eval-episodes 2 --acting-particles 2
+--eval-particles 2 --quiet"""
+SMALL = TEXT.split()
+
+
+@pytest.fixture(scope="module")
+def pendulum(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "pendulum"
+    arguments = ["train", "Pendulum-v1", *SMALL, "--seeds", "2", "--normalise", "--out", str(out)]
+    assert main([*arguments, "--track", "tensorboard"]) == 0
+    return out
+
+
+def test_a_run_holds_what_it_promises(pendulum):
+    names = {path.name for path in pendulum.iterdir()}
+    assert {"manifest.json", "config.toml", "metrics.jsonl", "seed-0", "seed-1"} <= names
+    about = json.loads((pendulum / "manifest.json").read_text())
+    assert {"versions", "host", "command", "device"} <= set(about)
+    assert list((pendulum / "tb").glob("events*"))
+    rows = sf.load(pendulum).metrics()
+    assert {"episode_return", "critic_loss", "ess", "eval_return"} <= set(rows.columns)
+
+
+def test_eval_prints_its_protocol_and_writes_it(pendulum, capsys):
+    assert main(["eval", str(pendulum), "--episodes", "3", "--seed", "7"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert re.fullmatch(r"mean return -\d+\.\d ± \d+\.\d \(3 episodes, seed 7\)", first)
+    found = json.loads((pendulum / "eval.json").read_text())
+    assert np.shape(found["best"]["returns"]) == np.shape(found["last"]["returns"]) == (2, 3)
+    assert main(["eval", str(pendulum / "seed-1"), "--episodes", "3", "--seed", "7"]) == 0
+    one = json.loads((pendulum / "seed-1" / "eval.json").read_text())
+    assert np.allclose(one["best"]["returns"][0], found["best"]["returns"][1])
+
+
+@pytest.mark.parametrize("env", ["pendulum", "Hopper-v5"])
+def test_play_makes_videos_without_a_display(env, pendulum, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    run = pendulum
+    if env != "pendulum":
+        run = tmp_path / "hopper"
+        assert main(["train", env, *SMALL, "--out", str(run)]) == 0
+    assert main(["play", str(run), "--out", str(tmp_path / "videos")]) == 0
+    assert "return" in capsys.readouterr().out
+    film, picture = (next((tmp_path / "videos").glob(f"*.{kind}")) for kind in ("mp4", "gif"))
+    assert film.read_bytes()[4:8] == b"ftyp" and picture.read_bytes()[:4] == b"GIF8"
+
+
+def test_plot_draws_several_runs(pendulum, tmp_path, capsys):
+    assert main(["plot", str(pendulum), str(pendulum / "seed-0"), "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "learning-curves.svg").read_text().count("pendulum") > 0
+    assert (tmp_path / "learning-curves.png").stat().st_size > 10_000
+
+
+def test_an_exported_policy_acts_like_the_run(pendulum, tmp_path):
+    assert main(["export", str(pendulum), "--out", str(tmp_path)]) == 0
+    weights = load_file(tmp_path / "policy.safetensors")
+    assert any(name.startswith("policy") for name in weights)
+    assert json.loads((tmp_path / "config.json").read_text())["spaces"]["low"] == [-2.0]
+    assert "A flow policy for `Pendulum-v1`" in (tmp_path / "README.md").read_text()
+    program = jax.export.deserialize((tmp_path / "policy.stablehlo").read_bytes())
+    obs = np.float32([[1.0, 0.0, 0.3], [0.0, 1.0, -2.0], [-1.0, 0.1, 4.0]])
+    found = program.call(obs, np.int32(5))
+    assert np.allclose(found, sf.load(pendulum).policy(obs, jax.random.key(5)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "Pendulum-v2"], "Could not make 'Pendulum-v2'"),
+        (["train", "CartPole-v1"], "Actions are Discrete"),
+        (["train", "nowhere:Thing"], "Could not import 'nowhere'"),
+        (["train", "Pendulum-v1", "--estimator", "rmf"], "Did you mean 'rfm'"),
+        (["train", "Pendulum-v1", "--preset", "rmf"], "Did you mean 'rfm'"),
+        (["train", "Pendulum-v1", "--gamma", "1.5"], "gamma must lie in"),
+        (["train", "Pendulum-v1", "--env-kwargs", "g"], "is no NAME=VALUE"),
+        (["train", "Pendulum-v1", "--track", "tensorbord"], "Did you mean 'tensorboard'"),
+        (["train", "Pendulum-v1", "--track", "wandb"], "pip install wandb"),
+        (["eval", "nowhere"], "Give the folder of a run"),
+        (["plot", "nowhere"], "Give the folder of a run"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(arguments, sentence, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(arguments)
+    except SystemExit as error:  # tyro's own, for an option
+        status = error.code
+    assert status == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_a_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in sys.modules if name.startswith("steinflow.rl.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    assert main(["train", "Pendulum-v1"]) == 2
+    assert "pip install 'steinflow[rl]'" in capsys.readouterr().err
+
+
+def test_options_of_a_file_and_of_a_preset_yield_to_flags(tmp_path):
+    for name, options in PRESETS.items():
+        command = with_preset(Train(preset=name, batch_size=8))
+        assert {n: getattr(command, n) for n in options} == options
+        assert command.batch_size == 8
+    assert with_preset(Train(preset="rfm", particles=4)).particles == 4
+    assert values_of(("a=1", "b=x", "c=[2]")) == {"a": 1, "b": "x", "c": [2]}
