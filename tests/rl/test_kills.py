@@ -23,7 +23,8 @@ KILLS = 20
 
 
 def start(out, cache):
-    flags = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    flags = {"JAX_COMPILATION_CACHE_DIR": str(cache),
+             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
              "JAX_PLATFORMS": "cpu"}  # fmt: skip
     return subprocess.Popen(
         [sys.executable, *COMMAND.split(), "--out", str(out)],
