@@ -13,7 +13,7 @@ from steinflow.rl.networks import Critics, Denoiser
 from steinflow.schedules import AbstractSchedule
 from steinflow.score import score_targets
 from steinflow.supports import Box
-from steinflow.targets.boltzmann import Boltzmann
+from steinflow.targets.boltzmann import AbstractTarget, Boltzmann
 
 ACTIONS = Box(-1.0, 1.0)  # environments' bounds are rescaled to it
 MARGIN = 0.01  # times of noise levels keep this distance from pure noise and from none
@@ -49,8 +49,7 @@ def noise_levels(key: Key[Array, ""], schedule: AbstractSchedule, batch: int, co
 def score_loss(
     policy: Denoiser,
     key: Key[Array, ""],
-    critics: Critics,
-    tau: Float[Array, ""],
+    targets: AbstractTarget,
     obs: Float[Array, "b o"],
     particle: Float[Array, "b d"],
     schedule: AbstractSchedule,
@@ -58,7 +57,8 @@ def score_loss(
     num_levels: int,
     num_draws: int,
 ) -> tuple[Float[Array, ""], ActorInfo]:
-    """Mean squared error of E[a|x] at l noised copies of one particle of the policy a state.
+    """Mean squared error of E[a|x] at l noised copies of one particle of the policy a state, for
+    the targets of b states.
 
     The levels of a state share their draws. On a box the target is brought back into it: the
     true mean lies there, so that this only lessens its error.
@@ -69,7 +69,6 @@ def score_loss(
     eps = jax.random.normal(for_noise, (batch, num_levels, dim))
     alpha, sigma = levels.alpha[..., None], levels.sigma[..., None]
     x = alpha * particle[:, None] + sigma * eps
-    targets = boltzmann(critics, tau, obs)
     found = score_targets(for_draws, targets, x, levels, method, num_draws=num_draws)
     goal = jax.vmap(jax.vmap(posterior_mean))(found.score, x, levels)
     if policy.bounded:

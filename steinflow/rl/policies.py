@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from steinflow.checks import lookup
 from steinflow.methods import Method, as_method
-from steinflow.rl.actor import ACTIONS, ActorInfo, score_loss
+from steinflow.rl.actor import ACTIONS, ActorInfo, boltzmann, score_loss
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.networks import Critics, Denoiser, Gaussian
 from steinflow.rl.sampling import flow, flow_levels
@@ -120,7 +120,7 @@ class AbstractFlow(AbstractActor):
         point: Float[Array, "b d"],
     ) -> tuple[Float[Array, ""], ActorInfo]:
         return score_loss(
-            policy, key, critics, tau, obs, point, self.schedule, self.method,
+            policy, key, boltzmann(critics, tau, obs), obs, point, self.schedule, self.method,
             self.config.num_levels, self.config.num_draws,
         )  # fmt: skip
 

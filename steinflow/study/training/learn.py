@@ -1,0 +1,126 @@
+"""Train a small policy toward a density, with score targets at its own noised samples."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from steinflow.methods import Method
+from steinflow.rl.actor import score_loss
+from steinflow.rl.networks import Denoiser
+from steinflow.rl.sampling import flow, flow_levels
+from steinflow.schedules import AbstractSchedule
+from steinflow.study.training.distances import energy, sliced_wasserstein, squared_mmd
+from steinflow.targets.boltzmann import AbstractTarget
+
+HIDDEN, RATE = (128, 128), 1e-3
+STATES, LEVELS = 64, 4  # particles a step, and noise levels of each
+FLOW_STEPS, FINAL_STEPS = 10, 50  # of the flow while training, and where it is judged
+BROAD = 0.1  # share of particles that are far out, so that no mode is missed for good
+AVERAGE = 0.998  # of the averaged weights, an update
+OBS = 1  # a policy's observation says nothing here
+
+
+class Learned(NamedTuple):
+    """Distances to exact samples at c checkpoints, and the last samples."""
+
+    energy: Float[Array, " c"]
+    squared_mmd: Float[Array, " c"]
+    sliced_wasserstein: Float[Array, " c"]
+    samples: Float[Array, "n d"]  # actions, at the end
+
+
+class State(NamedTuple):
+    """What training changes."""
+
+    policy: Denoiser
+    average: Denoiser
+    optimiser: optax.OptState
+    step: Array
+
+
+def samples(
+    key: Key[Array, ""], policy: Denoiser, schedule: AbstractSchedule, steps: int, count: int
+) -> Float[Array, "n d"]:
+    """Points of the policy's space."""
+    levels, obs = flow_levels(schedule, steps), jnp.zeros(OBS)
+    keys = jax.random.split(key, count)
+    return jax.vmap(lambda k: flow(k, policy, obs, 2, levels))(keys)
+
+
+@eqx.filter_jit
+def learn(
+    key: Key[Array, ""],
+    target: AbstractTarget,
+    exact: Float[Array, "n d"],
+    method: Method,
+    schedule: AbstractSchedule,
+    num_draws: int,
+    checkpoints: int,
+    every: int,
+) -> Learned:
+    """One policy from start to end.
+
+    Args:
+        key: consumed once.
+        target: the density.
+        exact: its samples.
+        method: of the score targets, posed in its own space.
+        schedule: from noise to data.
+        num_draws: draws of Q a particle and level.
+        checkpoints: how often the policy is judged.
+        every: steps between.
+    """
+    first, keys = jax.random.split(key)
+    walls = method.pose(target).support.has_walls
+    policy = Denoiser(first, OBS, 2, HIDDEN, bounded=walls)
+    optimiser = optax.adam(RATE)
+    start = State(policy, policy, optimiser.init(policy), jnp.zeros((), jnp.int32))
+    obs = jnp.zeros((STATES, OBS))
+
+    def step(state: State, key: Array) -> tuple[State, None]:
+        own, far, where, loss_key = jax.random.split(key, 4)
+        points = samples(own, state.policy, schedule, FLOW_STEPS, STATES)
+        broad = jax.random.uniform(far, points.shape, minval=-2.5, maxval=2.5)
+        broad = jnp.clip(broad, -1.0, 1.0) if walls else broad
+        away = jax.random.uniform(where, (STATES, 1)) < BROAD
+        points = jax.lax.stop_gradient(jnp.where(away, broad, points))
+
+        def loss(policy: Denoiser) -> Any:
+            return score_loss(
+                policy, loss_key, target, obs, points, schedule, method, LEVELS, num_draws
+            )[0]
+
+        grads = jax.grad(loss)(state.policy)
+        updates, moments = optimiser.update(grads, state.optimiser)
+        policy = optax.apply_updates(state.policy, updates)
+        pace = jnp.maximum(1.0 - AVERAGE, 1.0 / (state.step + 1.0))
+        average = optax.incremental_update(policy, state.average, pace)
+        return State(policy, average, moments, state.step + 1), None
+
+    def judged(key: Array, policy: Denoiser) -> tuple[Array, ...]:
+        draw, directions = jax.random.split(key)
+        points = samples(draw, policy, schedule, FINAL_STEPS, exact.shape[0])
+        found = method.action(target, points)
+        found = jnp.clip(found, -1.0, 1.0) if target.support.has_walls else found
+        return (
+            energy(found, exact),
+            squared_mmd(found, exact),
+            sliced_wasserstein(directions, found, exact),
+            found,
+        )
+
+    def stretch(state: State, key: Array) -> tuple[State, tuple[Array, ...]]:
+        steps, judge = jax.random.split(key)
+        state, _ = jax.lax.scan(step, state, jax.random.split(steps, every))
+        return state, judged(judge, state.average)
+
+    _, found = jax.lax.scan(stretch, start, jax.random.split(keys, checkpoints))
+    return Learned(*found[:3], found[3][-1])
+
+
+seeds_side_by_side = partial(eqx.filter_vmap, in_axes=(0, *(None,) * 7))
