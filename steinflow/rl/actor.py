@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 from steinflow.conversions import posterior_mean
 from steinflow.levels import Level
 from steinflow.methods import Method
-from steinflow.rl.networks import Critics, Denoiser
+from steinflow.rl.networks import Critics, Denoiser, least
 from steinflow.schedules import AbstractSchedule
 from steinflow.score import score_targets
 from steinflow.supports import Box
@@ -34,7 +34,7 @@ def boltzmann(critics: Critics, tau: Float[Array, ""], obs: Float[Array, "b o"])
     """pi(a|s) ∝ exp(min_i Q_i(s, a)/tau) on the box of actions, for b states."""
 
     def q(action: Array, obs: Array) -> Array:
-        return jnp.min(critics(obs, action))
+        return least(critics, obs, action)
 
     return Boltzmann(q=q, tau=tau, support=ACTIONS, context=obs)
 

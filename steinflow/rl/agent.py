@@ -1,7 +1,8 @@
 """The agent: its state, one compiled call for many updates, and how it acts."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +12,12 @@ from jaxtyping import Array, Float, Int, Key
 from steinflow.checks import lookup
 from steinflow.rl.actor import ActorInfo
 from steinflow.rl.config import TrainConfig
-from steinflow.rl.critic import Batch, critic_loss, least, td_target
+from steinflow.rl.critic import Batch, critic_loss, least_of, td_target
 from steinflow.rl.networks import Critics
 from steinflow.rl.policies import ACTORS, AbstractActor
 from steinflow.rl.temperature import Heat, cold_start, warmed
 
+T = TypeVar("T")
 SPREAD_STATES, SPREAD_ACTIONS = 64, 4  # where the spread of Q is measured in an update
 
 
@@ -163,7 +165,7 @@ def at_policy(
         for_policy, state.policy, batch.obs, learner.sizes.action, learner.config.particles
     )
     tau = learner.actor.temperature.tau(state.heat)
-    logits = least(state.critics, batch.obs, actions) / tau
+    logits = least_of(state.critics, batch.obs, actions) / tau
     return batch.obs, picked(found, jax.random.categorical(for_choice, logits, axis=-1))
 
 
@@ -190,7 +192,8 @@ def learn(learner: Learner, state: AgentState, batches: Batch) -> tuple[AgentSta
         for i in range(learner.config.policy_delay):
             batch = jax.tree.map(lambda leaf: leaf[i], batches)  # noqa: B023 - used at once
             state, points, (loss, q, tau) = critic_step(learner, state, batch)
-        obs, point = POINTS[learner.config.actor_points](learner, state, batch, points)
+        some = jax.tree.map(lambda leaf: leaf[: learner.config.actor_batch], (batch, points))
+        obs, point = POINTS[learner.config.actor_points](learner, state, *some)
         state, info = actor_step(learner, state, obs, point)
         return state, UpdateInfo(loss, q, tau, info)
 
@@ -203,7 +206,16 @@ def learn_all(
     learner: Learner, states: AgentState, batches: Batch
 ) -> tuple[AgentState, UpdateInfo]:
     """`learn` for all seeds at once: every array has a leading axis of seeds."""
-    return jax.vmap(partial(learn, learner))(states, batches)
+    return side_by_side(partial(learn, learner), states, batches)
+
+
+def side_by_side(function: Callable[..., T], *arguments: Any) -> T:
+    """vmap over seeds; a single one is spared the batched products, which cost half as much again
+    on a CPU."""
+    if jax.tree.leaves(arguments)[0].shape[0] > 1:
+        return jax.vmap(function)(*arguments)
+    found = function(*jax.tree.map(lambda leaf: leaf[0], arguments))
+    return jax.tree.map(lambda leaf: leaf[None], found)
 
 
 def choose(
@@ -220,7 +232,7 @@ def choose(
     tau = learner.actor.temperature.tau(state.heat)
     count = config.eval_particles if greedy else config.acting_particles
     _, actions, _ = learner.actor.sample(for_policy, state.policy, obs, learner.sizes.action, count)
-    q = least(state.critics, obs, actions)
+    q = least_of(state.critics, obs, actions)
     drawn = jax.random.categorical(for_choice, q / tau, axis=-1)
     return picked(actions, jnp.argmax(q, axis=-1) if greedy else drawn)
 
@@ -239,4 +251,4 @@ def act(
         key = jax.random.fold_in(jax.random.key(state.seed), 2_000_003)
         return choose(learner, state, jax.random.fold_in(key, counter), obs, greedy)
 
-    return jax.vmap(one)(states, obs)
+    return side_by_side(one, states, obs)

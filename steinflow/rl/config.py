@@ -47,6 +47,8 @@ class TrainConfig:
 
     batch_size: int = 256
     """transitions an update"""
+    actor_batch: int = 128
+    """of these, states at which the policy is updated"""
     buffer_size: int = 1_000_000
     """transitions kept"""
     gamma: float = 0.99
@@ -78,7 +80,9 @@ class TrainConfig:
     critics: int = 2
     """size of the ensemble; the least counts"""
     hidden: tuple[int, ...] = (256, 256)
-    """widths of hidden layers, of critics and policy"""
+    """widths of hidden layers of the critics, and of the policy"""
+    actor_hidden: tuple[int, ...] = ()
+    """widths of the policy's, where they differ"""
     critic_norm: bool = True
     """layer normalisation in the critics"""
 
@@ -93,13 +97,18 @@ class TrainConfig:
     env_timeout: float = 60.0
     """seconds that an environment may take for a step; 0 is no limit"""
 
+    @property
+    def policy_hidden(self) -> tuple[int, ...]:
+        """Widths of the policy's hidden layers."""
+        return self.actor_hidden or self.hidden
+
     def __post_init__(self) -> None:
         lookup("estimator", self.estimator, ESTIMATORS)
         for name, known in CHOICES.items():
             lookup(name.replace("_", " "), getattr(self, name), dict.fromkeys(known))
         for name in COUNTS:
             require_at_least(name, getattr(self, name), 1, "It is a count.")
-        for width in self.hidden:
+        for width in self.hidden + self.actor_hidden:
             require_at_least("hidden", width, 1, "It is the width of a layer.")
         if self.actor_points == "replay" and ESTIMATORS[self.estimator].space == "tanh":
             raise ValueError(
@@ -122,6 +131,6 @@ CHOICES = {
 }
 COUNTS = (
     "steps", "seeds", "num_envs", "num_draws", "num_levels", "particles", "acting_particles",
-    "eval_particles", "flow_steps", "batch_size", "buffer_size", "n_step", "policy_delay",
-    "chunk", "critics", "eval_every", "eval_episodes", "keep", "log_every",
+    "eval_particles", "flow_steps", "batch_size", "actor_batch", "buffer_size", "n_step",
+    "policy_delay", "chunk", "critics", "eval_every", "eval_episodes", "keep", "log_every",
 )  # fmt: skip

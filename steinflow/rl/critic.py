@@ -41,7 +41,7 @@ def soft(values: Float[Array, "b m"], tau: Float[Array, ""]) -> Float[Array, " b
 BACKUPS = {"hard": hard, "mean": mean, "soft": soft}
 
 
-def least(
+def least_of(
     critics: Critics, obs: Float[Array, "b o"], actions: Float[Array, "b m d"]
 ) -> Float[Array, "b m"]:
     """The least of the critics at each of m actions a state (Fujimoto et al., 2018)."""
@@ -61,7 +61,7 @@ def td_target(
     bonus: Float[Array, "..."] | float = 0.0,
 ) -> Float[Array, " b"]:
     """r + discount V(s'), V the backup of m actions at s' and, for SAC, their entropy bonus."""
-    values = least(target, batch.next_obs, actions) + bonus
+    values = least_of(target, batch.next_obs, actions) + bonus
     value = lookup("backup", backup, BACKUPS)(values, tau)
     return jax.lax.stop_gradient(batch.reward + batch.discount * value)
 

@@ -14,7 +14,7 @@ from steinflow.checks import lookup
 from steinflow.methods import Method, as_method
 from steinflow.rl.actor import ACTIONS, ActorInfo, boltzmann, score_loss
 from steinflow.rl.config import TrainConfig
-from steinflow.rl.networks import Critics, Denoiser, Gaussian
+from steinflow.rl.networks import Critics, Denoiser, Gaussian, least
 from steinflow.rl.sampling import flow, flow_levels
 from steinflow.rl.temperature import TEMPERATURES, AbstractTemperature, ByEntropy
 from steinflow.schedules import AbstractSchedule, LinearFlow, VariancePreserving
@@ -95,7 +95,7 @@ class AbstractFlow(AbstractActor):
 
     def network(self, key: Key[Array, ""], obs_dim: int, dim: int) -> Denoiser:
         walls = self.method.pose(BOX).support.has_walls
-        return Denoiser(key, obs_dim, dim, self.config.hidden, bounded=walls)
+        return Denoiser(key, obs_dim, dim, self.config.policy_hidden, bounded=walls)
 
     def sample(
         self, key: Key[Array, ""], policy: Denoiser, obs: Float[Array, "b o"], dim: int, count: int
@@ -156,7 +156,7 @@ class SquashedGaussian(AbstractActor):
         return 1
 
     def network(self, key: Key[Array, ""], obs_dim: int, dim: int) -> Gaussian:
-        return Gaussian(key, obs_dim, dim, self.config.hidden)
+        return Gaussian(key, obs_dim, dim, self.config.policy_hidden)
 
     @property
     def temperature(self) -> AbstractTemperature:
@@ -181,7 +181,7 @@ class SquashedGaussian(AbstractActor):
     ) -> tuple[Float[Array, ""], ActorInfo]:
         eps = jax.random.normal(key, (obs.shape[0], 1, point.shape[-1]))
         actions, log_prob = jax.vmap(squashed, in_axes=(None, 0, 0))(policy, obs, eps)
-        q = jnp.min(jax.vmap(critics)(obs, actions[:, 0]), axis=-1)
+        q = jax.vmap(least, in_axes=(None, 0, 0))(critics, obs, actions[:, 0])
         zero, entropy = jnp.zeros(()), -jnp.mean(log_prob) / point.shape[-1]
         loss = jnp.mean(tau * log_prob[:, 0] - q)
         return loss, ActorInfo(loss, jnp.ones(()), zero, zero, zero, entropy)

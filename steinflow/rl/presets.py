@@ -2,7 +2,7 @@
 
 from typing import Any
 
-COMMON = {"num_levels": 1, "temperature_mode": "fixed", "critic_norm": False}
+COMMON = {"num_levels": 1, "temperature_mode": "fixed", "critic_norm": False, "actor_batch": 256}
 PRESETS: dict[str, dict[str, Any]] = {
     # Reverse Flow Matching (Li, Tang & Azizan, 2026), configs/rfm.yaml
     "rfm": COMMON
@@ -10,7 +10,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "estimator": "rfm", "num_draws": 100, "temperature": 0.02, "particles": 32,
         "acting_particles": 32, "eval_particles": 32, "actor_points": "policy", "flow_steps": 10,
         "backup": "soft", "policy_delay": 1, "warmup": 10_000, "buffer_size": 250_000,
-        "clip_norm": 10.0, "critic_lr": 1e-3, "actor_lr": 3e-4,
+        "clip_norm": 10.0, "critic_lr": 1e-3, "actor_lr": 3e-4, "actor_hidden": (256, 256, 256),
     },
     # Soft Diffusion Actor-Critic (Ma et al., 2025); its temperature after the annealing
     "sdac": COMMON

@@ -16,7 +16,7 @@ from steinflow.checks import lookup
 from steinflow.rl import checkpoint, metrics
 from steinflow.rl.agent import AgentState, Learner, Sizes, choose, initial
 from steinflow.rl.checkpoint import Arrays, RunError
-from steinflow.rl.critic import least
+from steinflow.rl.critic import least_of
 from steinflow.rl.environments import Factory, factory_of
 from steinflow.rl.evaluate import Evaluator, Returns
 from steinflow.rl.files import read_config
@@ -135,7 +135,7 @@ class Run:
         critics = jax.tree.map(lambda leaf: leaf[0], states.critics)
         with jax.enable_x64(False):
             points = jnp.asarray(unit.reshape(len(rows), -1), jnp.float32)
-            found = least(critics, jnp.asarray(rows), points[:, None])
+            found = least_of(critics, jnp.asarray(rows), points[:, None])
         return np.asarray(found[:, 0], np.float64)
 
     def factory(self, env: str | Factory | None = None, **more: Any) -> Factory:

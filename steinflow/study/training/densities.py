@@ -15,7 +15,7 @@ CRESCENTS, WIDTH = 16, 0.12  # Gaussians along a moon, and their standard deviat
 def mixture(mean: np.ndarray, width: float) -> GaussianMixture:
     """Equal isotropic Gaussians, at tau = 1."""
     precision = np.full(mean.shape, width**-2.0)
-    return GaussianMixture(mean, precision, np.zeros(len(mean)), 1.0)
+    return GaussianMixture(mean=mean, precision=precision, offset=np.zeros(len(mean)), tau=1.0)
 
 
 def two_moons() -> GaussianMixture:

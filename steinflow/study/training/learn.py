@@ -120,7 +120,8 @@ def learn(
         return state, judged(judge, state.average)
 
     _, found = jax.lax.scan(stretch, start, jax.random.split(keys, checkpoints))
-    return Learned(*found[:3], found[3][-1])
+    *distances, last = found
+    return Learned(distances[0], distances[1], distances[2], last[-1])
 
 
 seeds_side_by_side = partial(eqx.filter_vmap, in_axes=(0, *(None,) * 7))

@@ -1,0 +1,107 @@
+"""Returns beside SBX's SAC on the same machine and steps: `make bench-returns`.
+
+A cell is an agent, an environment and a seed; each writes one small file under
+benchmarks/results/returns, and a rerun skips what is there. With --part A/B only every B-th cell.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.curves import curve_of
+from steinflow.rl.train import train
+from steinflow.study.store import write_json
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "returns"
+TASKS = {  # steps, steps between evaluations
+    "InvertedDoublePendulum-v5": (15_000, 1_500),
+    "Hopper-v5": (50_000, 2_500),
+    "HalfCheetah-v5": (50_000, 2_500),
+}
+SEEDS, EPISODES = 3, 10
+AGENTS = ("default", "sbx-sac")
+FLOORS = {"HalfCheetah-v5": 1.0, "Hopper-v5": 0.9, "InvertedDoublePendulum-v5": 0.9}
+
+
+def path_of(agent: str, env: str, seed: int) -> Path:
+    """The result of a cell."""
+    return RESULTS / f"{env}-{agent}-{seed}.json"
+
+
+def ours(env: str, steps: int, every: int, seed: int) -> list[dict[str, float]]:
+    """Evaluations of the default agent."""
+    config = TrainConfig(steps=steps, eval_every=every, eval_episodes=EPISODES, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        curve = curve_of(train(config, env, Path(folder) / "run", quiet=False))
+    rows = zip(curve.step, curve.seconds, curve.returns[0], strict=True)
+    return [{"step": int(s), "seconds": float(t), "eval_return": float(r)} for s, t, r in rows]
+
+
+def theirs(python: str, env: str, steps: int, every: int, seed: int) -> list[dict[str, float]]:
+    """Evaluations of SBX's SAC."""
+    words = [python, HERE / "sbx_sac.py", "returns", env, steps, every, EPISODES, seed]
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, check=True,
+        cwd=tempfile.gettempdir(),
+    )  # fmt: skip
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def last_five(cell: dict[str, object]) -> float:
+    """Mean of the last five evaluations."""
+    return float(np.mean([e["eval_return"] for e in cell["evaluations"][-5:]]))
+
+
+def judge() -> None:
+    """Ratios with paired bootstrap intervals over seeds."""
+    for env, floor in FLOORS.items():
+        paths = [[path_of(agent, env, seed) for seed in range(SEEDS)] for agent in AGENTS]
+        if not all(path.exists() for row in paths for path in row):
+            print(f"{env}: cells are missing")
+            continue
+        own, sac = (np.array([last_five(json.loads(p.read_text())) for p in row]) for row in paths)
+        which = np.random.default_rng(0).integers(SEEDS, size=(10_000, SEEDS))
+        drawn = own[which].mean(axis=1) / sac[which].mean(axis=1)
+        low, high = np.percentile(drawn, [5, 95])
+        ratio = own.mean() / sac.mean()
+        print(
+            f"{env}: default {own.round().tolist()}, SBX SAC {sac.round().tolist()}, ratio "
+            f"{ratio:.2f} [{low:.2f}, {high:.2f}] (floor {floor})"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", default=".venv-sbx/bin/python", help="of SBX's environment")
+    parser.add_argument("--part", default="0/1", help="which cells: i/n")
+    parser.add_argument("--env", default="", help="only this one")
+    options = parser.parse_args()
+    part, parts = map(int, options.part.split("/"))
+    cells = [(a, e, s) for e in TASKS for s in range(SEEDS) for a in AGENTS]
+    for number, (agent, env, seed) in enumerate(cells):
+        path = path_of(agent, env, seed)
+        if number % parts != part or path.exists() or options.env not in env:
+            continue
+        steps, every = TASKS[env]
+        began = time.perf_counter()
+        found = (
+            ours(env, steps, every, seed)
+            if agent == "default"
+            else theirs(options.python, env, steps, every, seed)
+        )
+        minutes = (time.perf_counter() - began) / 60.0
+        about = {"agent": agent, "env": env, "seed": seed, "minutes": round(minutes, 1)}
+        write_json(path, about | {"evaluations": found})
+        print(f"{path.name}: {last_five(about | {'evaluations': found}):.0f} in {minutes:.1f} min")
+    judge()
+
+
+if __name__ == "__main__":
+    main()
