@@ -125,8 +125,9 @@ def study(command: Study) -> int:
     names = [f.name for f in fields(StudyConfig)]
     config = StudyConfig(**{name: getattr(command, name) for name in names})
     out = command.out or Path("runs") / f"study-{config.preset}"
-    if config.preset == "leaderboard":
-        return leaderboard(config, out, command.quiet)
+    for preset, run in BIG.items():
+        if config.preset == preset:
+            return run(config, out, command.quiet)
     found = run_study(config, out, command.quiet, shell(config))
     page = write(found, out, shell(config))
     for claim in found.claims:
@@ -145,6 +146,27 @@ def leaderboard(config: StudyConfig, out: Path, quiet: bool) -> int:
     page = write(found.rows, found.actions, out, shell(config))
     print(f"{found.rows.height:,} rows. Open {page}")
     return 0
+
+
+def training(config: StudyConfig, out: Path, quiet: bool) -> int:
+    """Train small policies with figures and report."""
+    from steinflow.study.training.lines import compare
+    from steinflow.study.training.report import write
+    from steinflow.study.training.run import plan_of, run
+
+    found = run(plan_of(config), out, quiet)
+    page = write(found, out, shell(config))
+    flow = [line for line in compare(found.rows) if line["policy"] == "flow"]
+    least = sum(line["least"] for line in flow)
+    print(f"auto ends least, or within its interval of the least, on {least} of {len(flow)}")
+    print(f"{found.rows.height:,} rows. Open {page}")
+    return 0
+
+
+BIG: dict[str, Callable[[StudyConfig, Path, bool], int]] = {
+    "leaderboard": leaderboard,
+    "training": training,
+}
 
 
 def shell(config: StudyConfig) -> str:
@@ -187,7 +209,7 @@ def listing(_: List) -> int:
 
     print("estimators   " + ", ".join(ESTIMATORS))
     print("Q-functions  " + ", ".join(FAMILIES))
-    print("presets      " + ", ".join([*PRESETS, "leaderboard"]))
+    print("presets      " + ", ".join([*PRESETS, *BIG]))
     print("agents       " + ", ".join(AGENTS) + " (steinflow train --preset)")
     print("Next: steinflow study --help")
     return 0

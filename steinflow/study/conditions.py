@@ -32,8 +32,8 @@ class StudyConfig:
     """What to run. Options left at None are taken from the preset."""
 
     preset: str = "paper"
-    """paper (the paper's grid), quick, levels (noise levels and dimensions), box, or leaderboard
-    (every published method and auto at equal cost)"""
+    """paper (the paper's grid), quick, levels (noise levels and dimensions), box, leaderboard
+    (every published method and auto at equal cost), or training (small policies)"""
     trials: int | None = None
     """Monte Carlo trials a condition (paper: 100, leaderboard: 64)"""
     query_points: int | None = None

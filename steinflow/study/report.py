@@ -12,6 +12,7 @@ from typing import IO, Any, NamedTuple
 import jinja2
 import numpy as np
 import polars as pl
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from steinflow.diagnostics import EED_CAP
@@ -215,20 +216,25 @@ def write(study: Study, out: Path, command: str) -> Path:
             for kind, data in (("svg", picture.svg), ("png", picture.png)):
                 path = out / "figures" / f"{picture.name}.{kind}"
                 write_atomically(path, partial(save, data=data))
-        page = render(study, pictures, command)
-        write_atomically(out / "report.html", lambda file: file.write(page.encode()))
+        text = render(study, pictures, command)
+        write_atomically(out / "report.html", lambda file: file.write(text.encode()))
     return out / "report.html"
 
 
-def render(study: Study, pictures: list[Picture], command: str) -> str:
-    """The page as text; everything that came from a user is escaped."""
+def page(package: str, name: str) -> jinja2.Template:
+    """A template of a page in the look of the house; what users gave is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = number
-    template = environment.from_string(
-        files("steinflow.study").joinpath("report.html.jinja").read_text("utf-8")
-    )
+    look = files("steinflow.study").joinpath("page.css").read_text("utf-8")
+    environment.globals["css"] = Markup(look)
+    return environment.from_string(files(package).joinpath(name).read_text("utf-8"))
+
+
+def render(study: Study, pictures: list[Picture], command: str) -> str:
+    """The page as text."""
+    template = page("steinflow.study", "report.html.jinja")
     verdicts = [claim["verdict"] for claim in study.claims]
     return template.render(
         claims=study.claims,

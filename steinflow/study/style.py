@@ -20,6 +20,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     "noise": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "gradient": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
     "gradient-ignored": {"color": "#CC79A7", "marker": "x", "linestyle": ":"},
+    "blend": {"color": "#E69F00", "marker": "<", "linestyle": "-"},
+    "rfm": {"color": "#009E73", "marker": "^", "linestyle": "-."},
     "oracle-scalar": {"color": "#999999", "marker": "P", "linestyle": ":"},
     "curvature": {"color": "#CC79A7", "marker": "v", "linestyle": "--"},
     "in-sample-scalar": {"color": "#009E73", "marker": "^", "linestyle": "-."},

@@ -3,11 +3,9 @@
 import base64
 from collections.abc import Iterator
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import polars as pl
 
 from steinflow.study.leaderboard.actions import SAMPLES, STEPS
@@ -16,7 +14,7 @@ from steinflow.study.leaderboard.figures import FIGURES, LOOKS, SUPPORTS, values
 from steinflow.study.leaderboard.grid import GRADIENT, VALUE
 from steinflow.study.leaderboard.lines import LAW_TEXT, judge
 from steinflow.study.leaderboard.tables import SITUATION, decision_chart, win_table, worst_cells
-from steinflow.study.report import Picture, encode, number, save
+from steinflow.study.report import Picture, encode, page, save
 from steinflow.study.store import explained, write_atomically, write_json
 from steinflow.study.style import styled
 
@@ -76,8 +74,8 @@ def write(rows: pl.DataFrame, actions: pl.DataFrame, out: Path, command: str) ->
                 path = out / "figures" / f"{picture.name}.{kind}"
                 write_atomically(path, partial(save, data=data))
         write_json(out / "leaderboard.json", lines)
-        page = render(rows, actions, lines, pictures, command)
-        write_atomically(out / "report.html", lambda file: file.write(page.encode()))
+        text = render(rows, actions, lines, pictures, command)
+        write_atomically(out / "report.html", lambda file: file.write(text.encode()))
     return out / "report.html"
 
 
@@ -88,14 +86,8 @@ def render(
     pictures: list[Picture],
     command: str,
 ) -> str:
-    """The page as text; everything that came from a user is escaped."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = number
-    template = environment.from_string(
-        files("steinflow.study.leaderboard").joinpath("leaderboard.html.jinja").read_text("utf-8")
-    )
+    """The page as text."""
+    template = page("steinflow.study.leaderboard", "leaderboard.html.jinja")
     words = [status(line) for line in lines]
     axes = ("dim", "q", "tau", "alpha", "budget", "states", "trials", "seed")
     return template.render(

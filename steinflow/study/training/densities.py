@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from steinflow.supports import Box
-from steinflow.targets import Bimodal, GaussianMixture, Linear, Multimodal, Quadratic
-from steinflow.targets.boltzmann import AbstractTarget
+from steinflow.targets import Bimodal, GaussianMixture, Linear, Multimodal, Quadratic, Separable
 
 BOX = Box(-1.0, 1.0)
 CRESCENTS, WIDTH = 16, 0.12  # Gaussians along a moon, and their standard deviation
@@ -31,7 +30,7 @@ def eight_gaussians() -> GaussianMixture:
     return mixture(1.5 * np.stack([np.cos(angle), np.sin(angle)], axis=1), 0.15)
 
 
-DENSITIES: dict[str, Callable[[], AbstractTarget]] = {
+DENSITIES: dict[str, Callable[[], Separable | GaussianMixture]] = {
     "quadratic": lambda: Quadratic(0.1),
     "bimodal": lambda: Bimodal(0.1),
     "multimodal": lambda: Multimodal(0.2),

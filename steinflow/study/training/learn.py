@@ -3,13 +3,12 @@
 from functools import partial
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from steinflow.methods import Method
+from steinflow.methods import ESTIMATORS, Method
 from steinflow.rl.actor import score_loss
 from steinflow.rl.networks import Denoiser
 from steinflow.rl.sampling import flow, flow_levels
@@ -52,7 +51,6 @@ def samples(
     return jax.vmap(lambda k: flow(k, policy, obs, 2, levels))(keys)
 
 
-@eqx.filter_jit
 def learn(
     key: Key[Array, ""],
     target: AbstractTarget,
@@ -124,4 +122,19 @@ def learn(
     return Learned(distances[0], distances[1], distances[2], last[-1])
 
 
-seeds_side_by_side = partial(eqx.filter_vmap, in_axes=(0, *(None,) * 7))
+@partial(jax.jit, static_argnames=("method", "schedule", "num_draws", "checkpoints", "every"))
+def learn_all(
+    keys: Key[Array, " s"],
+    target: AbstractTarget,
+    exact: Float[Array, "n d"],
+    method: str,
+    schedule: AbstractSchedule,
+    num_draws: int,
+    checkpoints: int,
+    every: int,
+) -> Learned:
+    """`learn` by a method's name for several seeds side by side."""
+    known = ESTIMATORS[method]
+    return jax.vmap(
+        lambda key: learn(key, target, exact, known, schedule, num_draws, checkpoints, every)
+    )(keys)

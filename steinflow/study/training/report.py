@@ -1,0 +1,100 @@
+"""The page of preset `training`, with its figures and training.json beside it."""
+
+import base64
+from functools import partial
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from steinflow.study.report import Picture, encode, page, save
+from steinflow.study.store import explained, write_atomically, write_json
+from steinflow.study.style import LOOKS, shared_legend, styled
+from steinflow.study.training.lines import DISTANCE, compare
+from steinflow.study.training.run import BUDGET, METHODS, Cell, Trained
+
+
+def curves(found: Trained, policy: str) -> Figure:
+    """Distance over evaluations of Q, a panel a density."""
+    rows = found.rows.filter(found.rows["policy"] == policy)
+    names = rows["density"].unique(maintain_order=True).to_list()
+    figure = Figure(figsize=(10.5, 4.8), layout="constrained")
+    axes = figure.subplots(2, 4).ravel()
+    for ax, name in zip(axes, names, strict=False):
+        for method in METHODS:
+            mine = rows.filter((rows["density"] == name) & (rows["method"] == method))
+            wide = mine.pivot(on="seed", index="evaluations", values=DISTANCE).sort("evaluations")
+            values = wide.drop("evaluations").to_numpy()
+            ax.plot(wide["evaluations"], values.mean(axis=1), label=method,
+                    **LOOKS[method] | {"marker": ""})  # fmt: skip
+            ax.fill_between(wide["evaluations"], values.min(axis=1), values.max(axis=1),
+                            color=LOOKS[method]["color"], alpha=0.12, linewidth=0)  # fmt: skip
+        ax.set(title=name, xscale="log", yscale="log")
+    for ax in axes[len(names) :]:
+        ax.set_visible(False)
+    for ax in axes[::4]:
+        ax.set_ylabel("sliced Wasserstein")
+    for ax in axes[4:]:
+        ax.set_xlabel("evaluations of Q")
+    shared_legend(figure, axes[0])
+    return figure
+
+
+def pictures_of(found: Trained) -> Figure:
+    """Samples of the first seed's flow policy beside exact ones."""
+    columns = ("exact", *METHODS)
+    names = found.rows["density"].unique(maintain_order=True).to_list()
+    figure = Figure(figsize=(1.45 * len(columns), 1.45 * len(names)), layout="constrained")
+    grid = figure.subplots(len(names), len(columns), squeeze=False)
+    for row, name in zip(grid, names, strict=True):
+        exact = found.samples[Cell(name, "exact", "flow")]
+        low, high = exact.min(axis=0) - 0.3, exact.max(axis=0) + 0.3
+        for ax, column in zip(row, columns, strict=True):
+            points = found.samples[Cell(name, column, "flow")]
+            ax.scatter(*points.T, s=0.6, color="#0072B2" if column != "exact" else "#000000",
+                       linewidths=0, rasterized=True)  # fmt: skip
+            ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
+            ax.grid(False)
+        row[0].set_ylabel(name)
+    for ax, column in zip(grid[0], columns, strict=True):
+        ax.set_title(column)
+    return figure
+
+
+def draw(found: Trained) -> list[Picture]:
+    """All figures."""
+    samples = "What the policies draw", "Flow policies of the first seed at the end."
+    over = "Distance over training, flow policies", "Mean over seeds; bands from least to largest."
+    again = "Distance over training, diffusion policies", "One seed."
+    with styled():
+        figures = (
+            ("samples", samples, pictures_of(found)),
+            ("curves", over, curves(found, "flow")),
+            ("curves-diffusion", again, curves(found, "diffusion")),
+        )
+        return [
+            Picture(name, *text, encode(figure, "svg"), encode(figure, "png"))
+            for name, text, figure in figures
+        ]
+
+
+def write(found: Trained, out: Path, command: str) -> Path:
+    """figures/, rows.parquet, training.json and report.html; returns the page."""
+    lines = compare(found.rows)
+    with explained(out):
+        pictures = draw(found)
+        for picture in pictures:
+            for kind, data in (("svg", picture.svg), ("png", picture.png)):
+                path = out / "figures" / f"{picture.name}.{kind}"
+                write_atomically(path, partial(save, data=data))
+        write_atomically(out / "rows.parquet", found.rows.write_parquet)
+        write_json(out / "training.json", lines)
+        text = page("steinflow.study.training", "training.html.jinja").render(
+            lines=lines,
+            densities=found.rows["density"].n_unique(),
+            budget=BUDGET,
+            samples=len(next(iter(found.samples.values()))),
+            figures=[(p.name, p.title, p.text, base64.b64encode(p.svg).decode()) for p in pictures],
+            command=command,
+        )
+        write_atomically(out / "report.html", lambda file: file.write(text.encode()))
+    return out / "report.html"
