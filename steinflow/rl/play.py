@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def play(run: Run, out: Path, seed: int = 10_000, which: str = "best") -> tuple[
     lookup("checkpoint", which, WHICH)
     if sys.platform.startswith("linux") and "DISPLAY" not in os.environ:
         os.environ.setdefault("MUJOCO_GL", "egl")
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     env, frames, total = drawn(run), [], 0.0
     try:
         obs, _ = env.reset(seed=seed)
@@ -95,7 +98,9 @@ def write_mp4(path: Path, frames: Frames, fps: int) -> None:
         str(half), (width, height), fps=fps, codec="libx264", quality=7, macro_block_size=2,
         output_params=["-f", "mp4"],
     )  # fmt: skip
-    sink.send(None)
+    with warnings.catch_warnings():  # a process is started, not forked into JAX's threads
+        warnings.simplefilter("ignore", RuntimeWarning)
+        sink.send(None)
     for frame in frames:
         sink.send(frame)
     sink.close()
