@@ -1,6 +1,6 @@
 """Bias on boxes: `auto` has none, and a gradient that ignores the walls has the exact flux.
 
-    make bench-box        # about 8 minutes on a core; finished cells are skipped
+    make bench-box        # about 8 minutes on a core; cells finished with this code are skipped
 
 Sixteen replicates of 2^12 draws at 32 points x ~ p in every cell of preset `box` (d = 2), and of
 the same families on [-2, 1] x [0, 5]. In every component of every cell where ESS >= 100 at all
@@ -21,6 +21,8 @@ from scipy import stats
 import steinflow as sf
 from steinflow.draws import uniforms
 from steinflow.study.conditions import FAMILIES, PRESETS, cells
+from steinflow.study.leaderboard.versions import ROWS as CODE
+from steinflow.study.leaderboard.versions import code_version
 from steinflow.study.store import write_json
 
 RESULTS = Path(__file__).parent / "results" / "box-bias.json"
@@ -80,14 +82,16 @@ def summary(result: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Run what is missing, and print the verdicts."""
     jax.config.update("jax_enable_x64", True)
-    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    code = code_version(CODE)
+    found: dict[str, Any] = kept["cells"] if kept.get("code") == code else {}
     for place, box in BOXES.items():
         for at in cells(PRESETS["box"]):
             name = f"{place} {at.name}"
             if name not in found:
                 target = FAMILIES[at.family](at.tau, 2, box)
                 found[name] = summary(jax.device_get(cell(target, at.level)))
-                write_json(RESULTS, found)
+                write_json(RESULTS, {"code": code, "cells": found})
                 print(name, flush=True)
     for place in BOXES:
         mine = {k: v for k, v in found.items() if k.startswith(place)}
