@@ -18,14 +18,16 @@ from steinflow.rl.multigoal import GOALS, MultiGoal
 from steinflow.rl.networks import Gaussian, least
 from steinflow.rl.policies import squashed
 from steinflow.rl.run import Run
+from steinflow.rl.sampling import flow, flow_levels
 from steinflow.rl.train import train
+from steinflow.schedules import LinearFlow
 from steinflow.study.store import write_json
 from steinflow.study.style import styled
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "runs" / "multigoal"
 TAU, CELLS, FINE = 0.2, 20, 5  # temperature; cells of the grid a side; points of a cell a side
-SAMPLES, ROLLOUTS, RESTARTS = 200_000, 1_000, 5
+SAMPLES, ROLLOUTS, RESTARTS, STEPS = 200_000, 1_000, 5, 50  # STEPS of the flow, for its density
 CONFIG = TrainConfig(
     steps=30_000, temperature=TAU, temperature_mode="fixed", acting_particles=1, eval_particles=1,
     hidden=(128, 128), num_envs=4, chunk=16, warmup=2_000, eval_every=10_000, gamma=0.95,
@@ -51,10 +53,10 @@ def binned(actions: np.ndarray) -> np.ndarray:
 def learned(run: Run, key: jax.Array) -> np.ndarray:
     """Actions of the policy at the start, none chosen by Q."""
     policy = jax.tree.map(lambda leaf: leaf[0], run.agents("last")[0].policy)
-    found = []
+    found, levels = [], flow_levels(LinearFlow(), STEPS)
     for part in jax.random.split(key, 20):
-        drawn = run.learner.actor.sample(part, policy, jnp.zeros((1, 2)), 2, SAMPLES // 20)
-        found.append(np.asarray(drawn.actions[0]))
+        keys = jax.random.split(part, SAMPLES // 20)
+        found.append(np.asarray(jax.vmap(lambda k: flow(k, policy, jnp.zeros(2), 2, levels))(keys)))
     return np.concatenate(found)
 
 
@@ -124,7 +126,7 @@ def draw(densities: dict[str, np.ndarray], paths: list[np.ndarray], goals: np.nd
 
 def main() -> None:
     with jax.enable_x64(False):
-        run = train(CONFIG, MultiGoal, OUT, resume=True, quiet=False)
+        run = train(CONFIG, MultiGoal, OUT, env_kwargs={"spread": 3.0}, resume=True, quiet=False)
         exact = boltzmann(run)
         flow, normal = (binned(f(run, jax.random.key(0))) for f in (learned, gaussian))
         paths, goals = rollouts(run)

@@ -17,14 +17,18 @@ class MultiGoal(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     Observation: the position over 7, [2]. Action: a step in [-1, 1]², [2]. An episode terminates
     at a goal and is truncated after 30 steps; `info["goal"]` is the goal's number, or -1.
+
+    Args:
+        render_mode: rgb_array or None.
+        spread: standard deviation of the start about the middle.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's name
 
-    def __init__(self, render_mode: str | None = None) -> None:
+    def __init__(self, render_mode: str | None = None, spread: float = 0.05) -> None:
         self.observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self.render_mode = render_mode
+        self.render_mode, self.spread = render_mode, spread
         self.position, self.steps = np.zeros(2), 0
         self.path: list[NDArray[np.float64]] = []
 
@@ -35,9 +39,10 @@ class MultiGoal(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Back to the middle."""
+        """Back to near the middle."""
         super().reset(seed=seed)
-        self.position, self.steps = 0.05 * self.np_random.standard_normal(2), 0
+        start = self.spread * self.np_random.standard_normal(2)
+        self.position, self.steps = np.clip(start, -7.0, 7.0), 0
         self.path = [self.position]
         return self.seen(), {}
 

@@ -10,8 +10,14 @@ from steinflow.schedules import AbstractSchedule
 
 
 def flow_levels(schedule: AbstractSchedule, num_steps: int) -> Level:
-    """The levels of the steps, [num_steps], from noise to data: midpoints in time."""
-    return jax.vmap(schedule)((jnp.arange(num_steps) + 0.5) / num_steps)
+    """The levels of the steps, [num_steps], from noise to data: 1 - t = ((i + 1/2)/n)^(3/2).
+
+    Finer toward the data than midpoints in time. Total variation of what five steps draw from
+    the exact E[a|x], d = 1: exp(20 a) on [-1, 1] .058 instead of .102, a normal of width .1 .198
+    instead of .232, two of them .179 instead of .164, uniform .160 instead of .161.
+    """
+    left = (num_steps - jnp.arange(num_steps) - 0.5) / num_steps
+    return jax.vmap(schedule)(1.0 - left**1.5)
 
 
 def flow(
