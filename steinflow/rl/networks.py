@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Key
 
 from steinflow.levels import Level
 
+EDGE = 0.999  # of the box, where atanh ends
 EPSILON = 1e-5  # of layer normalisation
 OCTAVES = 4  # of the angle of a noise level, sine and cosine each
 
@@ -140,7 +141,12 @@ least.defvjp(least_forward, least_backward)
 class Denoiser(eqx.Module):
     """The posterior mean E[a|x] of a noisy action x at a level, given an observation.
 
-    bounded: through tanh, so that every sample lies in [-1, 1]^d by construction.
+    The network F corrects what is known without it, the mean under a ~ N(0, v):
+
+        m = alpha v x/(alpha² v + sigma²),   E[a|x] = m + c F,   c² = sigma²/(alpha² v + sigma²)
+
+    as in Karras et al. (2022), so that little noise is taken off even where no training sample
+    has been. bounded: tanh(atanh(m) + c F), so that every sample lies in [-1, 1]^d by construction.
     """
 
     layers: Layers
@@ -161,8 +167,13 @@ class Denoiser(eqx.Module):
     def __call__(
         self, obs: Float[Array, " o"], x: Float[Array, " d"], level: Level
     ) -> Float[Array, " d"]:
-        mean = self.layers(obs, x, features(level))
-        return jnp.tanh(mean) if self.bounded else mean
+        prior = 1.0 / 3.0 if self.bounded else 1.0  # variance; 1/3 is that of the uniform law
+        scale = level.alpha**2 * prior + level.sigma**2
+        mean = level.alpha * prior * x / scale
+        change = level.sigma / jnp.sqrt(scale) * self.layers(obs, x, features(level))
+        if not self.bounded:
+            return mean + change
+        return jnp.tanh(jnp.arctanh(jnp.clip(mean, -EDGE, EDGE)) + change)
 
 
 def features(level: Level) -> Float[Array, " f"]:
