@@ -24,9 +24,9 @@ class RunError(Exception):
     """A sentence about what stopped a run, and what to do."""
 
 
-def digest_of(arrays: Arrays) -> str:
-    """SHA-256 of names, types, shapes and bytes."""
-    found = hashlib.sha256()
+def digest_of(arrays: Arrays, about: str) -> str:
+    """SHA-256 of a header's text, and of names, types, shapes and bytes of arrays."""
+    found = hashlib.sha256(about.encode())
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")
         found.update(f"{name} {array.dtype} {array.shape}".encode())
@@ -37,8 +37,9 @@ def digest_of(arrays: Arrays) -> str:
 def write(path: Path, arrays: Arrays, about: dict[str, Any]) -> None:
     """Write arrays and a JSON header that says what they are."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    header = {"format_version": str(FORMAT_VERSION), "sha256": digest_of(arrays)}
-    content = save(arrays, header | {"about": json.dumps(about)})
+    text = json.dumps(about)
+    header = {"format_version": str(FORMAT_VERSION), "sha256": digest_of(arrays, text)}
+    content = save(arrays, header | {"about": text})
     write_atomically(path, lambda file: file.write(content))
 
 
@@ -52,7 +53,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        whole = header.get("sha256") == digest_of(arrays)
+        whole = header.get("sha256") == digest_of(arrays, header.get("about", ""))
         about = json.loads(header.get("about", "null"))
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"{path} is not a whole checkpoint ({error}). Use another one.") from error
@@ -112,7 +113,10 @@ def newest(
     common = set.intersection(*(set(steps_in(folder)) for folder in folders))
     for step in sorted(common, reverse=True):
         try:
-            return step, [read(path_of(folder, step)) for folder in folders]
+            found = [read(path_of(folder, step)) for folder in folders]
+            if all(about.get("step") == step for _, about in found):
+                return step, found
+            said.append(f"Checkpoints of step {step} are named wrongly.")
         except RunError as error:
             said.append(str(error))
     refused = "".join(f" {sentence}" for sentence in said)
@@ -123,3 +127,10 @@ def prune(folder: Path, keep: int) -> None:
     """Remove all but the newest `keep`."""
     for step in steps_in(folder)[keep:]:
         path_of(folder, step).unlink(missing_ok=True)
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Remove checkpoints that are newer than the one that a run goes on from."""
+    for newer in steps_in(folder):
+        if newer > step:
+            path_of(folder, newer).unlink(missing_ok=True)

@@ -140,6 +140,10 @@ def evaluate(command: Eval) -> int:
     from steinflow.rl.run import WHICH, load
     from steinflow.study.store import explained, write_json
 
+    if not command.runs or (command.out and len(command.runs) > 1):
+        raise ValueError("Give one run, or several without --out: steinflow eval RUN...")
+    if command.episodes < 1:
+        raise ValueError(f"episodes must be at least 1, got {command.episodes}.")
     for path in command.runs:
         run, found = load(path), {}
         for which in WHICH:

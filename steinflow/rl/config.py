@@ -1,6 +1,7 @@
 """What a training run can be told: every option with its default, unit and meaning."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 from steinflow.checks import lookup, require_at_least
 from steinflow.methods import ESTIMATORS
@@ -108,6 +109,19 @@ class TrainConfig:
             lookup(name.replace("_", " "), getattr(self, name), dict.fromkeys(known))
         for name in COUNTS:
             require_at_least(name, getattr(self, name), 1, "It is a count.")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{field.name} must be finite, got {value}.")
+        for name in ("warmup", "seed"):
+            require_at_least(name, getattr(self, name), 0, "It is a count.")
+        for name in ("clip_norm", "env_timeout"):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
+        if self.seed + self.seeds >= 2**31:
+            raise ValueError(f"seed must be below 2^31, got {self.seed}.")
+        if not self.hidden:
+            raise ValueError("hidden is empty. Give at least one width.")
         for width in self.hidden + self.actor_hidden:
             require_at_least("hidden", width, 1, "It is the width of a layer.")
         if self.actor_points == "replay" and ESTIMATORS[self.estimator].space == "tanh":

@@ -21,12 +21,17 @@ def layers(env: Any) -> list[Any]:
     return found
 
 
+def is_mujoco(inner: Any) -> bool:
+    """Whether an environment is one of Gymnasium's MuJoCo ones."""
+    return type(inner).__module__.startswith("gymnasium.envs.mujoco") and hasattr(inner, "model")
+
+
 def state_of(env: Any) -> Arrays | None:
     """Everything that the next steps depend on, or None."""
     inner = env.unwrapped
     if hasattr(inner, "state_dict"):
         own = dict(inner.state_dict())
-    elif hasattr(inner, "model") and hasattr(inner, "data"):
+    elif is_mujoco(inner):
         import mujoco
 
         kind = mujoco.mjtState.mjSTATE_INTEGRATION

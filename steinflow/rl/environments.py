@@ -52,7 +52,7 @@ def factory_of(env: str | Factory, kwargs: Mapping[str, Any] | None = None) -> F
     def make() -> "gym.Env[Any, Any]":
         try:
             return gym.make(env, **options)
-        except gym.error.Error as error:
+        except Exception as error:  # Gymnasium's, or the environment's own
             raise ValueError(f"Could not make {env!r}: {error}") from error
 
     return make

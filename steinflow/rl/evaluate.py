@@ -1,9 +1,6 @@
 """Evaluation: whole episodes with the best of M actions, on seeds of their own."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +12,9 @@ from steinflow.rl.agent import AgentState, Learner, act
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.environments import Environments, Factory, side_by_side
 from steinflow.rl.normaliser import Normaliser
+from steinflow.rl.signals import guarded
 
+LONGEST = 100_000  # steps of an episode
 FIRST = 1 << 30  # counters of actions start here, apart from those of training
 
 
@@ -45,34 +44,6 @@ def seeds_of(seed: int, count: int, purpose: int) -> list[int]:
     return [int(number) for number in found]
 
 
-@contextmanager
-def guarded(what: str, patience: float) -> Iterator[None]:
-    """Turn what goes wrong in an environment into a sentence; one that hangs is interrupted.
-
-    The clock needs the main thread; elsewhere, and where patience is 0, there is none.
-    """
-
-    def ring(*_: object) -> None:
-        raise TimeoutError(f"it has not answered for {patience:g} s")
-
-    timed = patience > 0 and threading.current_thread() is threading.main_thread()
-    timed = timed and hasattr(signal, "setitimer")
-    if timed:
-        before = signal.signal(signal.SIGALRM, ring)
-        signal.setitimer(signal.ITIMER_REAL, patience)
-    try:
-        yield
-    except RunError:
-        raise
-    except Exception as error:
-        kind = type(error).__name__
-        raise RunError(f"{what} failed: {kind}: {error}. Mend the environment.") from error
-    finally:
-        if timed:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-            signal.signal(signal.SIGALRM, before)
-
-
 class Evaluator:
     """Episodes of one environment for every seed, side by side."""
 
@@ -81,21 +52,38 @@ class Evaluator:
         self.envs: Environments = side_by_side(make, seeds * episodes, AutoresetMode.SAME_STEP)
 
     def run(
-        self, learner: Learner, states: AgentState, normaliser: Normaliser | None, seed: int
+        self,
+        learner: Learner,
+        states: AgentState,
+        normaliser: Normaliser | None,
+        seed: int,
+        stop: Sequence[int] = (),
     ) -> Returns:
-        """One episode in each environment; all seeds of agents see the same ones."""
+        """One episode in each environment; all seeds of agents see the same ones.
+
+        Raises:
+            KeyboardInterrupt: stop has filled.
+            RunError: the environment failed, or an episode has no end.
+        """
         shape = (self.seeds, self.episodes)
         with guarded("The environment's reset", self.patience):
             obs = self.envs.reset(seeds_of(seed, self.episodes, 2) * self.seeds)
         returns, lengths = np.zeros(shape), np.zeros(shape, np.int64)
         going, count = np.ones(shape, np.bool_), 0
         while going.any():
+            if stop:
+                raise KeyboardInterrupt
+            if count == LONGEST:
+                raise RunError(
+                    f"An episode has not ended after {LONGEST:,} steps. Give the environment a "
+                    "time limit: --env-kwargs max_episode_steps=1000."
+                )
             seen = obs.reshape(*shape, -1)
             seen = normaliser(seen) if normaliser else seen
             action = np.asarray(act(learner, states, jnp.asarray(FIRST + count), seen, True))
             with guarded("The environment's step", self.patience):
                 step = self.envs.step(action.reshape(seen.shape[0] * seen.shape[1], -1))
-            returns += going * step.reward.reshape(shape)
+            returns += np.where(going, step.reward.reshape(shape), 0.0)
             lengths += going
             going &= ~(step.terminated | step.truncated).reshape(shape)
             obs, count = step.obs, count + 1

@@ -58,6 +58,8 @@ def export(run: Run, out: Path, which: str = "best") -> list[Path]:
     learner, spaces = run.learner, run.spaces
     low, high = (jnp.asarray(spaces[side], jnp.float32).reshape(-1) for side in ("low", "high"))
     arrays = checkpoint.named("policy", state.policy) | checkpoint.named("critics", state.critics)
+    if normaliser is not None:
+        arrays |= {f"normaliser.{name}": part for name, part in normaliser.of_seed(0).items()}
 
     def seen(obs: Array) -> Array:
         if normaliser is None:
@@ -106,6 +108,6 @@ def card(run: Run, which: str) -> str:
     return CARD.format(
         name=run.path.name, policy=config.policy, env=run.env, version=versions()["steinflow"],
         steps=config.steps, estimator=config.estimator, obs=run.learner.sizes.obs,
-        action=run.learner.sizes.action, particles=config.acting_particles,
+        action=run.learner.sizes.action, particles=config.eval_particles,
         evaluation=evaluation, path=run.path,
     )  # fmt: skip

@@ -22,14 +22,8 @@ PACKAGES = ("steinflow", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasiu
 
 
 def toml_of(options: dict[str, Any]) -> str:
-    """Options as TOML: numbers, words, truth values, lists, and one level of tables at the end."""
-    plain = {k: v for k, v in options.items() if not isinstance(v, dict)}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in plain.items()]
-    for name, table in options.items():
-        if isinstance(table, dict):
-            lines += ["", f"[{name}]"]
-            lines += [f"{json.dumps(k)} = {json.dumps(v)}" for k, v in table.items()]
-    return "\n".join(lines) + "\n"
+    """Options as TOML: finite numbers, words, truth values, and lists of these."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in options.items())
 
 
 def write_config(
@@ -37,7 +31,7 @@ def write_config(
 ) -> None:
     """Every option of a run, and its environment where that has a name."""
     options = {"format_version": FORMAT_VERSION, "env": env or "", **asdict(config)}
-    text = toml_of(options | {"env_kwargs": env_kwargs})
+    text = toml_of(options | {"env_kwargs": json.dumps(env_kwargs)})
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
@@ -54,7 +48,14 @@ def read_config(path: Path) -> tuple[TrainConfig, str | None, dict[str, Any]]:
         raise RunError(f"Could not read {path}: {error}. Give the folder of a run.") from error
     if content.pop("format_version", None) != FORMAT_VERSION:
         raise RunError(f"{path} is of another format. Use the steinflow that wrote it.")
-    env, kwargs = content.pop("env", ""), content.pop("env_kwargs", {})
+    env, text = content.pop("env", ""), content.pop("env_kwargs", "{}")
+    try:
+        kwargs = json.loads(text)
+        sound = isinstance(env, str) and isinstance(kwargs, dict)
+    except (ValueError, TypeError):
+        sound = False
+    if not sound:
+        raise RunError(f"env and env_kwargs of {path} are not a name and a JSON object. Mend them.")
     return TrainConfig(**typed(content)), env or None, kwargs
 
 

@@ -17,10 +17,11 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch
 from steinflow.rl.environment_state import set_state, state_of
 from steinflow.rl.environments import Factory, side_by_side, sizes_of
-from steinflow.rl.evaluate import guarded, seeds_of
+from steinflow.rl.evaluate import seeds_of
 from steinflow.rl.metrics import Record
 from steinflow.rl.normaliser import Normaliser
 from steinflow.rl.replay import Replay, Steps
+from steinflow.rl.signals import guarded
 
 EPISODES = ("obs", "returns", "lengths")  # of the episodes that go on
 
@@ -66,17 +67,21 @@ class Trainer:
         own = range(self.config.seed, self.config.seed + self.config.seeds)
         seeds = [s for seed in own for s in seeds_of(seed, self.config.num_envs, 16 + self.count)]
         with guarded("The environment's reset", self.config.env_timeout):
-            return self.envs.reset(seeds)
+            return checked("observation", self.envs.reset(seeds))
 
     def advance(self) -> list[Record]:
         """One step in every environment, and the updates that are due after it."""
         action = self.actions()
+        if not np.isfinite(action).all():
+            raise DivergedError(
+                "The policy gives actions that are not finite: learning has diverged. Lower the "
+                "learning rates, set --clip-norm, or raise the temperature."
+            )
         with guarded("The environment's step", self.config.env_timeout):
             step = self.envs.step(action)
-        if not np.isfinite(step.reward[step.valid]).all():
-            raise RunError("The environment gave a reward that is not finite. Mend it.")
-        if not np.isfinite(step.next_obs).all():
-            raise RunError("The environment gave an observation that is not finite. Mend it.")
+        checked("reward", step.reward[step.valid])
+        for seen in (step.next_obs, step.obs):
+            checked("observation", seen)
         steps = Steps(self.obs, action, step.reward, step.next_obs, step.terminated, step.truncated)
         self.replay.add(steps, step.valid)
         if self.normaliser:
@@ -159,7 +164,7 @@ class Trainer:
         found |= prefixed("replay.", self.replay.of_seed(seed))
         found |= {name: getattr(self, name)[mine] for name in EPISODES}
         for number, env in enumerate(self.envs.members[mine] if environments else ()):
-            found |= prefixed(f"env.{number}.", state_of(env) or {})
+            found |= prefixed(f"env.{number}.", given(env))
         return found
 
     def restore(self, step: int, kept: list[Arrays], seconds: float) -> bool:
@@ -183,11 +188,31 @@ class Trainer:
         if not all(states):
             self.replay.end()
             return False
-        for env, state in zip(self.envs.members, states, strict=True):
-            set_state(env, state)
+        try:
+            for env, state in zip(self.envs.members, states, strict=True):
+                set_state(env, state)
+        except Exception:  # noqa: BLE001 - another version of an environment, or its own code
+            self.obs = self.reset()
+            self.replay.end()
+            return False
         for name in EPISODES:
             setattr(self, name, np.concatenate([arrays[name] for arrays in kept]))
         return True
+
+
+class DivergedError(RunError):
+    """The networks are of no use any more."""
+
+
+def checked(what: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same values.
+
+    Raises:
+        RunError: one of them is not finite.
+    """
+    if not np.isfinite(values).all():
+        raise RunError(f"The environment gave a {what} that is not finite. Mend it.")
+    return values
 
 
 def cadence(config: TrainConfig) -> tuple[int, int]:
@@ -196,6 +221,15 @@ def cadence(config: TrainConfig) -> tuple[int, int]:
     due = config.updates_per_step * config.num_envs / config.policy_delay  # rounds a step
     rounds = max(1, round(config.chunk * due))
     return max(1, round(rounds / due)), rounds
+
+
+def given(env: Any) -> Arrays:
+    """The state of an environment; nothing where its own code cannot give it as arrays."""
+    try:
+        state = {name: np.asarray(part) for name, part in (state_of(env) or {}).items()}
+    except Exception:  # noqa: BLE001 - code of the environment
+        return {}
+    return {} if any(part.dtype.kind in "OUS" for part in state.values()) else state
 
 
 def prefixed(prefix: str, arrays: Arrays) -> Arrays:

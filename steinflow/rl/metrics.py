@@ -24,6 +24,8 @@ class Metrics:
 
     def say(self, records: list[Record]) -> None:
         """Append; a number that is not finite becomes null."""
+        if not records:
+            return
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(finite(record)) + "\n" for record in records)
         for record in records:

@@ -54,9 +54,11 @@ class Run:
         path = self.path / "manifest.json"
         try:
             found = json.loads(path.read_text("utf-8"))
-            low, high = (np.asarray(found["spaces"][side], float) for side in ("low", "high"))
-            assert low.shape == high.shape
-        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+            spaces = found["spaces"]
+            low, high = (np.asarray(spaces[side], float) for side in ("low", "high"))
+            if low.shape != high.shape or low.size != spaces["action"] or not spaces["obs"] >= 1:
+                raise ValueError("widths and bounds of its spaces do not fit")
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"Could not read {path}: {error}. Give the folder of a run.") from error
         return found
 

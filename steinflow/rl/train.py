@@ -1,12 +1,10 @@
 """`steinflow train`: learn, evaluate, and keep what going on needs."""
 
 import importlib
+import json
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,10 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.environments import Factory, factory_of
 from steinflow.rl.evaluate import Evaluator
 from steinflow.rl.files import manifest, read_config, write_config
-from steinflow.rl.loop import Trainer
+from steinflow.rl.loop import DivergedError, Trainer
 from steinflow.rl.metrics import Metrics, Record, tracker
 from steinflow.rl.run import Run, folder_of
+from steinflow.rl.signals import asked_to_stop
 from steinflow.study.progress import Progress
 from steinflow.study.store import clear_temporaries, explained, write_json
 
@@ -61,13 +60,16 @@ def train(
         RunError: the environment failed, or no checkpoint is whole; what was learned is kept.
         StudyError: the folder cannot be written.
     """
-    kwargs = dict(env_kwargs or {})
+    kwargs = json.loads(json.dumps(dict(env_kwargs or {})))  # as config.toml will have them
     name = env if isinstance(env, str) else named(env)
     path = Path(out or Path("runs") / default_name(name, config))
     make, starters = factory_of(env, kwargs), [tracker(word) for word in track]
     with explained(path), jax.enable_x64(False):
         session = Session(config, name, kwargs, make, path, resume, quiet)
-        session.go([*(start(path, asdict(config)) for start in starters), *callbacks])
+        try:
+            session.go([*(start(path, asdict(config)) for start in starters), *callbacks])
+        finally:
+            session.close()
     return Run(path)
 
 
@@ -114,14 +116,17 @@ class Session:
         self.trainer = Trainer(config, make)
         self.evaluator = Evaluator(make, config.seeds, config.eval_episodes, config.env_timeout)
         self.best = np.full(config.seeds, -np.inf)
+        for folder in self.folders:
+            folder.mkdir(parents=True, exist_ok=True)
         if not there:
-            for folder in self.folders:
-                folder.mkdir(parents=True, exist_ok=True)
             write_json(path / "manifest.json", manifest(spaces_of(self.trainer)))
         write_config(path / "config.toml", config, env, env_kwargs)
         self.metrics = Metrics(path / "metrics.jsonl", [])
-        for folder in (path, *self.folders):
+        for folder in self.folders:
             clear_temporaries(folder)
+        for name in ("config.toml", "manifest.json", "metrics.jsonl"):  # theirs alone, in `path`
+            for half in path.glob(f".{name}.*"):
+                half.unlink(missing_ok=True)
         if there and any(checkpoint.steps_in(folder) for folder in self.folders):
             self.resume()
         elif resume:
@@ -137,6 +142,8 @@ class Session:
         about = [header for _, header in found]
         whole = self.trainer.restore(step, [arrays for arrays, _ in found], about[0]["seconds"])
         self.best = np.array([header["best"] for header in about], float)
+        for folder in self.folders:
+            checkpoint.forget_after(folder, step)
         self.metrics.forget_after(step)
         self.tell(f"Going on from step {step:,}" + ("." if whole else ", with new episodes."))
 
@@ -155,7 +162,7 @@ class Session:
             asked_to_stop() as stop,
         ):
             while trainer.step < config.steps and not stop:
-                before = trainer.step
+                before, records = trainer.step, list[Record]()
                 try:
                     records = trainer.advance()
                     now = trainer.step
@@ -163,13 +170,13 @@ class Session:
                         records += trainer.losses()
                     due = now // config.eval_every > before // config.eval_every
                     if due or now >= config.steps:
-                        records += self.evaluated()
-                except RunError as error:
-                    self.save(environments=False)
-                    raise RunError(
-                        f"At step {trainer.step:,}: {error} What was learned is in {self.path}; "
-                        "--resume goes on from there."
-                    ) from error
+                        self.evaluate(records, stop)
+                except Exception as error:
+                    raise self.kept_from(error, records) from error
+                except KeyboardInterrupt:
+                    self.metrics.say(records)
+                    self.save()
+                    raise
                 self.metrics.say(records)
                 for record in records:
                     shown |= record
@@ -180,16 +187,30 @@ class Session:
             if stop:
                 self.save()
                 raise KeyboardInterrupt
-        self.evaluator.close()
-        trainer.envs.close()
 
-    def evaluated(self) -> list[Record]:
-        """Records of an evaluation of all seeds; the best agents are kept."""
+    def kept_from(self, error: Exception, records: list[Record]) -> Exception:
+        """What to raise for a failure, with a checkpoint of what was learned before it."""
+        self.metrics.say(records)
+        where = f"At step {self.trainer.step:,}: {error}"
+        if isinstance(error, DivergedError):
+            return RunError(f"{where} The last checkpoint in {self.path} is from before that.")
+        self.save(environments=False)
+        if not isinstance(error, RunError):
+            return error
+        return RunError(f"{where} What was learned is in {self.path}; --resume goes on from there.")
+
+    def close(self) -> None:
+        """Free the environments."""
+        self.evaluator.close()
+        self.trainer.envs.close()
+
+    def evaluate(self, records: list[Record], stop: Sequence[int]) -> None:
+        """Add records of an evaluation of all seeds; the best agents are kept."""
         trainer, config = self.trainer, self.config
         seed = config.seed + EVALUATION
         began = time.monotonic()
-        found = self.evaluator.run(trainer.learner, trainer.states, trainer.normaliser, seed)
-        records = trainer.losses()
+        records += trainer.losses()
+        found = self.evaluator.run(trainer.learner, trainer.states, trainer.normaliser, seed, stop)
         spent = round(time.monotonic() - began, 3)
         for k, mean in enumerate(found.mean):
             if mean > self.best[k]:
@@ -201,7 +222,6 @@ class Session:
                 "eval_return": float(mean), "eval_return_se": float(found.standard_error[k]),
                 "eval_length": float(found.lengths[k].mean()),
             })  # fmt: skip
-        return records
 
     def save(self, environments: bool = True) -> None:
         """Checkpoints of all seeds."""
@@ -209,6 +229,7 @@ class Session:
         for k, folder in enumerate(self.folders):
             arrays = self.trainer.kept(k, True, environments)
             self.write(k, checkpoint.path_of(folder, self.trainer.step), arrays)
+        for folder in self.folders:  # all are there before one is removed
             checkpoint.prune(folder, self.config.keep)
 
     def write(self, k: int, path: Path, arrays: Arrays) -> None:
@@ -261,24 +282,3 @@ def described(shown: Mapping[str, Any]) -> str:
              "C": "coefficient"}  # fmt: skip
     found = [f"{word} {shown[name]:.3g}" for word, name in parts.items() if name in shown]
     return " ".join(found)
-
-
-@contextmanager
-def asked_to_stop() -> Iterator[list[int]]:
-    """A list that fills when the process is asked to stop; the second time it is at once."""
-    asked: list[int] = []
-
-    def listen(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {s: signal.signal(s, listen) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -109,3 +109,46 @@ def test_options_that_do_not_fit_a_run(undisturbed):
         train(config(seeds=2, gamma=0.9), Point, undisturbed.path, resume=True)
     with pytest.raises(RunError, match="Give the folder of a run"):
         load(undisturbed.path.parent)
+
+
+def test_dotfiles_of_others_stay(tmp_path):
+    mine = tmp_path / ".pre-commit-config.yaml"
+    mine.write_text("x")
+    train(config(steps=120, eval_every=120), Point, tmp_path)
+    assert mine.read_text() == "x"
+
+
+class Poisoned(Point):
+    """Gives an observation that is not finite when it is reset for the fourth time."""
+
+    resets = 0
+
+    def reset(self, *, seed=None, options=None):
+        self.resets += 1
+        obs, info = super().reset(seed=seed)
+        return (obs * np.float32("nan") if self.resets == 4 else obs), info
+
+
+def test_a_bad_observation_of_a_reset_never_reaches_the_networks(tmp_path):
+    with pytest.raises(RunError, match="observation that is not finite"):
+        train(config(), Poisoned, tmp_path / "run")
+    kept = Run(tmp_path / "run").arrays(0, "last")
+    assert all(np.isfinite(array).all() for name, array in kept.items() if "agent" in name)
+
+
+def test_a_kill_between_seeds_leaves_a_common_step(tmp_path):
+    out = tmp_path / "run"
+    train(config(seeds=2, steps=400, keep=1), Point, out)
+    first, second = (folder_of(out, seed) for seed in (0, 1))
+    train(config(seeds=2, steps=600, keep=2), Point, out, resume=True)
+    checkpoint.path_of(second, 600).unlink()  # as if killed after the first seed had written
+    train(config(seeds=2, steps=500, keep=1), Point, out, resume=True)
+    assert checkpoint.steps_in(first) == checkpoint.steps_in(second) == [500]
+
+
+def test_a_header_that_was_changed_is_damage(tmp_path):
+    path = tmp_path / "a.safetensors"
+    checkpoint.write(path, {"x": np.ones(3)}, {"step": 1, "best": 2.0})
+    path.write_bytes(path.read_bytes().replace(b"best", b"cest"))
+    with pytest.raises(RunError, match="is damaged"):
+        checkpoint.read(path)
