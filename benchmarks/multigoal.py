@@ -26,7 +26,7 @@ from steinflow.study.style import styled
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "runs" / "multigoal"
-TAU, CELLS, FINE = 0.2, 20, 5  # temperature; cells of the grid a side; points of a cell a side
+TAU, CELLS, FINE = 0.1, 20, 5  # temperature; cells of the grid a side; points of a cell a side
 SAMPLES, ROLLOUTS, RESTARTS, STEPS = 200_000, 1_000, 5, 50  # STEPS of the flow, for its density
 CONFIG = TrainConfig(
     steps=30_000, temperature=TAU, temperature_mode="fixed", acting_particles=1, eval_particles=1,
