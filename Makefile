@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: study test train lint mutants bench-study bench-box bench-cost bench-estimators leaderboard seeds lock clean
+.PHONY: study test train lint mutants bench-study bench-box bench-cost bench-estimators bench-train bench-returns leaderboard seeds lock clean
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	@echo "Running the study (under a minute on 2 cores) ..."
@@ -37,6 +37,18 @@ bench-cost: .venv/all.done  ## auto beside the bare critic
 
 bench-estimators: .venv/all.done  ## what each part of auto is worth
 	.venv/bin/python benchmarks/estimators.py
+
+.venv-sbx/done:
+	@echo "Installing SBX's SAC apart: several GB ..."
+	$(PYTHON) -m venv .venv-sbx
+	.venv-sbx/bin/pip install -q --disable-pip-version-check sbx-rl "gymnasium[mujoco]" "mujoco<4"
+	@touch $@
+
+bench-train: .venv/all.done .venv-sbx/done  ## an update beside SBX's SAC (4 minutes)
+	.venv/bin/python benchmarks/train_speed.py
+
+bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's SAC, cells of at most 20 minutes
+	.venv/bin/python benchmarks/returns.py
 
 leaderboard: .venv/core.done  ## every published method and auto, at equal cost (over an hour)
 	.venv/bin/steinflow study --preset leaderboard --out benchmarks/results/leaderboard
