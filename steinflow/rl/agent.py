@@ -160,13 +160,8 @@ def at_policy(
     learner: Learner, state: AgentState, batch: Batch, points: Float[Array, "b m d"]
 ) -> tuple[Float[Array, "b o"], Float[Array, "b d"]]:
     """At s, on one of M new samples, with probability ∝ exp(Q/tau)."""
-    for_policy, for_choice = jax.random.split(key_of(state, 3))
-    found, actions, _ = learner.actor.sample(
-        for_policy, state.policy, batch.obs, learner.sizes.action, learner.config.particles
-    )
-    tau = learner.actor.temperature.tau(state.heat)
-    logits = least_of(state.critics, batch.obs, actions) / tau
-    return batch.obs, picked(found, jax.random.categorical(for_choice, logits, axis=-1))
+    found, _ = one_of(learner, state, key_of(state, 3), batch.obs, learner.config.particles)
+    return batch.obs, found
 
 
 def at_replay(
@@ -179,9 +174,26 @@ def at_replay(
 POINTS = {"next": at_next, "policy": at_policy, "replay": at_replay}
 
 
-def picked(points: Float[Array, "b m d"], which: Int[Array, " b"]) -> Float[Array, "b d"]:
-    """One of m points of each state."""
-    return jnp.take_along_axis(points, which[:, None, None], axis=1)[:, 0]
+def one_of(
+    learner: Learner,
+    state: AgentState,
+    key: Key[Array, ""],
+    obs: Float[Array, "b o"],
+    count: int,
+    greedy: bool = False,
+) -> tuple[Float[Array, "b d"], Float[Array, "b d"]]:
+    """One of `count` samples of the policy a state, with probability ∝ exp(Q/tau), or, greedy, the
+    best: its point in the policy's space, and the action that it stands for."""
+    for_policy, for_choice = jax.random.split(key)
+    points, actions, _ = learner.actor.sample(
+        for_policy, state.policy, obs, learner.sizes.action, count
+    )
+    q = least_of(state.critics, obs, actions)
+    tau = learner.actor.temperature.tau(state.heat)
+    drawn = jax.random.categorical(for_choice, q / tau, axis=-1)
+    which = (jnp.argmax(q, axis=-1) if greedy else drawn)[:, None, None]
+    point, action = (jnp.take_along_axis(all_, which, axis=1)[:, 0] for all_ in (points, actions))
+    return point, action
 
 
 def learn(learner: Learner, state: AgentState, batches: Batch) -> tuple[AgentState, UpdateInfo]:
@@ -227,14 +239,8 @@ def choose(
 ) -> Float[Array, "e d"]:
     """Actions in [-1, 1]^d: of M proposals of the policy, one with probability ∝ exp(Q/tau), or,
     greedy, the best."""
-    for_policy, for_choice = jax.random.split(key)
-    config = learner.config
-    tau = learner.actor.temperature.tau(state.heat)
-    count = config.eval_particles if greedy else config.acting_particles
-    _, actions, _ = learner.actor.sample(for_policy, state.policy, obs, learner.sizes.action, count)
-    q = least_of(state.critics, obs, actions)
-    drawn = jax.random.categorical(for_choice, q / tau, axis=-1)
-    return picked(actions, jnp.argmax(q, axis=-1) if greedy else drawn)
+    count = learner.config.eval_particles if greedy else learner.config.acting_particles
+    return one_of(learner, state, key, obs, count, greedy)[1]
 
 
 @partial(jax.jit, static_argnames=("learner", "greedy"))

@@ -60,7 +60,7 @@ def train(
         RunError: the environment failed, or no checkpoint is whole; what was learned is kept.
         StudyError: the folder cannot be written.
     """
-    kwargs = json.loads(json.dumps(dict(env_kwargs or {})))  # as config.toml will have them
+    kwargs = plain(env_kwargs or {})
     name = env if isinstance(env, str) else named(env)
     path = Path(out or Path("runs") / default_name(name, config))
     make, starters = factory_of(env, kwargs), [tracker(word) for word in track]
@@ -71,6 +71,22 @@ def train(
         finally:
             session.close()
     return Run(path)
+
+
+def plain(env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of an environment as config.toml gives them back.
+
+    Raises:
+        ValueError: one of them is no number, word, list or table.
+    """
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(dict(env_kwargs)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"env_kwargs cannot be kept in a run: {error}. Put them into a function that makes the "
+            "environment, and pass that as env."
+        ) from error
+    return found
 
 
 def named(factory: Factory) -> str | None:

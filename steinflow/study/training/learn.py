@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from steinflow.methods import ESTIMATORS, Method
+from steinflow.methods import ESTIMATORS
 from steinflow.rl.actor import score_loss
 from steinflow.rl.networks import Denoiser
 from steinflow.rl.sampling import flow, flow_levels
@@ -22,6 +22,16 @@ FLOW_STEPS, FINAL_STEPS = 10, 50  # of the flow while training, and where it is 
 BROAD = 0.1  # share of particles that are far out, so that no mode is missed for good
 AVERAGE = 0.998  # of the averaged weights, an update
 OBS = 1  # a policy's observation says nothing here
+
+
+class How(NamedTuple):
+    """How a policy is trained; hashable, so that it is static under jit."""
+
+    method: str  # of the score targets, a key of ESTIMATORS
+    schedule: AbstractSchedule
+    num_draws: int  # of Q a particle and level
+    checkpoints: int  # how often it is judged
+    every: int  # steps between
 
 
 class Learned(NamedTuple):
@@ -52,14 +62,7 @@ def samples(
 
 
 def learn(
-    key: Key[Array, ""],
-    target: AbstractTarget,
-    exact: Float[Array, "n d"],
-    method: Method,
-    schedule: AbstractSchedule,
-    num_draws: int,
-    checkpoints: int,
-    every: int,
+    key: Key[Array, ""], target: AbstractTarget, exact: Float[Array, "n d"], how: How
 ) -> Learned:
     """One policy from start to end.
 
@@ -67,12 +70,9 @@ def learn(
         key: consumed once.
         target: the density.
         exact: its samples.
-        method: of the score targets, posed in its own space.
-        schedule: from noise to data.
-        num_draws: draws of Q a particle and level.
-        checkpoints: how often the policy is judged.
-        every: steps between.
+        how: to train.
     """
+    method, schedule = ESTIMATORS[how.method], how.schedule
     first, keys = jax.random.split(key)
     walls = method.pose(target).support.has_walls
     policy = Denoiser(first, OBS, 2, HIDDEN, bounded=walls)
@@ -90,7 +90,7 @@ def learn(
 
         def loss(policy: Denoiser) -> Any:
             return score_loss(
-                policy, loss_key, target, obs, points, schedule, method, LEVELS, num_draws
+                policy, loss_key, target, obs, points, schedule, method, LEVELS, how.num_draws
             )[0]
 
         grads = jax.grad(loss)(state.policy)
@@ -114,27 +114,17 @@ def learn(
 
     def stretch(state: State, key: Array) -> tuple[State, tuple[Array, ...]]:
         steps, judge = jax.random.split(key)
-        state, _ = jax.lax.scan(step, state, jax.random.split(steps, every))
+        state, _ = jax.lax.scan(step, state, jax.random.split(steps, how.every))
         return state, judged(judge, state.average)
 
-    _, found = jax.lax.scan(stretch, start, jax.random.split(keys, checkpoints))
+    _, found = jax.lax.scan(stretch, start, jax.random.split(keys, how.checkpoints))
     *distances, last = found
     return Learned(distances[0], distances[1], distances[2], last[-1])
 
 
-@partial(jax.jit, static_argnames=("method", "schedule", "num_draws", "checkpoints", "every"))
+@partial(jax.jit, static_argnames="how")
 def learn_all(
-    keys: Key[Array, " s"],
-    target: AbstractTarget,
-    exact: Float[Array, "n d"],
-    method: str,
-    schedule: AbstractSchedule,
-    num_draws: int,
-    checkpoints: int,
-    every: int,
+    keys: Key[Array, " s"], target: AbstractTarget, exact: Float[Array, "n d"], how: How
 ) -> Learned:
-    """`learn` by a method's name for several seeds side by side."""
-    known = ESTIMATORS[method]
-    return jax.vmap(
-        lambda key: learn(key, target, exact, known, schedule, num_draws, checkpoints, every)
-    )(keys)
+    """`learn` for several seeds side by side."""
+    return jax.vmap(lambda key: learn(key, target, exact, how))(keys)

@@ -18,7 +18,7 @@ from steinflow.study.leaderboard.versions import code_version
 from steinflow.study.progress import Progress
 from steinflow.study.store import clear_temporaries, explained, load_part, save_part
 from steinflow.study.training.densities import DENSITIES
-from steinflow.study.training.learn import LEVELS, STATES, learn_all
+from steinflow.study.training.learn import LEVELS, STATES, How, learn_all
 
 METHODS = {"noise": 1, "gradient": 2, "blend": 2, "rfm": 2, "auto": 2}  # what a draw costs
 BUDGET = 8  # evaluations of Q a particle and level; a gradient counts as one more
@@ -87,16 +87,9 @@ def compute(plan: Plan, cell: Cell) -> dict[str, np.ndarray]:
     seeds = plan.seeds if cell.policy == "flow" else 1
     own, other = jax.random.split(jax.random.key(plan.seed))
     exact = target.sample(own, plan.samples).astype(jnp.float32)
-    found = learn_all(
-        jax.random.split(other, seeds),
-        target,
-        exact,
-        cell.method,
-        POLICIES[cell.policy],
-        BUDGET // METHODS[cell.method],
-        plan.checkpoints,
-        plan.every,
-    )
+    draws = BUDGET // METHODS[cell.method]
+    how = How(cell.method, POLICIES[cell.policy], draws, plan.checkpoints, plan.every)
+    found = learn_all(jax.random.split(other, seeds), target, exact, how)
     return {name: np.asarray(array) for name, array in found._asdict().items()} | {
         "exact": np.asarray(exact)
     }
