@@ -7,6 +7,7 @@ from typing import Any
 from steinflow import diagnostics, targets
 from steinflow.conversions import noise, posterior_mean, velocity
 from steinflow.estimators import (
+    BayesianQuadrature,
     Blend,
     Constant,
     ControlVariate,
@@ -35,6 +36,7 @@ except PackageNotFoundError:  # pragma: no cover - a source tree that was never 
 
 __all__ = [
     "ESTIMATORS",
+    "BayesianQuadrature",
     "Blend",
     "Boltzmann",
     "Box",

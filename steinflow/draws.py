@@ -27,6 +27,7 @@ class Draws(NamedTuple):
 
     x: Float[Array, " d"]
     action: Float[Array, "k d"]
+    value: Float[Array, " k"]  # Q/tau
     log_weight: Float[Array, " k"]  # log of p(a|x)/q(a|x), up to a constant; -inf: weight 0
     log_prior: Float[Array, " k"]  # the same without Q: log of N(x; alpha a, sigma^2 I)/q(a|x)
     slope: Float[Array, "k d"]  # grad log pi = grad Q/tau; zeros where it was not asked for
@@ -34,6 +35,8 @@ class Draws(NamedTuple):
     taper_slope: Float[Array, "k d"]  # d phi_j/d a_j
     half_width: Float[Array, " d"]  # of the support; infinite on R^d
     curvature: Callable[[Float[Array, " d"]], Float[Array, "d d"]]  # a -> -hessian of Q/tau
+    dense: Callable[[int], tuple[Float[Array, "m d"], Float[Array, " m"]]]  # m more actions from
+    # the proposals of this point, with their log_prior; Q is not asked there
     num_invalid: Int[Array, ""]  # NaN or +inf among Q, anything not finite among its gradients
 
 
@@ -122,9 +125,16 @@ def from_uniforms(
     value, slope, num_invalid = evaluate(target, action, with_slope)
     taper, taper_slope = target.support.taper(action)
     log_prior = proposal.log_ratio(action, x, level, target.support)
+
+    def dense(count: int) -> tuple[Array, Array]:
+        numbers = sobol(jax.random.key(0), count, x.size, x.dtype)
+        more = materialised(proposal.actions(numbers, x, level, target.support).astype(x.dtype))
+        return more, proposal.log_ratio(more, x, level, target.support)
+
     return Draws(
         x,
         action,
+        value,
         value + log_prior,
         log_prior,
         slope,
@@ -132,6 +142,7 @@ def from_uniforms(
         taper_slope,
         half_width(target, x),
         curvature_of(target),
+        dense,
         num_invalid,
     )
 
@@ -206,7 +217,9 @@ def draw_shared(
         likelihood = jax.vmap(log_likelihood, in_axes=(None, 0, 0))(action, xs, levels)
         return Batch(action, value, slope, likelihood, log_mixture, invalid)
 
-    def joined(*batches: Batch) -> Callable[[Int[Array, ""]], Draws]:
+    def joined(
+        *batches: Batch, fitted: AbstractProposal | None = None
+    ) -> Callable[[Int[Array, ""]], Draws]:
         action, value, slope = (
             jnp.concatenate([getattr(batch, name) for batch in batches])
             for name in ("action", "value", "slope")
@@ -220,9 +233,23 @@ def draw_shared(
         invalid = jnp.sum(jnp.stack([batch.num_invalid for batch in batches]))
 
         def at(index: Int[Array, ""]) -> Draws:
+            x, level = xs[index], jax.tree.map(lambda leaf: leaf[index], levels)
+            own = [proposal]
+            if fitted is not None:
+                own.append(jax.tree.map(lambda leaf: leaf[index], fitted))
+
+            def dense(size: int) -> tuple[Array, Array]:
+                each = size // len(own)
+                numbers = sobol(jax.random.key(0), each, dim, xs.dtype)
+                more = [q.actions(numbers, x, level, target.support) for q in own]
+                more = materialised(jnp.concatenate(more).astype(xs.dtype))
+                log_q = jnp.stack([q.log_prob(more, x, level, target.support) for q in own])
+                return more, log_likelihood(more, x, level) - logsumexp(log_q, axis=0)
+
             return Draws(
-                xs[index],
+                x,
                 action,
+                value,
                 value + log_priors[index],
                 log_priors[index],
                 slope,
@@ -230,6 +257,7 @@ def draw_shared(
                 taper_slope,
                 half,
                 curvature_of(target),
+                dense,
                 invalid,
             )
 
@@ -250,7 +278,7 @@ def draw_shared(
     batches = [pilot, propose(jax.random.fold_in(key, 1), fitted, num_draws - first - wide, 0)]
     if wide:
         batches += [propose(jax.random.fold_in(key, 2), UniformProposal(), wide, None)]
-    return joined(*batches)
+    return joined(*batches, fitted=fitted)
 
 
 def prefix(draws: Draws, num_draws: int) -> Draws:
@@ -258,6 +286,7 @@ def prefix(draws: Draws, num_draws: int) -> Draws:
     first = slice(None, num_draws)
     return draws._replace(
         action=draws.action[first],
+        value=draws.value[first],
         log_weight=draws.log_weight[first],
         log_prior=draws.log_prior[first],
         slope=draws.slope[first],

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 UNROLLED = 4  # loops over at most so many columns are written out
+SMALL = 16  # matrices up to here are factorised column by column
 
 
 def centred(
@@ -80,7 +81,23 @@ def solve(columns: Array, triangle: Array, rhs: Array) -> Array:
 
 def inverse_root(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
     """W = L^-1 for the Cholesky factor L of a positive definite matrix: W^T W is its
-    inverse, and -2 Σ log diag W the logarithm of its determinant."""
+    inverse, and -2 Σ log diag W the logarithm of its determinant.
+
+    By halves down to small ones, so that nearly all of it is matrix products.
+    """
+    dim = matrix.shape[0]
+    if dim <= SMALL:
+        return small_inverse_root(matrix)
+    half = dim // 2
+    first = inverse_root(matrix[:half, :half])
+    below = matrix[half:, :half] @ first.T
+    rest = inverse_root(matrix[half:, half:] - below @ below.T)
+    corner = -rest @ below @ first
+    return jnp.block([[first, jnp.zeros((half, dim - half), matrix.dtype)], [corner, rest]])
+
+
+def small_inverse_root(matrix: Array) -> Array:
+    """The same, column by column."""
     dim = matrix.shape[0]
 
     def factor(j: Array, lower: Array) -> Array:

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from steinflow.checks import lookup
 from steinflow.estimators import (
     AbstractEstimator,
+    BayesianQuadrature,
     Blend,
     ControlVariate,
     GradientExpectation,
@@ -53,7 +54,7 @@ class Method(NamedTuple):
         return bool(exact) and self.estimator.is_consistent(self.pose(target).support)
 
 
-def auto() -> Method:
+def auto(quadrature: bool = True) -> Method:
     """The method to use without thinking (docs/estimators.md says what it was chosen over).
 
     Approximates: s*(x), on R^d and on a box.
@@ -61,12 +62,16 @@ def auto() -> Method:
         normal fitted to the gradients at the first half (`FittedProposal`), all weighed by
         the deterministic mixture of all proposals, of all levels of a state where
         `score_targets` is given several; and three Stein terms a dimension, each believed
-        as far as it fits (`SteinPolynomial`).
+        as far as it fits (`SteinPolynomial`). Few draws in few dimensions also carry a
+        Gaussian process (`BayesianQuadrature`), unless quadrature is False: where Q is cheap,
+        as in the agent, its arithmetic costs more than further draws.
     Requires: gradients of Q.
     Cost: N values and N gradients, in two calls of N/2.
     Variance: `info.std_error` treats the draws as independent; Sobol draws err less.
     """
-    return Method(FittedProposal(), SteinPolynomial(), quasi=True)
+    inner = SteinPolynomial()
+    estimator = BayesianQuadrature(inner) if quadrature else inner
+    return Method(FittedProposal(), estimator, quasi=True)
 
 
 class Space(NamedTuple):

@@ -72,6 +72,7 @@ def draws_at(target, action, log_weight, x):
     slope = jax.vmap(jax.grad(target.value))(action) / target.tau
     taper, taper_slope = target.support.taper(action)
     return Draws(
-        x, action, log_weight, jnp.zeros_like(log_weight), slope, taper, taper_slope,
-        half_width(target, x), lambda a: -jax.hessian(target.value)(a) / target.tau, jnp.asarray(0),
+        x, action, log_weight, log_weight, jnp.zeros_like(log_weight), slope, taper, taper_slope,
+        half_width(target, x), lambda a: -jax.hessian(target.value)(a) / target.tau,
+        lambda count: (action, jnp.zeros_like(log_weight)), jnp.asarray(0),
     )  # fmt: skip

@@ -19,6 +19,7 @@ def test_the_public_names():
     assert sorted(sf.__all__) == sorted(
         [
             "ESTIMATORS",
+            "BayesianQuadrature",
             "Blend",
             "Boltzmann",
             "Box",

@@ -13,11 +13,13 @@ from steinflow.estimators.gradient import GradientExpectation
 from steinflow.estimators.noise import NoiseExpectation
 from steinflow.estimators.polynomial import SteinPolynomial
 from steinflow.estimators.published import ReverseFlow, VarianceRatio
+from steinflow.estimators.quadrature import BayesianQuadrature
 from steinflow.estimators.reduce import Estimate, Info
 
 __all__ = [
     "AbstractCoefficient",
     "AbstractEstimator",
+    "BayesianQuadrature",
     "Blend",
     "Constant",
     "ControlVariate",

@@ -47,7 +47,7 @@ def score_of(method: Method, draws: Draws, level: Level) -> Float[Array, " d"]:
 
 def joined(first: Draws, second: Draws) -> Draws:
     """Two sets of draws for one point as one."""
-    parts = ("action", "log_weight", "log_prior", "slope", "taper", "taper_slope")
+    parts = ("action", "value", "log_weight", "log_prior", "slope", "taper", "taper_slope")
     both: dict[str, Any] = {
         n: jnp.concatenate([getattr(first, n), getattr(second, n)]) for n in parts
     }
