@@ -241,8 +241,8 @@ def draw_shared(
             def dense(size: int) -> tuple[Array, Array]:
                 each = size // len(own)
                 numbers = sobol(jax.random.key(0), each, dim, xs.dtype)
-                more = [q.actions(numbers, x, level, target.support) for q in own]
-                more = materialised(jnp.concatenate(more).astype(xs.dtype))
+                parts = [q.actions(numbers, x, level, target.support) for q in own]
+                more = materialised(jnp.concatenate(parts).astype(xs.dtype))
                 log_q = jnp.stack([q.log_prob(more, x, level, target.support) for q in own])
                 return more, log_likelihood(more, x, level) - logsumexp(log_q, axis=0)
 

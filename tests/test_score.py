@@ -135,7 +135,8 @@ def test_float32_agrees_with_float64(key):
         for method in (*methods, matrix):
             full = estimate(draws, target, LEVEL, method, 64)
             low, level, rule = cast_problem(target, LEVEL, method, jnp.float32)
-            cast = jax.tree.map(lambda v: v.astype(jnp.float32), draws._replace(curvature=None, dense=None))
+            arrays = draws._replace(curvature=None, dense=None)
+            cast = jax.tree.map(lambda v: v.astype(jnp.float32), arrays)
             half = estimate(cast, low, level, rule, 64)
             assert half.score.dtype == jnp.float32
             assert jnp.linalg.norm(full.score - half.score) < 1e-3 * scale

@@ -9,7 +9,7 @@ from steinflow.diagnostics import effective_sample_size
 from steinflow.draws import Draws, weights
 from steinflow.estimators.base import AbstractEstimator, Needs
 from steinflow.estimators.stein import noise_terms
-from steinflow.gaussian_process import Process, fit
+from steinflow.gaussian_process import fit
 from steinflow.levels import Level
 from steinflow.supports import AbstractSupport
 
@@ -26,9 +26,9 @@ class BayesianQuadrature(AbstractEstimator):
     Approximates: s*(x), on R^d and on a box.
     With: s + b (s_GP - s), s the inner estimate and s_GP = E[u] under the posterior in which the
         process stands for Q/tau. b = 1/(1 + v ESS g^(1/4)): v the variance of the process
-        over that posterior, times the factor by which it misjudges each draw from all others,
-        at least 1; 1/ESS that of a weighted mean; g the variance of u over that of the inner
-        terms. Beyond 128 equations n (1 + d) it is the inner estimate alone.
+        over that posterior, times the factor by which it misjudges each draw from all others
+        (at least 1), and 1/(ESS - 4) of the many draws; 1/ESS the variance of a weighted mean;
+        g the variance of u over that of the inner terms. Beyond 100 equations n (1 + d) it is the inner estimate alone.
     Requires: gradients of Q; smooth where it is to gain.
     Cost: no more of Q than the inner estimate; three factorisations of n (1 + d) equations.
     Variance: the reported one is that of the inner estimate, an upper bound.
