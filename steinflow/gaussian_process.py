@@ -72,6 +72,7 @@ def gram(a: Float[Array, "n d"]) -> Float[Array, "m m"]:
     return blocks.swapaxes(1, 2).reshape(count * (1 + dim), count * (1 + dim))
 
 
+@jax.jit
 def fit(
     action: Float[Array, "n d"], value: Float[Array, " n"], slope: Float[Array, "n d"]
 ) -> Process:

@@ -28,7 +28,8 @@ class BayesianQuadrature(AbstractEstimator):
         process stands for Q/tau. b = 1/(1 + v ESS g^(1/4)): v the variance of the process
         over that posterior, times the factor by which it misjudges each draw from all others
         (at least 1), and 1/(ESS - 4) of the many draws; 1/ESS the variance of a weighted mean;
-        g the variance of u over that of the inner terms. Beyond 100 equations n (1 + d) it is the inner estimate alone.
+        g the variance of u over that of the inner terms. Beyond 100 equations n (1 + d) it is
+        the inner estimate alone.
     Requires: gradients of Q; smooth where it is to gain.
     Cost: no more of Q than the inner estimate; three factorisations of n (1 + d) equations.
     Variance: the reported one is that of the inner estimate, an upper bound.

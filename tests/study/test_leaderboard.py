@@ -1,5 +1,10 @@
 """The leaderboard's problems, truths, files and rows, at a small size."""
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,3 +91,27 @@ def test_options_of_the_study_are_those_of_the_board(capsys):
     assert "pairs of coordinates" in capsys.readouterr().err
     assert main(["study", "--preset", "leaderboard", "--families", "cubic"]) == 2
     assert "Did you mean" in capsys.readouterr().err
+
+
+def test_workers_end_with_their_driver(tmp_path):
+    """kill -9 of a process leaves no worker of it behind."""
+    child = "import os; from steinflow.study.leaderboard.run import end_with; "
+    child += "print(os.getpid(), flush=True); end_with(os.getppid(), 0.1)"
+    driver = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    process = subprocess.Popen([sys.executable, "-c", driver], stdout=subprocess.PIPE, text=True)
+    worker = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20.0
+    while time.monotonic() < until and alive(worker):
+        time.sleep(0.1)
+    assert not alive(worker)
+
+
+def alive(pid):
+    """Whether a process runs (a zombie does not)."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

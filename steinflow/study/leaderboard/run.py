@@ -4,9 +4,11 @@ import hashlib
 import io
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from queue import Empty
 from typing import Any, NamedTuple
@@ -161,8 +163,21 @@ def work(board: Board, unit: Unit, out: Path, said: Any = None) -> None:
             said.put(f"{unit.name} {group.family} {group.tau:g}")
 
 
+def end_with(parent: int, every: float = 2.0) -> None:
+    """End this process when its parent has gone: nobody would save what it finds."""
+    while os.getppid() == parent:
+        time.sleep(every)
+    os._exit(1)
+
+
+def watch(parent: int) -> None:
+    """`end_with` in the background."""
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+
+
 def settle_on_a_core(cores: Any, cache_folder: str) -> None:
     """Give a worker one core of its own, and the compilations of the others."""
+    watch(os.getppid())
     os.environ["XLA_FLAGS"] = (
         os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
     )
@@ -202,7 +217,9 @@ def compute(
     here = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     workers = min(workers or min(len(here), 4), len(todo))
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, progress:
+    manager = SyncManager(ctx=context)
+    manager.start(watch, (os.getpid(),))
+    with manager, progress:
         cores, said = manager.Queue(), manager.Queue()
         for number in range(workers):
             cores.put(here[number % len(here)])

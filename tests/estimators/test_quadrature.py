@@ -1,0 +1,91 @@
+"""Bayesian quadrature: better where Q is smooth and draws are few, and never much worse."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import steinflow as sf
+from steinflow.draws import draw
+from steinflow.estimators.quadrature import EQUATIONS
+from tests.helpers import grid_posterior
+
+LEVEL = sf.Level(jnp.asarray(0.4), jnp.asarray(0.6))
+X = jnp.array([0.2, -0.1])
+BOX = sf.Box(-1.0, 1.0)
+
+
+def errors(key, q, tau, num_draws, trials=64):
+    """Mean squared errors with and without the process, on the same draws."""
+    target = sf.Boltzmann(q, tau, support=BOX)
+    nodes, p = grid_posterior(target, X, LEVEL, (-1.0, -1.0), (1.0, 1.0), 10)
+    truth = (LEVEL.alpha * (p @ nodes) - X) / LEVEL.sigma**2
+
+    def error(key):
+        methods = (sf.auto(), sf.auto(False))
+        found = [sf.score_target(key, target, X, LEVEL, m, num_draws=num_draws) for m in methods]
+        return jnp.stack([jnp.sum((one.score - truth) ** 2) for one in found])
+
+    return jnp.mean(jax.lax.map(jax.jit(error), jax.random.split(key, trials)), axis=0)
+
+
+def waves(a):
+    """Several modes in the box."""
+    return jnp.sin(4.0 * a[0]) * jnp.cos(3.0 * a[1]) + 0.5 * a[0]
+
+
+def kinks(a):
+    """As rough as a critic of rectified units, and rougher."""
+    return jnp.sum(jnp.abs(jnp.sin(20.0 * a)))
+
+
+@pytest.mark.parametrize(("num_draws", "gain"), [(8, 1.2), (32, 20.0)])
+def test_it_gains_where_q_is_smooth(key, num_draws, gain):
+    ours, without = errors(key, waves, 0.3, num_draws)
+    assert without > gain * ours
+
+
+@pytest.mark.parametrize("num_draws", [8, 32])
+def test_it_costs_little_where_q_is_rough(key, num_draws):
+    ours, without = errors(key, kinks, 0.1, num_draws, trials=256)
+    assert ours < 1.1 * without
+
+
+def test_beyond_its_equations_it_is_the_inner_estimate(key):
+    target = sf.Boltzmann(waves, 0.3, support=BOX)
+    many = EQUATIONS[1] // 3 + 1
+    with_process, without = (
+        sf.score_target(key, target, X, LEVEL, sf.auto(flag), num_draws=many).score
+        for flag in (True, False)
+    )
+    np.testing.assert_array_equal(with_process, without)
+    fewer = sf.score_target(key, target, X, LEVEL, num_draws=many - 1).score
+    inner = sf.score_target(key, target, X, LEVEL, sf.auto(False), num_draws=many - 1).score
+    assert jnp.all(fewer != inner)
+
+
+def test_linear_q_stays_exact(key):
+    """Far from every draw the process is trusted with nothing: R^d, tau = 0.02, alpha = 0.1."""
+    slope = jnp.array([1.0, -2.0])
+    target, level = sf.Boltzmann(lambda a: slope @ a, 0.02), sf.Level(0.1, 0.9)
+    found = sf.score_target(key, target, X, level, num_draws=8).score
+    np.testing.assert_allclose(found, slope / 0.02 / 0.1, rtol=1e-9)
+
+
+def test_impossible_actions_leave_the_inner_estimate(key):
+    """Q = -inf on half of the box: no process through that."""
+    target = sf.Boltzmann(lambda a: jnp.where(a[0] > 0, waves(a), -jnp.inf), 0.3, support=BOX)
+    found = sf.score_target(key, target, X, LEVEL, num_draws=16).score
+    inner = sf.score_target(key, target, X, LEVEL, sf.auto(False), num_draws=16).score
+    np.testing.assert_array_equal(found, inner)
+    assert jnp.all(jnp.isfinite(found))
+
+
+def test_terms_keep_the_spread_of_the_inner_ones(key):
+    """So that the standard error is that of the inner estimate."""
+    target = sf.Boltzmann(waves, 0.3, support=BOX)
+    draws = draw(key, target, X, LEVEL, sf.FittedProposal(), 16, True, True)
+    inner = sf.SteinPolynomial()
+    shift = sf.BayesianQuadrature(inner).terms(draws, LEVEL) - inner.terms(draws, LEVEL)
+    np.testing.assert_allclose(shift, jnp.broadcast_to(shift[0], shift.shape), atol=1e-10)
+    assert jnp.all(jnp.abs(shift[0]) > 1e-6)
