@@ -1,0 +1,201 @@
+"""Is the default target worth a hundred draws of RFM, on critics as training meets them?
+
+    python benchmarks/critic_accuracy.py    # trains two agents; about an hour on 2 cores
+
+Critics of the default agent after 2,000, 10,000 and 20,000 steps; 16 states of its replay, x
+around an action of its policy, six noise levels, the default's temperature. EED = trace/MSE, each
+method's against the truth of its own space; the truth is the mean of 86 estimates by 2^11 draws a
+level, 2^20 in all, whose spread says what it errs itself. A level is unresolved where that is over
+a tenth of the least MSE. A cell is an environment and a step: a small file, skipped by a rerun.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import steinflow as sf
+from steinflow.draws import draw_shared, weights
+from steinflow.estimators.stein import noise_terms
+from steinflow.rl import checkpoint
+from steinflow.rl.actor import ACTIONS, MARGIN
+from steinflow.rl.agent import Learner, initial
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.networks import least
+from steinflow.rl.run import Run, folder_of
+from steinflow.rl.train import train
+from steinflow.study.store import write_json
+
+RESULTS = Path(__file__).parent / "results" / "critics"
+ENVIRONMENTS = ("HalfCheetah-v5", "Hopper-v5")
+STEPS = 2_000, 10_000, 20_000
+STATES, TRIALS, RFM_DRAWS = 16, 64, 100
+CHUNKS, CHUNK = 86, 2**11  # of draws a level: 2^20 for the six of a state
+TIMES = tuple(MARGIN + (1.0 - 2.0 * MARGIN) * (i + 0.5) / 6 for i in range(6))
+AUTO, RFM = sf.auto(quadrature=False), sf.ESTIMATORS["rfm"]
+
+
+def levels_of(times: Any) -> sf.Level:
+    """Noise levels at times of the policy's path."""
+    return jax.vmap(sf.LinearFlow())(jnp.asarray(times))
+
+
+def companions(time: float, count: int) -> np.ndarray:
+    """The time and count - 1 others, stratified as in training."""
+    span, place = 1.0 - 2.0 * MARGIN, time - MARGIN
+    return MARGIN + (place + span * np.arange(count) / count) % span
+
+
+@partial(jax.jit, static_argnames="latent")
+def truths(
+    key: Any, critics: Any, tau: Any, obs: Any, xs: Any, levels: sf.Level, latent: bool
+) -> tuple[Any, Any, Any]:
+    """The scores [l, d] at the l points of a state, their MSE [l], and the traces [l] of Cov u.
+
+    All levels weigh all draws; the score is the mean over chunks, whose spread is its error.
+    """
+    target = sf.Boltzmann(lambda a: least(critics, obs, a), tau, support=ACTIONS)
+    target = sf.latent(target) if latent else target
+
+    def chunk(key: Any) -> tuple[Any, Any]:
+        at = draw_shared(key, target, xs, levels, AUTO.proposal, CHUNK, True, True)
+
+        def one(index: Any) -> tuple[Any, Any]:
+            draws, level = at(index), jax.tree.map(lambda leaf: leaf[index], levels)
+            w, u = weights(draws), noise_terms(draws, level)
+            return w @ AUTO.estimator.terms(draws, level), jnp.sum(w @ (u - w @ u) ** 2)
+
+        return jax.vmap(one)(jnp.arange(len(xs)))
+
+    scores, traces = jax.lax.map(chunk, jax.random.split(key, CHUNKS))
+    error = jnp.sum(jnp.var(scores, axis=0, ddof=1), axis=-1) / CHUNKS
+    return jnp.mean(scores, axis=0), error, jnp.mean(traces, axis=0)
+
+
+@partial(jax.jit, static_argnames=("draws", "count"))
+def squared_errors(
+    key: Any, critics: Any, tau: Any, obs: Any, points: tuple[Any, Any], levels: sf.Level,
+    scores: tuple[Any, Any], draws: int, count: int,
+) -> Any:  # fmt: skip
+    """Squared errors of the default at its first level, and of rfm there, [trials, 2]."""
+    target = sf.Boltzmann(
+        lambda a, obs: least(critics, obs, a), tau[None], support=ACTIONS, context=obs[None]
+    )
+    alone = sf.Boltzmann(lambda a: least(critics, obs, a), tau, support=ACTIONS)
+    first = jax.tree.map(lambda leaf: leaf[0], levels)
+
+    def trial(key: Any) -> Any:
+        a, b = jax.random.split(key)
+        ours = sf.score_targets(a, target, points[0][None], levels, AUTO, num_draws=draws).score
+        theirs = sf.score_target(b, alone, points[1], first, RFM, num_draws=RFM_DRAWS).score
+        both = (ours[0, 0] - scores[0], theirs - scores[1])
+        return jnp.stack([jnp.sum(error**2) for error in both])
+
+    return jax.lax.map(trial, jax.random.split(key, count))
+
+
+def trained(env: str, folder: Path, last: int) -> Run:
+    """A run of the default agent with all its checkpoints."""
+    config = TrainConfig(steps=last, eval_every=min(STEPS), keep=100, eval_episodes=1)
+    return train(config, env, folder / env, quiet=False)
+
+
+def measured(run: Run, step: int, trials: int) -> dict[str, Any]:
+    """EED of both methods at every level, on the critics of one checkpoint."""
+    arrays, _ = checkpoint.read(checkpoint.path_of(folder_of(run.path, 0), step))
+    learner: Learner = run.learner
+    like = jax.eval_shape(partial(initial, learner), jnp.zeros((), jnp.int32))
+    state = jax.tree.map(jnp.asarray, checkpoint.filled("agent", like, arrays))
+    kept = arrays["replay.obs"][0]
+    rng, key = np.random.default_rng(step), jax.random.key(step)
+    seen = jnp.asarray(kept[rng.integers(len(kept), size=STATES)])
+    tau = learner.actor.temperature.tau(state.heat)
+    dim = learner.sizes.action
+    actions = learner.actor.sample(key, state.policy, seen, dim, 1).actions[:, 0]
+    count, levels = learner.config.num_levels, levels_of(TIMES)
+    alpha, sigma = levels.alpha[:, None], levels.sigma[:, None]
+    totals = np.zeros((3, 2, 6))  # squared error, trace, error of the truth; method; level
+    for i, (obs, action) in enumerate(zip(seen, actions, strict=True)):
+        key, for_noise, for_truth, for_trials, for_more = jax.random.split(key, 5)
+        eps = jax.random.normal(for_noise, (6, dim))
+        inner = jnp.arctanh(jnp.clip(action, -0.999, 0.999))
+        points = alpha * action + sigma * eps, alpha * inner + sigma * eps
+        found = [
+            truths(for_truth, state.critics, tau, obs, xs, levels, latent)
+            for xs, latent in zip(points, (False, True), strict=True)
+        ]
+        for m in range(2):
+            totals[2, m] += np.asarray(found[m][1])
+            totals[1, m] += np.asarray(found[m][2])
+        for j, moment in enumerate(TIMES):
+            own = levels_of(companions(moment, count))
+            more = jax.random.normal(jax.random.fold_in(for_more, j), (count, dim))
+            x = own.alpha[:, None] * action + own.sigma[:, None] * more
+            errors = squared_errors(
+                jax.random.fold_in(for_trials, j), state.critics, tau, obs,
+                (x.at[0].set(points[0][j]), points[1][j]), own,
+                (found[0][0][j], found[1][0][j]), learner.config.num_draws, trials,
+            )  # fmt: skip
+            totals[0, :, j] += np.asarray(errors.mean(axis=0))
+        print(f"state {i + 1} of {STATES}", flush=True)
+    mse, trace, error = totals
+    eed = np.minimum(trace / mse, 1e4)
+    return {
+        "times": TIMES, "tau": float(tau), "trials": trials,
+        "default": eed[0].tolist(), "rfm": eed[1].tolist(),
+        "truth_over_mse": (error / mse).tolist(),
+    }  # fmt: skip
+
+
+def judged(cells: dict[str, dict[str, Any]]) -> None:
+    """Print a table, the geometric mean and the worst level."""
+    ratios = []
+    for name, cell in cells.items():
+        sound = np.max(cell["truth_over_mse"], axis=0) <= 0.1
+        ours, theirs = np.array(cell["default"]), np.array(cell["rfm"])
+        print(f"{name}: tau = {cell['tau']:.3g}")
+        for t, a, b, ok in zip(cell["times"], ours, theirs, sound, strict=True):
+            print(f"  t = {t:.2f}: {a:9.2f} {b:9.2f} {'' if ok else 'unresolved'}")
+        capped = (ours > 100) & (theirs > 100)
+        ratios += [
+            (a / b, c) for a, b, c, ok in zip(ours, theirs, capped, sound, strict=True) if ok
+        ]
+    if ratios:
+        ratio, capped = map(np.array, zip(*ratios, strict=True))
+        least_ratio = np.min(np.where(capped, np.inf, ratio))
+        print(
+            f"{len(ratio)} resolved levels; EED of the default over rfm's with {RFM_DRAWS} draws:"
+        )
+        print(f"geometric mean {np.exp(np.mean(np.log(ratio))):.2f} (bar 1), ", end="")
+        print(f"least {least_ratio:.2f} where not both exceed 100 (bar .25)")
+
+
+def main() -> None:
+    """Run what is missing, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--env", choices=ENVIRONMENTS, help="only this environment")
+    parser.add_argument("--trials", type=int, default=TRIALS)
+    options = parser.parse_args()
+    for env in [options.env] if options.env else ENVIRONMENTS:
+        missing = [step for step in STEPS if not (RESULTS / f"{env}-{step}.json").exists()]
+        if not missing:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            run = trained(env, Path(folder), max(missing))
+            for step in missing:
+                begun = time.monotonic()
+                cell = measured(run, step, options.trials)
+                write_json(RESULTS / f"{env}-{step}.json", cell)
+                print(f"{env}, {step} steps: {time.monotonic() - begun:.0f} s", flush=True)
+    judged({path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))})
+
+
+if __name__ == "__main__":
+    main()
