@@ -63,13 +63,20 @@ def play(run: Run, out: Path, seed: int = 10_000, which: str = "best") -> tuple[
     return film, picture, total
 
 
+NO_SCREEN = (
+    "Without a display, MuJoCo needs MUJOCO_GL=egl and Debian's libegl1 and libgl1-mesa-dri "
+    "(apt-get install them); steinflow doctor looks for them."
+)
+
+
 def drawn(run: Run) -> "gym.Env[Any, Any]":
     """The environment of a run that draws itself into arrays."""
     try:
         return run.factory(render_mode="rgb_array")()
     except (TypeError, ValueError, gym.error.Error) as error:
         raise RunError(
-            f"{run.env} cannot be drawn: {error} An environment must take render_mode='rgb_array'."
+            f"{run.env} cannot be drawn: {error} An environment must take "
+            f"render_mode='rgb_array'. {NO_SCREEN}"
         ) from error
 
 
@@ -78,11 +85,7 @@ def frame_of(env: "gym.Env[Any, Any]") -> NDArray[np.uint8]:
     try:
         picture: Any = env.render()
     except Exception as error:  # MuJoCo, EGL and pygame fail each in their own way
-        raise RunError(
-            f"Could not draw: {type(error).__name__}: {error}. Without a display, MuJoCo needs "
-            "MUJOCO_GL=egl and Debian's libegl1 and libgl1-mesa-dri (apt-get install them); "
-            "steinflow doctor looks for them."
-        ) from error
+        raise RunError(f"Could not draw: {type(error).__name__}: {error}. {NO_SCREEN}") from error
     if not isinstance(picture, np.ndarray):
         raise RunError(f"The environment drew {type(picture).__name__}, not an array of pixels.")
     height, width = (side - side % 2 for side in picture.shape[:2])

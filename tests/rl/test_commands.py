@@ -1,7 +1,9 @@
 """The commands that train, evaluate, show and export, on real environments."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 
 import jax
@@ -60,6 +62,21 @@ def test_play_makes_videos_without_a_display(env, pendulum, tmp_path, monkeypatc
     assert "return" in capsys.readouterr().out
     film, picture = (next((tmp_path / "videos").glob(f"*.{kind}")) for kind in ("mp4", "gif"))
     assert film.read_bytes()[4:8] == b"ftyp" and picture.read_bytes()[:4] == b"GIF8"
+
+
+@pytest.mark.parametrize("library", ["glfw", "osmesa", "nonsense"])
+def test_no_gl_is_a_sentence(library, tmp_path):
+    """A MuJoCo that cannot draw here: what to install and to set."""
+    run = tmp_path / "pole"
+    assert main(["train", "InvertedPendulum-v5", *SMALL, "--steps", "150", "--out", str(run)]) == 0
+    without = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    words = [sys.executable, "-m", "steinflow", "play", str(run)]
+    done = subprocess.run(
+        words, env=without | {"MUJOCO_GL": library}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if line.startswith("steinflow: ")]
+    assert len(said) == 1 and "MUJOCO_GL=egl" in said[0] and "libegl1" in said[0]
 
 
 def test_plot_draws_several_runs(pendulum, tmp_path, capsys):
