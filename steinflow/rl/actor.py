@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from steinflow.conversions import posterior_mean
 from steinflow.levels import Level
-from steinflow.methods import Method
+from steinflow.methods import Method, as_method, auto
 from steinflow.rl.networks import Critics, Denoiser, least
 from steinflow.schedules import AbstractSchedule
 from steinflow.score import score_targets
@@ -37,6 +37,11 @@ def boltzmann(critics: Critics, tau: Float[Array, ""], obs: Float[Array, "b o"])
         return least(critics, obs, action)
 
     return Boltzmann(q=q, tau=tau, support=ACTIONS, context=obs)
+
+
+def method_of(name: str) -> Method:
+    """A method by name; auto without its Gaussian process, which costs more than a critic."""
+    return auto(quadrature=False) if name == "auto" else as_method(name, None)
 
 
 def noise_levels(key: Key[Array, ""], schedule: AbstractSchedule, batch: int, count: int) -> Level:

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from steinflow.checks import lookup
-from steinflow.methods import Method, as_method, auto
-from steinflow.rl.actor import ACTIONS, ActorInfo, boltzmann, score_loss
+from steinflow.methods import Method
+from steinflow.rl.actor import ACTIONS, ActorInfo, boltzmann, method_of, score_loss
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.networks import Critics, Denoiser, Gaussian, least
 from steinflow.rl.sampling import flow, flow_levels
@@ -81,9 +81,8 @@ class AbstractFlow(AbstractActor):
 
     @property
     def method(self) -> Method:
-        """The score target's method: a Gaussian process would cost more than the critic."""
-        cheap = self.config.estimator == "auto"
-        return auto(quadrature=False) if cheap else as_method(self.config.estimator, None)
+        """The score target's method."""
+        return method_of(self.config.estimator)
 
     @property
     def draws_a_state(self) -> int:

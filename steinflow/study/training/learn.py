@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from steinflow.methods import ESTIMATORS
-from steinflow.rl.actor import score_loss
+from steinflow.rl.actor import method_of, score_loss
 from steinflow.rl.networks import Denoiser
 from steinflow.rl.sampling import flow, flow_levels
 from steinflow.schedules import AbstractSchedule
@@ -72,7 +71,7 @@ def learn(
         exact: its samples.
         how: to train.
     """
-    method, schedule = ESTIMATORS[how.method], how.schedule
+    method, schedule = method_of(how.method), how.schedule
     first, keys = jax.random.split(key)
     walls = method.pose(target).support.has_walls
     policy = Denoiser(first, OBS, 2, HIDDEN, bounded=walls)
