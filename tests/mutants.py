@@ -1,4 +1,4 @@
-"""Sixteen one-token mutations of the core: each must make a test fail.
+"""Nineteen one-token mutations of the core: each must make a test fail.
 
     make mutants
 
@@ -76,6 +76,15 @@ MUTANTS = (
     Mutant("sign of Halley's correction", "proposals/truncated_normal.py",
            "(hazard - a - step)", "(hazard + a - step)",
            "tests/proposals/test_truncated_normal.py"),
+    Mutant("sign of the process's correction", "estimators/quadrature.py",
+           "(score - mean) / (1.0 + odds)", "(mean - score) / (1.0 + odds)",
+           "tests/estimators/test_quadrature.py -k weighed"),
+    Mutant("a process trusted whatever the draws are worth", "estimators/quadrature.py",
+           "variance * effective_sample_size(w) *", "variance *",
+           "tests/estimators/test_quadrature.py -k weighed"),
+    Mutant("sign of the covariance of slopes", "gaussian_process.py",
+           "(eye - apart[..., :, None]", "(eye + apart[..., :, None]",
+           "tests/test_gaussian_process.py -k derivatives"),
 )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ import pytest
 import steinflow as sf
 from steinflow.draws import draw
 from steinflow.estimators.quadrature import EQUATIONS
+from steinflow.gaussian_process import fit
+from steinflow.proposals.fitted import NormalProposal
 from tests.helpers import grid_posterior
 
 LEVEL = sf.Level(jnp.asarray(0.4), jnp.asarray(0.6))
@@ -37,6 +39,11 @@ def waves(a):
 def kinks(a):
     """As rough as a critic of rectified units, and rougher."""
     return jnp.sum(jnp.abs(jnp.sin(20.0 * a)))
+
+
+def peak(a):
+    """Narrow, on a slope."""
+    return jnp.exp(-60.0 * jnp.sum((a - 0.3) ** 2)) + 0.5 * a[0]
 
 
 @pytest.mark.parametrize(("num_draws", "gain"), [(8, 1.2), (32, 20.0)])
@@ -89,3 +96,54 @@ def test_terms_keep_the_spread_of_the_inner_ones(key):
     shift = sf.BayesianQuadrature(inner).terms(draws, LEVEL) - inner.terms(draws, LEVEL)
     np.testing.assert_allclose(shift, jnp.broadcast_to(shift[0], shift.shape), atol=1e-10)
     assert jnp.all(jnp.abs(shift[0]) > 1e-6)
+
+
+def test_each_is_weighed_by_what_it_errs():
+    """1/(1 + v ESS g^(1/4)), from its parts, where every part counts."""
+    target = sf.Boltzmann(peak, 0.5, support=BOX)
+    draws = draw(jax.random.key(2), target, X, LEVEL, sf.FittedProposal(), 16, True, True)
+    inner = sf.SteinPolynomial().terms(draws, LEVEL)
+    w = np.asarray(jax.nn.softmax(draws.log_weight))
+    process = fit(draws.action, draws.value, draws.slope)
+    action, log_prior = draws.dense(512)
+    heavy = np.asarray(jax.nn.softmax(process.predict(action) + log_prior))
+    theirs = heavy @ ((LEVEL.alpha * action - X) / LEVEL.sigma**2)
+    picked = np.searchsorted(np.cumsum(heavy), (np.arange(32) + 0.5) / 32)
+    misjudged = float(process.doubt)
+    within = float(jnp.mean(process.uncertainty(action[picked])))
+    beyond = 1.0 / (1.0 / np.sum(heavy**2) - 4.0)
+    noise = np.asarray((LEVEL.alpha * draws.action - X) / LEVEL.sigma**2)
+    spread = [np.sum(w @ (np.asarray(t) - w @ np.asarray(t)) ** 2) for t in (noise, inner)]
+    gain = spread[0] / spread[1]
+    odds = (within * misjudged + beyond) / np.sum(w**2) * gain**0.25
+    assert misjudged > 1.3 and gain > 2.0 and beyond > 0.03 * within * misjudged
+    assert 0.1 < odds < 10.0
+    found = sf.BayesianQuadrature(sf.SteinPolynomial()).terms(draws, LEVEL)
+    expected = w @ np.asarray(inner) + (theirs - w @ np.asarray(inner)) / (1.0 + odds)
+    np.testing.assert_allclose(w @ np.asarray(found), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("proposal", [None, sf.FittedProposal()])
+def test_dense_actions_stand_for_the_posterior(key, proposal):
+    """Weighed by what they come with and by Q, they have its mean."""
+    target = sf.Boltzmann(waves, 0.3, support=BOX)
+    own = proposal or sf.TruncatedGaussianProposal()
+    draws = draw(key, target, X, LEVEL, own, 16, True, True)
+    action, log_prior = draws.dense(4096)
+    w = jax.nn.softmax(jax.vmap(waves)(action) / 0.3 + log_prior)
+    nodes, p = grid_posterior(target, X, LEVEL, (-1.0, -1.0), (1.0, 1.0), 10)
+    np.testing.assert_allclose(w @ action, p @ nodes, atol=2e-3)
+    np.testing.assert_allclose(w @ action**2, p @ nodes**2, atol=2e-3)
+    if proposal is not None:  # half of them from what was fitted
+        assert not np.allclose(action[:2048], action[2048:])
+
+
+def test_dense_actions_of_another_proposal(key):
+    """The ratio to a proposal that is not the likelihood counts, in one path as in the other."""
+    target = sf.Boltzmann(waves, 0.3, support=BOX)
+    own = NormalProposal(jnp.array([-0.5, 0.4]), jnp.array([0.8, 0.7]))
+    draws = draw(key, target, X, LEVEL, own, 16, True, True)
+    action, log_prior = draws.dense(4096)
+    w = jax.nn.softmax(jax.vmap(waves)(action) / 0.3 + log_prior)
+    nodes, p = grid_posterior(target, X, LEVEL, (-1.0, -1.0), (1.0, 1.0), 10)
+    np.testing.assert_allclose(w @ action, p @ nodes, atol=1e-2)
