@@ -11,6 +11,7 @@ import tyro
 
 from steinflow import __version__
 from steinflow.checks import lookup
+from steinflow.diagnosis.command import Diagnose, diagnose
 from steinflow.rl import commands as rl
 from steinflow.study.conditions import StudyConfig
 
@@ -44,6 +45,7 @@ Command = (
     | Annotated[rl.Play, tyro.conf.subcommand("play")]
     | Annotated[rl.Plot, tyro.conf.subcommand("plot")]
     | Annotated[rl.Export, tyro.conf.subcommand("export")]
+    | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[List, tyro.conf.subcommand("list")]
 )
@@ -127,6 +129,8 @@ def study(command: Study) -> int:
     out = command.out or Path("runs") / f"study-{config.preset}"
     for preset, run in BIG.items():
         if config.preset == preset:
+            if config.estimators is not None:
+                raise ValueError(f"preset {preset} takes no estimators. Choose another preset.")
             return run(config, out, command.quiet)
     found = run_study(config, out, command.quiet, shell(config))
     page = write(found, out, shell(config))
@@ -222,6 +226,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     rl.Play: rl.play,
     rl.Plot: rl.plot,
     rl.Export: rl.export,
+    Diagnose: diagnose,
     Doctor: doctor,
     List: listing,
 }

@@ -1,0 +1,69 @@
+"""`steinflow diagnose RUN`: the critic of a training run, at states of its replay."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """Say which estimator a trained critic needs, with how many draws, and what they are worth."""
+
+    run: tyro.conf.Positional[Path]
+    """folder of a run, or of a single seed (RUN/seed-0)"""
+    which: str = "last"
+    """checkpoint: best or last"""
+    states: int = 16
+    """states of the replay to look at"""
+    trials: int = 16
+    """repetitions of every estimate"""
+    seed: int = 0
+    """seed of all random numbers"""
+    apply: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """write what is recommended as recommended.toml, which `train --config` takes"""
+    out: Path | None = None
+    """folder of the report (RUN/diagnosis)"""
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """no progress"""
+
+
+def diagnose(command: Diagnose) -> int:
+    """Diagnose, and print the answer."""
+    import shlex
+    import sys
+
+    from steinflow.diagnosis.report import write
+    from steinflow.diagnosis.runs import diagnose_run
+    from steinflow.rl.run import load
+
+    run = load(command.run)
+    found = diagnose_run(
+        run, command.which, command.states, command.trials, command.seed, command.quiet
+    )
+    out = command.out or run.path / "diagnosis"
+    shell = shlex.join(["steinflow", *sys.argv[1:]])
+    page = write(found, out, f"{run.env or 'a run'}, {command.which} checkpoint", shell)
+    print("\n".join(found.recommendation.sentences))
+    if command.apply:
+        print(f"Train with it: steinflow train {run.env} --config {applied(run, found, out)}")
+    print(f"Open {page}")
+    return 0
+
+
+def applied(run: Any, found: Any, out: Path) -> Path:
+    """The run's options with what is recommended, as a file that `train --config` takes."""
+    from steinflow.rl.config import TrainConfig
+    from steinflow.rl.files import toml_of
+    from steinflow.study.store import explained, write_atomically
+
+    best = found.recommendation.best
+    config = replace(run.config, estimator=best.estimator, num_draws=best.num_draws)
+    default = asdict(TrainConfig())
+    options = {name: value for name, value in asdict(config).items() if value != default[name]}
+    text = "# written by steinflow diagnose --apply\n" + toml_of(options)
+    path = out / "recommended.toml"
+    with explained(out):
+        write_atomically(path, lambda file: file.write(text.encode()))
+    return path

@@ -1,0 +1,283 @@
+"""Every estimator at every noise level and temperature on a given critic, against a reference."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from jaxtyping import Array, Float, Key
+
+from steinflow.checks import lookup, require_at_least, require_positive
+from steinflow.diagnosis.errors import Group, Losses, grouped, measured
+from steinflow.diagnosis.recommend import Recommendation, recommend
+from steinflow.diagnosis.reference import Reference, refer
+from steinflow.diagnosis.shape import Shape, look
+from steinflow.diagnosis.table import Measured, tabulate, tabulate_walls
+from steinflow.levels import Level
+from steinflow.methods import ESTIMATORS, Method
+from steinflow.sampling import sample
+from steinflow.schedules import LinearFlow
+from steinflow.study.progress import Progress
+from steinflow.supports import AbstractSupport
+from steinflow.targets.boltzmann import Boltzmann
+from steinflow.targets.latent import latent
+
+Critic = Callable[[Array, Array], Array]  # q(action [d], observation) -> []
+FACTORS = (0.25, 1.0, 4.0)  # of the temperature
+TIMES = (0.125, 0.375, 0.625, 0.875)  # of the linear flow, one a quarter
+EDGE = 0.999  # where actions stop before they are taken to the tanh latent
+
+
+class Diagnosis(NamedTuple):
+    """What was found on a critic (docs/diagnosis.md)."""
+
+    rows: pl.DataFrame  # a row an estimator, number of draws, level and temperature
+    walls: pl.DataFrame  # a row a level and temperature
+    shape: Shape  # of Q over actions, by state
+    recommendation: Recommendation
+    tau: float
+    settings: dict[str, Any]
+
+
+class Setting(NamedTuple):
+    """What is the same for everything that is measured."""
+
+    q: Critic
+    observations: Array  # [b, ...]
+    actions: Array  # [b, d]
+    support: AbstractSupport
+    levels: Level  # [l]
+    points: dict[str, Array]  # by space, [b, l, d]
+
+
+def diagnose(
+    q: Critic,
+    observations: Any,
+    tau: float,
+    support: AbstractSupport,
+    *,
+    dim: int | None = None,
+    actions: Any = None,
+    methods: Mapping[str, Method] | None = None,
+    current: tuple[str, int] = ("auto", 16),
+    num_draws: tuple[int, ...] = (4, 16, 64),
+    levels: Level | None = None,
+    factors: tuple[float, ...] = FACTORS,
+    trials: int = 16,
+    reference_draws: int = 512,
+    chunks: int = 16,
+    seed: int = 0,
+    quiet: bool = True,
+) -> Diagnosis:
+    """Which estimator suits this critic, with how many draws, and what its targets are worth.
+
+    Every method estimates the score at noised copies of one action a state, whose levels share
+    their draws as in `score_targets`, and is held against a reference of its own space.
+
+    Args:
+        q: a critic of one action and one observation: ([d], [*o]) -> []. JAX takes its
+            gradients; docs/diagnosis.md wraps a PyTorch critic.
+        observations: states to look at, [b, *o]; 16 are enough to choose by.
+        tau: temperature, in units of Q.
+        support: of actions.
+        dim: d, where neither actions nor the support know it.
+        actions: what is noised, an action a state, [b, d]; None samples pi(a|s) by estimated
+            scores.
+        methods: by name; None is all of `ESTIMATORS`.
+        current: estimator and draws a level that others are compared with.
+        num_draws: draws a level to measure, ascending; those of `current` are added.
+        levels: [l]; None is four of the linear flow.
+        factors: temperatures to measure, in units of tau; 1 is added.
+        trials: repetitions of every estimate.
+        reference_draws, chunks: the reference takes so many draws a level, so many times.
+        seed: of all random numbers.
+        quiet: no progress.
+
+    Returns:
+        A Diagnosis; `steinflow.diagnosis.report.write` makes its page.
+
+    Raises:
+        ValueError: arguments that do not fit, in a sentence with the remedy.
+    """
+    methods = dict(ESTIMATORS if methods is None else methods)
+    require_positive("tau", tau, "It is the temperature of pi(a) ∝ exp(Q(a)/tau).")
+    require_at_least("trials", trials, 2, "Errors are means over trials.")
+    require_at_least("chunks", chunks, 4, "Their spread is the reference's error.")
+    lookup("estimator", current[0], methods)
+    sizes = tuple(sorted({*num_draws, current[1]}))
+    require_at_least("num_draws", sizes[0], 2, "One draw has no weights to compare.")
+    factors = tuple(sorted({*factors, 1.0}))
+    levels = jax.vmap(LinearFlow())(jnp.asarray(TIMES)) if levels is None else levels
+    seen = jnp.asarray(observations)
+    keys = jax.random.split(jax.random.key(seed), 6)
+    where = acted(keys[0], q, seen, tau, support, dim, actions)
+    setting = prepared(keys[1], q, seen, where, support, levels)
+    groups = grouped(methods)
+    spaces = sorted({space_of(group, support) for group in groups})
+    total = len(factors) * (len(spaces) + len(groups)) + 1
+    with Progress(total, 0, quiet, "diagnose", "parts") as progress:
+        work = Work(setting, progress)
+        shape = work.shape(keys[2], tau)
+        references = work.references(keys[3], tau, factors, spaces, reference_draws, chunks)
+        losses = work.losses(keys[4], tau, factors, groups, references, sizes, trials)
+    found = Measured(groups, sizes, factors, levels, references, losses, support)
+    rows, walls = tabulate(found, tau), tabulate_walls(found, tau)
+    advice = recommend(found, rows, current, keys[5])
+    settings = {
+        "states": len(seen), "trials": trials, "reference_draws": reference_draws,
+        "chunks": chunks, "seed": seed, "current": list(current), "dim": where.shape[-1],
+        "support": "box" if support.has_walls else "real",
+    }  # fmt: skip
+    return Diagnosis(rows, walls, shape, advice, float(tau), settings)
+
+
+def acted(
+    key: Key[Array, ""],
+    q: Critic,
+    seen: Array,
+    tau: float,
+    support: AbstractSupport,
+    dim: int | None,
+    actions: Any,
+) -> Float[Array, "b d"]:
+    """The actions that are noised: as given, or samples of pi(a|s)."""
+    if actions is not None:
+        given = jnp.asarray(actions)
+        if given.ndim != 2 or len(given) != len(seen):
+            raise ValueError(
+                f"actions must be [b, d] with b = {len(seen)}, got {list(given.shape)}. Give one "
+                "action a state, or None."
+            )
+        return given
+
+    @jax.jit
+    def one(key: Array, obs: Array) -> Array:
+        target = Boltzmann(q=lambda a: q(a, obs), tau=tau, support=support)
+        return sample(key, target, LinearFlow(), dim, 1, 16, num_draws=32)[0]
+
+    keys = jax.random.split(key, len(seen))
+    return jnp.stack([one(k, obs) for k, obs in zip(keys, seen, strict=True)])
+
+
+def prepared(
+    key: Key[Array, ""],
+    q: Critic,
+    seen: Array,
+    actions: Float[Array, "b d"],
+    support: AbstractSupport,
+    levels: Level,
+) -> Setting:
+    """Noisy points of every space from one action and one noise a state and level."""
+    alpha, sigma = levels.alpha[:, None], levels.sigma[:, None]
+    eps = jax.random.normal(key, (len(actions), len(alpha), actions.shape[-1]), actions.dtype)
+    points = {"action": (alpha * actions[:, None] + sigma * eps).astype(actions.dtype)}
+    if support.has_walls:
+        low, high = support.bounds(actions.shape[-1])
+        unit = (2.0 * actions - low - high) / (high - low)
+        inner = jnp.arctanh(jnp.clip(unit, -EDGE, EDGE))
+        points["tanh"] = (alpha * inner[:, None] + sigma * eps).astype(actions.dtype)
+    return Setting(q, seen, actions, support, levels, points)
+
+
+def space_of(group: Group, support: AbstractSupport) -> str:
+    """The space whose truth a group is held against."""
+    return "tanh" if group.space == "tanh" and support.has_walls else "action"
+
+
+class Work:
+    """The measurements, each compiled once and two at a time."""
+
+    def __init__(self, setting: Setting, progress: Progress) -> None:
+        self.setting, self.progress = setting, progress
+        self.double = bool(jax.config.read("jax_enable_x64"))  # type: ignore[no-untyped-call]
+
+    def target(self, obs: Array, tau: Array) -> Boltzmann:
+        """Of one state."""
+        q = self.setting.q
+        return Boltzmann(q=lambda a: q(a, obs), tau=tau, support=self.setting.support)
+
+    def shape(self, key: Key[Array, ""], tau: float) -> Shape:
+        """Q over actions, by state."""
+        at = self.setting
+
+        @jax.jit
+        def every(tau: Array) -> Shape:
+            def one(given: tuple[Array, Array, Array]) -> Shape:
+                key, obs, action = given
+                return look(key, lambda a: at.q(a, obs), tau, at.support, action)
+
+            keys = jax.random.split(key, len(at.observations))
+            return jax.lax.map(one, (keys, at.observations, at.actions))
+
+        found: Shape = jax.tree.map(np.asarray, every(jnp.asarray(tau)))
+        self.progress.advance("shape of Q")
+        return found
+
+    def references(
+        self, key: Key[Array, ""], tau: float, factors: tuple[float, ...], spaces: list[str],
+        num_draws: int, chunks: int,
+    ) -> dict[tuple[str, float], Reference]:  # fmt: skip
+        """By space and factor, [b, l]."""
+
+        def every(space: str, tau: Array) -> Reference:
+            def one(given: tuple[Array, Array, Array]) -> Reference:
+                key, obs, xs = given
+                target = self.target(obs, tau)
+                posed = latent(target) if space == "tanh" else target
+                return refer(key, posed, xs, self.setting.levels, num_draws, chunks)
+
+            at = self.setting
+            keys = jax.random.split(key, len(at.observations))
+            return jax.lax.map(one, (keys, at.observations, at.points[space]))
+
+        compiled = {space: jax.jit(partial(every, space)) for space in spaces}
+        tasks = [(space, factor) for factor in factors for space in spaces]
+
+        def run(task: tuple[str, float]) -> Reference:
+            return compiled[task[0]](jnp.asarray(tau * task[1]))
+
+        return dict(zip(tasks, self.together(run, tasks, "reference"), strict=True))
+
+    def losses(
+        self, key: Key[Array, ""], tau: float, factors: tuple[float, ...], groups: list[Group],
+        references: dict[tuple[str, float], Reference], sizes: tuple[int, ...], trials: int,
+    ) -> dict[tuple[int, float], Losses]:  # fmt: skip
+        """By number of the group and factor, [b, ...]."""
+        at = self.setting
+
+        def every(group: Group, tau: Array, truth: Array) -> Losses:
+            def one(given: tuple[Array, Array, Array, Array]) -> Losses:
+                key, obs, xs, truth = given
+                target = self.target(obs, tau)
+                return measured(key, group, target, xs, at.levels, truth, sizes, trials)
+
+            keys = jax.random.split(key, len(at.observations))
+            points = at.points[space_of(group, at.support)]
+            return jax.lax.map(one, (keys, at.observations, points, truth))
+
+        compiled = [jax.jit(partial(every, group)) for group in groups]
+        tasks = [(number, factor) for factor in factors for number in range(len(groups))]
+
+        def run(task: tuple[int, float]) -> Losses:
+            number, factor = task
+            space = space_of(groups[number], at.support)
+            truth = jnp.asarray(references[space, factor].score)
+            return compiled[number](jnp.asarray(tau * factor), truth)
+
+        return dict(zip(tasks, self.together(run, tasks, "estimators"), strict=True))
+
+    def together(self, run: Callable[[Any], Any], tasks: list[Any], what: str) -> list[Any]:
+        """Run tasks two at a time: compiling takes one core."""
+
+        def one(task: Any) -> Any:
+            with jax.enable_x64(self.double):
+                found = jax.tree.map(np.asarray, run(task))
+            self.progress.advance(what)
+            return found
+
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(one, tasks))

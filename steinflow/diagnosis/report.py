@@ -1,0 +1,103 @@
+"""The page of a diagnosis, the answer first; diagnosis.json, rows.parquet and figures/ beside."""
+
+import base64
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from steinflow.diagnosis.diagnose import Diagnosis
+from steinflow.diagnosis.figures import draws_figure, slices_figure, walls_figure, worth_figure
+from steinflow.study.report import Picture, encode, page, save
+from steinflow.study.store import explained, write_atomically, write_json
+from steinflow.study.style import styled
+
+
+def draw(found: Diagnosis) -> Iterator[Picture]:
+    """Every figure as SVG and PNG bytes."""
+    now = found.recommendation.current
+    captions = [
+        ("worth", worth_figure, "What a target is worth",
+         f"Perfect draws that an estimate with N = {now.num_draws} draws a level is worth, by "
+         "noise level (small α is much noise). Rings: the reference is not good enough to say. "
+         "rfm is held against the score of its own latent."),
+        ("draws", draws_figure, "How many draws",
+         "Left: geometric mean over noise levels, at the temperature of the critic; values and "
+         "gradients count as one call each. Right: draws that carry the weight."),
+        ("slices", slices_figure, "Q over actions",
+         "Planes through the best action that was found (star), along the two coordinates over "
+         "which Q varies most; contours at 1, 3 and 9 temperatures below it."),
+    ]  # fmt: skip
+    if found.settings["support"] == "box":
+        captions.append(("walls", walls_figure, "The walls of the box",
+                         "Left: mass within a hundredth of the width of a wall. Right: what the "
+                         "gradient estimator errs with any number of draws when the boundary term "
+                         "is ignored; bars are 95 % of the reference's error."))  # fmt: skip
+    for name, figure_of, title, text in captions:
+        with styled():
+            figure = figure_of(found)
+            svg, png = encode(figure, "svg"), encode(figure, "png")
+        yield Picture(name, title, text, svg, png)
+
+
+def as_json(found: Diagnosis) -> dict[str, Any]:
+    """The answer for programs."""
+    advice = found.recommendation
+    return {
+        "format_version": 1,
+        "tau": found.tau,
+        "settings": found.settings,
+        "sentences": advice.sentences,
+        "changes": advice.changes,
+        "current": advice.current._asdict(),
+        "best": advice.best._asdict(),
+        "thrifty": advice.thrifty._asdict() if advice.thrifty else None,
+        "taus": advice.taus,
+        "modes": np.asarray(found.shape.modes).tolist(),
+        "modes_that_matter": np.asarray(found.shape.near).tolist(),
+        "unresolved": found.rows.filter(~pl.col("resolved")).height,
+        "rows": found.rows.height,
+    }
+
+
+def write(found: Diagnosis, out: Path, name: str, command: str) -> Path:
+    """All files of a diagnosis; returns the page.
+
+    Args:
+        found: what was found.
+        out: their folder.
+        name: of the critic, for the title.
+        command: that makes them again.
+    """
+    with explained(out):
+        pictures = list(draw(found))
+        for picture in pictures:
+            for kind, data in (("svg", picture.svg), ("png", picture.png)):
+                path = out / "figures" / f"{picture.name}.{kind}"
+                write_atomically(path, partial(save, data=data))
+        write_atomically(out / "rows.parquet", found.rows.write_parquet)
+        write_json(out / "diagnosis.json", as_json(found))
+        text = render(found, pictures, name, command)
+        write_atomically(out / "report.html", lambda file: file.write(text.encode()))
+    return out / "report.html"
+
+
+def render(found: Diagnosis, pictures: list[Picture], name: str, command: str) -> str:
+    """The page as text."""
+    near = np.asarray(found.shape.near)
+    return page("steinflow.diagnosis", "diagnosis.html.jinja").render(
+        name=name,
+        advice=found.recommendation,
+        rows=found.rows,
+        unresolved=found.rows.filter(~pl.col("resolved")).height,
+        walls=found.walls.to_dicts(),
+        several=int((near > 1).sum()),
+        most=int(near.max()),
+        tau=found.tau,
+        settings=found.settings,
+        figures=[(p.name, p.title, p.text, base64.b64encode(p.svg).decode()) for p in pictures],
+        command=command,
+    )

@@ -1,0 +1,76 @@
+"""A training run as a critic to be diagnosed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from steinflow.diagnosis.diagnose import Diagnosis, diagnose
+from steinflow.methods import ESTIMATORS
+from steinflow.rl import checkpoint
+from steinflow.rl.actor import ACTIONS, MARGIN, method_of
+from steinflow.rl.agent import initial
+from steinflow.rl.checkpoint import RunError
+from steinflow.rl.networks import least
+from steinflow.rl.policies import AbstractFlow
+from steinflow.rl.run import Run, folder_of
+
+
+def diagnose_run(
+    run: Run, which: str, states: int, trials: int, seed: int, quiet: bool
+) -> Diagnosis:
+    """Diagnose the critics of a run's first seed at states of its replay.
+
+    The noised actions are the policy's own, the levels are the middles of the strata that it
+    is trained at, tau is the run's, and methods are as `train` uses them.
+
+    Raises:
+        RunError: the run has no checkpoint with a replay, or a Gaussian policy.
+    """
+    learner, actor = run.learner, run.learner.actor
+    if not isinstance(actor, AbstractFlow):
+        raise RunError("A gaussian policy has no score targets. Diagnose a flow or a diffusion.")
+    if states < 2:
+        raise ValueError(f"states must be at least 2, got {states}: intervals are over states.")
+    number = run.seeds[0]
+    arrays = run.arrays(number, which)
+    with jax.enable_x64(False):
+        like = jax.eval_shape(lambda: initial(learner, jnp.zeros((), jnp.int32)))
+        state = jax.tree.map(jnp.asarray, checkpoint.filled("agent", like, arrays))
+        seen = replayed(run, number, states, seed)
+        normaliser = run.agents(which)[1]
+        if normaliser:
+            seen = normaliser(np.broadcast_to(seen, (len(run.seeds), *seen.shape)))[0]
+        obs = jnp.asarray(seen)
+        key = jax.random.key(seed)
+        dim = learner.sizes.action
+        actions = actor.sample(key, state.policy, obs, dim, 1).actions[:, 0]
+        count = learner.config.num_levels
+        times = MARGIN + (1.0 - 2.0 * MARGIN) * (np.arange(count) + 0.5) / count
+        levels = jax.vmap(actor.schedule)(jnp.asarray(times, jnp.float32))
+        size, critics = learner.config.num_draws, state.critics
+
+        def q(action: Array, obs: Array) -> Array:
+            return least(critics, obs, action)
+
+        return diagnose(
+            q, obs, float(actor.temperature.tau(state.heat)), ACTIONS, actions=actions,
+            methods={name: method_of(name) for name in ESTIMATORS},
+            current=(learner.config.estimator, size),
+            num_draws=(size, 4 * size, 16 * size) if size > 1 else (2, 8, 32),
+            levels=levels, trials=trials, seed=seed, quiet=quiet,
+        )  # fmt: skip
+
+
+def replayed(run: Run, number: int, count: int, seed: int) -> np.ndarray:
+    """Observations of the replay of the last checkpoint, [count, o]."""
+    said: list[str] = []
+    _, found = checkpoint.newest([folder_of(run.path, number)], said)
+    kept = found[0][0].get("replay.obs")
+    if kept is None or not len(kept.reshape(-1, kept.shape[-1])):
+        raise RunError(f"{run.path} has no replay to take states from. Train it again, or longer.")
+    rows = kept.reshape(-1, kept.shape[-1])
+    picked = np.random.default_rng(seed).choice(
+        len(rows), size=min(count, len(rows)), replace=False
+    )
+    return np.asarray(rows[picked], np.float32)

@@ -1,0 +1,103 @@
+"""What was measured, as tables."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from steinflow.diagnosis.errors import Group, Losses
+from steinflow.diagnosis.reference import Reference
+from steinflow.diagnostics import EED_CAP
+from steinflow.levels import Level
+from steinflow.methods import Method
+from steinflow.proposals import AbstractAdaptiveProposal
+from steinflow.supports import AbstractSupport
+
+RESOLVED = 0.1  # share of an error that the reference may err itself
+
+
+class Measured(NamedTuple):
+    """Everything that was measured."""
+
+    groups: list[Group]
+    sizes: tuple[int, ...]
+    factors: tuple[float, ...]
+    levels: Level
+    references: dict[tuple[str, float], Reference]
+    losses: dict[tuple[int, float], Losses]
+    support: AbstractSupport
+
+    def reference(self, group: Group, factor: float) -> Reference:
+        """What a group is held against."""
+        hidden = group.space == "tanh" and self.support.has_walls
+        return self.references["tanh" if hidden else "action", factor]
+
+    def errors(self, number: int, member: int, factor: float) -> np.ndarray:
+        """Mean squared errors [b, n, level] of a method, less what the reference errs."""
+        mse = np.asarray(self.losses[number, factor].error, float)[:, member]
+        own = np.asarray(self.reference(self.groups[number], factor).mse, float)
+        return np.maximum(mse - own[:, None], 0.0)
+
+
+def cost_of(method: Method, dim: int) -> int:
+    """Critic calls a draw: a value, and a gradient where it is asked for."""
+    needs = method.estimator.needs(dim).slope
+    return 2 if needs or isinstance(method.proposal, AbstractAdaptiveProposal) else 1
+
+
+def tabulate(found: Measured, tau: float) -> pl.DataFrame:
+    """A row an estimator, number of draws, level and temperature; sums over states.
+
+    eed = Σ trace/Σ mse; target_error is the root mean square error of E[a|x], in units of the
+    action (null in the tanh latent); resolved: the reference errs at most a tenth of the mse.
+    """
+    lines: list[dict[str, Any]] = []
+    alpha, sigma = (np.asarray(leaf, float) for leaf in (found.levels.alpha, found.levels.sigma))
+    for number, group in enumerate(found.groups):
+        for factor in found.factors:
+            own = found.reference(group, factor)
+            trace, unsure = np.asarray(own.trace, float), np.asarray(own.mse, float)
+            dim = own.score.shape[-1]
+            ess = np.asarray(found.losses[number, factor].ess, float).mean(axis=0)
+            for member, (name, method) in enumerate(group.methods):
+                mse = found.errors(number, member, factor)
+                hidden = group.space == "tanh" and found.support.has_walls
+                for n, size in enumerate(found.sizes):
+                    for level in range(len(alpha)):
+                        total = mse[:, n, level].sum()
+                        scale = sigma[level] ** 2 / alpha[level]
+                        error = None if hidden else scale * float(np.sqrt(mse[:, n, level].mean()))
+                        share = float(unsure[:, level].sum() / max(total, 1e-300))
+                        lines.append({
+                            "estimator": name, "num_draws": size,
+                            "cost": size * cost_of(method, dim), "factor": factor,
+                            "tau": tau * factor, "alpha": alpha[level], "sigma": sigma[level],
+                            "ess": float(ess[n, level]), "mse": float(mse[:, n, level].mean()),
+                            "eed": float(min(trace[:, level].sum() / max(total, 1e-300), EED_CAP)),
+                            "target_error": error, "reference_share": share,
+                            "resolved": share <= RESOLVED,
+                        })  # fmt: skip
+    return pl.DataFrame(lines, schema_overrides={"target_error": pl.Float64})
+
+
+def tabulate_walls(found: Measured, tau: float) -> pl.DataFrame:
+    """A row a level and temperature: what the gradient as published errs for ever.
+
+    bias is the root of Σ |bias|²/Σ |s*|² over states, less the reference's own error; walls is
+    the posterior mass within a hundredth of the width of a wall.
+    """
+    lines = []
+    alpha, sigma = (np.asarray(leaf, float) for leaf in (found.levels.alpha, found.levels.sigma))
+    for factor in found.factors:
+        own = found.references["action", factor]
+        for level in range(len(alpha)):
+            score = np.sum(np.asarray(own.score, float)[:, level] ** 2)
+            unsure = np.sum(np.asarray(own.bias_mse, float)[:, level])
+            square = np.sum(np.asarray(own.bias, float)[:, level] ** 2)
+            lines.append({
+                "factor": factor, "tau": tau * factor, "alpha": alpha[level], "sigma": sigma[level],
+                "walls": float(np.mean(own.walls[:, level])),
+                "bias": float(np.sqrt(max(square - unsure, 0.0) / max(score, 1e-300))),
+                "bias_error": float(np.sqrt(unsure / max(score, 1e-300))),
+            })  # fmt: skip
+    return pl.DataFrame(lines)
