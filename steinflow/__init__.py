@@ -1,8 +1,9 @@
 """steinflow: score targets for diffusion and flow policies in online RL."""
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, distributions, version
 from typing import Any
+from warnings import warn
 
 from steinflow import diagnostics, targets
 from steinflow.conversions import noise, posterior_mean, velocity
@@ -59,6 +60,7 @@ __all__ = [
     "VarianceExploding",
     "VariancePreserving",
     "auto",
+    "diagnose",
     "diagnostics",
     "latent",
     "load",
@@ -76,10 +78,41 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What needs more than the core is imported when it is asked for: `sf.study` polars and
-    matplotlib, `sf.rl` and `sf.load` Gymnasium."""
+    """What needs more than the core is imported when it is asked for: `sf.study` and
+    `sf.diagnose` polars and matplotlib, `sf.rl` and `sf.load` Gymnasium."""
     if name in ("study", "rl"):
         return import_module(f"steinflow.{name}")
+    if name == "diagnose":
+        return import_module("steinflow.diagnosis.diagnose").diagnose
     if name == "load":
         return import_module("steinflow.rl.run").load
     raise AttributeError(f"module 'steinflow' has no attribute {name!r}")
+
+
+def add_estimators(group: str = "steinflow.estimators") -> None:
+    """Put the methods of installed packages, entry points of this group, into ESTIMATORS.
+
+    One that is broken, or whose name is taken, is left out with a warning
+    (docs/adding-an-estimator.md).
+    """
+    found: dict[EntryPoint, str] = {}
+    for package in distributions():
+        if group in (package.read_text("entry_points.txt") or ""):
+            mine = package.entry_points.select(group=group)
+            found |= dict.fromkeys(mine, package.metadata["Name"])
+    for entry, package_name in found.items():
+        who = f"The estimator {entry.name!r} of {package_name} is left out:"
+        if entry.name in ESTIMATORS:
+            warn(f"{who} the name is taken. Give its entry point another.", stacklevel=2)
+            continue
+        try:
+            method = entry.load()
+            if not isinstance(method, Method):
+                raise TypeError(f"{entry.value} is no steinflow.Method")
+            ESTIMATORS[entry.name] = method
+        except Exception as error:  # noqa: BLE001 - whatever another package raises
+            reason = " ".join(str(error).split())
+            warn(f"{who} {type(error).__name__}: {reason}. Mend or uninstall it.", stacklevel=2)
+
+
+add_estimators()

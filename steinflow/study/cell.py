@@ -26,6 +26,7 @@ from steinflow.estimators.reduce import weighted_mean
 from steinflow.levels import Level
 from steinflow.methods import auto, default_proposal
 from steinflow.study.conditions import BLEND_STEPS, Grid
+from steinflow.study.extras import Extra
 from steinflow.study.measure import (
     Coverage,
     Measures,
@@ -82,8 +83,8 @@ class CellResult(NamedTuple):
     score: Float[Array, "x d"]  # s*
 
 
-def methods(box: bool, dim: int) -> dict[str, AbstractEstimator]:
-    """The estimators of a study, by the name they have in its rows."""
+def methods(box: bool, more: tuple[Extra, ...] = ()) -> dict[str, AbstractEstimator]:
+    """The estimators of a study, by the name they have in its rows; the added ones come last."""
     boundary = "vanishing" if box else None
     found: dict[str, AbstractEstimator] = {
         "noise": NoiseExpectation(),
@@ -98,14 +99,14 @@ def methods(box: bool, dim: int) -> dict[str, AbstractEstimator]:
     if box:
         found["gradient-ignored"] = GradientExpectation("ignored")
         del found["curvature"]  # its formula is for R^d
-    return found
+    return found | {extra.name: extra.estimator for extra in more}
 
 
-def names(box: bool, dim: int) -> list[tuple[str, str, float | None]]:
+def names(box: bool, more: tuple[Extra, ...] = ()) -> list[tuple[str, str, float | None]]:
     """(estimator, convention, c) of each row of a condition, in the order of CellResult."""
     blends: list[float | None] = [float(c) for c in np.linspace(0.0, 1.0, BLEND_STEPS).round(4)]
     rows: list[tuple[str, str, float | None]] = [
-        (name, "calibrated", None) for name in methods(box, dim)
+        (name, "calibrated", None) for name in methods(box, more)
     ]
     rows += [("blend", "calibrated", c) for c in blends]
     rows += [("noise", "as printed", None), ("gradient", "as printed", None)]
@@ -126,15 +127,18 @@ def randomness(key: Key[Array, ""], grid: Grid, dim: int) -> Randomness:
 OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""} if jax.__version__ < "0.11" else None
 
 
-@partial(jax.jit, static_argnames=("sizes",), compiler_options=OPTIONS)
+@partial(jax.jit, static_argnames=("sizes", "more"), compiler_options=OPTIONS)
 def run_cell(
-    target: Separable, level: Level, random: Randomness, sizes: tuple[int, ...]
+    target: Separable,
+    level: Level,
+    random: Randomness,
+    sizes: tuple[int, ...],
+    more: tuple[Extra, ...] = (),
 ) -> CellResult:
     """Measure every estimator of a cell at every sample size."""
-    dim = random.noise.shape[-1]
     x = level.alpha * target.quantile(random.action) + level.sigma * random.noise
     truth, exact = exactly(target, level, x)
-    found = methods(target.support.has_walls, dim)
+    found = methods(target.support.has_walls, more)
     found["oracle-scalar"] = ControlVariate(Constant(exact.best_c))
     proposal = default_proposal(target.support)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from steinflow.checks import lookup, require_at_least
 from steinflow.levels import Level
+from steinflow.methods import ESTIMATORS
 from steinflow.supports import AbstractSupport, Box, RealSpace
 from steinflow.targets import Bimodal, Linear, Multimodal, Quadratic, Separable
 
@@ -25,6 +26,7 @@ FAMILIES: dict[str, Callable[..., Separable]] = {
 }
 PAPER_FAMILIES = ("quadratic", "bimodal", "multimodal", "linear")
 BLEND_STEPS = 21
+ALWAYS = ("noise", "gradient", "blend", "auto")  # names of ESTIMATORS that every study has rows of
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class StudyConfig:
     """Q-functions by name"""
     seed: int = 0
     """seed of all random numbers"""
+    estimators: tuple[str, ...] | None = None
+    """names of more estimators, your own ones too (steinflow list), each a row beside the others on
+    the same draws; not for leaderboard and training"""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Grid:
     seed: int = 0
     box: bool = False
     """actions in [-1, 1]^d instead of R^d"""
+    estimators: tuple[str, ...] = ()
+    """keys of ESTIMATORS, measured besides those of every study"""
 
 
 NOISE_LEVELS = tuple(
@@ -148,7 +155,18 @@ def settle(config: StudyConfig) -> Grid:
         lookup("Q-function", family, FAMILIES)
     for dim in grid.dims:
         require_at_least("dims", dim, 1, "It is the number of action dimensions.")
+        check_estimators(grid, dim)
     return grid
+
+
+def check_estimators(grid: Grid, dim: int) -> None:
+    """Raise unless every estimator that is added is known, new, and applies."""
+    support = Box(-1.0, 1.0) if grid.box else RealSpace()
+    for place, name in enumerate(grid.estimators):
+        method = lookup("estimator", name, ESTIMATORS)
+        if name in ALWAYS or name in grid.estimators[:place]:
+            raise ValueError(f"{name} has a row already. Leave it out of estimators.")
+        method.estimator.check(support, dim, grid.num_draws[-1])
 
 
 def cells(grid: Grid) -> Iterator[Cell]:

@@ -5,6 +5,7 @@ import polars as pl
 
 from steinflow.study.cell import names
 from steinflow.study.conditions import Cell, Grid
+from steinflow.study.extras import Extra
 from steinflow.study.measure import Measures
 
 NULLABLE = ("c", "limit_norm", "network_cosine", "network_cosine_se")
@@ -13,7 +14,7 @@ EXACT_COLUMNS = ("score_norm2", "trace", "best_c", "best_c_printed", "flux_norm"
 
 def part_rows(grid: Grid, cell: Cell, part: dict[str, np.ndarray]) -> pl.DataFrame:
     """The rows of one cell: every N and estimator, in a fixed order."""
-    labels = names(cell.box, cell.dim)
+    labels = names(cell.box, tuple(map(Extra, grid.estimators)))
     sizes, count = len(grid.num_draws), len(labels)
     total = sizes * count
 

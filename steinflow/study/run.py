@@ -21,6 +21,7 @@ import polars as pl
 
 from steinflow.study.cell import CellResult, Randomness, methods, randomness, run_cell
 from steinflow.study.conditions import Cell, Grid, StudyConfig, cells, settle
+from steinflow.study.extras import Extra, source
 from steinflow.study.progress import Compilations, Progress
 from steinflow.study.rows import part_rows
 from steinflow.study.store import (
@@ -121,6 +122,7 @@ def compute(grid: Grid, todo: list[Cell]) -> Iterator[tuple[Cell, CellResult]]:
     Two cells at a time: XLA leaves cores idle between the operations of one. The first of
     a dimension is alone, so that it is compiled once.
     """
+    more = tuple(map(Extra, grid.estimators))
     for dim, group in groupby(todo, lambda cell: cell.dim):
         first, *rest = group
         with jax.enable_x64(True):
@@ -129,7 +131,7 @@ def compute(grid: Grid, todo: list[Cell]) -> Iterator[tuple[Cell, CellResult]]:
 
         def work(cell: Cell, random: Randomness = random) -> tuple[Cell, CellResult]:
             with jax.enable_x64(True):  # each thread has its own
-                result = run_cell(cell.target, cell.level, random, grid.num_draws)
+                result = run_cell(cell.target, cell.level, random, grid.num_draws, more)
                 return cell, jax.device_get(result)
 
         yield work(first)
@@ -155,7 +157,7 @@ def assemble(grid: Grid, parts: Mapping[Cell, dict[str, np.ndarray]]) -> Study:
     rows = pl.concat([part_rows(grid, cell, part) for cell, part in parts.items()])
     coverage: dict[str, np.ndarray] = {}
     for cell, part in parts.items():
-        for k, name in enumerate(methods(cell.box, cell.dim)):
+        for k, name in enumerate(methods(cell.box, tuple(map(Extra, grid.estimators)))):
             table = np.stack([part["coverage.covered"][:, k], part["coverage.total"][:, k]])
             coverage[name] = coverage.get(name, np.zeros(())) + np.nan_to_num(table.sum(axis=1))
     samples = {
@@ -180,6 +182,7 @@ def fingerprint(grid: Grid, cell: Cell) -> str:
     content = asdict(grid) | {"cell": cell._asdict(), "code": code_version()}
     for varied in ("preset", "taus", "alphas", "dims", "families"):
         del content[varied]
+    content["estimators"] = {name: source(name) for name in grid.estimators}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
