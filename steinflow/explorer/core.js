@@ -1,0 +1,203 @@
+// The estimators of the score s*(x), as docs/formulas.md writes them.
+//
+// A problem is {q, tau, walls, alpha, sigma, x}: walls is null on R^d or [low, high] on a box,
+// q the coefficients of Q(a) = Σ_j f_j(b_j), b = R a. Numbers of k draws in d dimensions are
+// [d][k], one Float64Array a dimension. Nothing here knows the page, and nothing is random.
+
+const FLOOR = 1e-4; // total weight spread evenly over the draws, for fitting C only
+
+// f_j(b) = l b + q b² + r b⁴ + c cos 2πb
+function potential(q, j, b) {
+  const square = b * b;
+  const wave = q.cosine[j] === 0 ? 0 : q.cosine[j] * Math.cos(2 * Math.PI * b);
+  return q.linear[j] * b + q.quadratic[j] * square + q.quartic[j] * square * square + wave;
+}
+
+// f_j'(b)
+function potentialSlope(q, j, b) {
+  const wave = q.cosine[j] === 0 ? 0 : 2 * Math.PI * q.cosine[j] * Math.sin(2 * Math.PI * b);
+  return q.linear[j] + 2 * q.quadratic[j] * b + 4 * q.quartic[j] * b * b * b - wave;
+}
+
+// R a, of one point [d]
+function turned(rotation, a) {
+  return rotation.map((row) => row.reduce((sum, r, j) => sum + r * a[j], 0));
+}
+
+// R^T b, of one point [d]
+function turnedBack(rotation, b) {
+  return rotation.map((_, j) => rotation.reduce((sum, row, i) => sum + row[j] * b[i], 0));
+}
+
+// Uniform numbers [d][k] -> actions [d][k] from N(x/alpha, (sigma/alpha)² I) on the support.
+function actions({ walls, alpha, sigma, x }, uniform) {
+  const scale = sigma / alpha;
+  return uniform.map((numbers, j) => {
+    const mean = x[j] / alpha;
+    const quantile = walls
+      ? truncatedQuantile(mean, scale, ...walls)
+      : (u) => mean + scale * normalQuantile(u);
+    return numbers.map(quantile);
+  });
+}
+
+// What Q says at actions: weights w ∝ exp(Q/tau), u, and h with the taper and without.
+function drawsAt(problem, action) {
+  const empty = () => action.map((row) => new Float64Array(row.length));
+  const logWeight = new Float64Array(action[0].length);
+  const [noise, untapered, stein] = [empty(), empty(), empty()];
+  ask(problem, action, logWeight, untapered);
+  const { walls, alpha, sigma, x } = problem;
+  for (let j = 0; j < action.length; j++) {
+    for (let i = 0; i < logWeight.length; i++) {
+      const a = action[j][i];
+      const u = (alpha * a - x[j]) / sigma ** 2;
+      const g = untapered[j][i] - alpha * u; // the posterior score
+      noise[j][i] = u;
+      untapered[j][i] = g;
+      stein[j][i] = walls ? taper(a, walls) * g + taperSlope(a, walls) : g;
+    }
+  }
+  return { action, logWeight, noise, untapered, stein, alpha };
+}
+
+// Adds Q/tau to value [k] and grad Q/tau to slope [d][k].
+function ask({ q, tau }, action, value, slope) {
+  q.rotation.forEach((row, j) => {
+    for (let i = 0; i < value.length; i++) {
+      let b = 0;
+      for (let m = 0; m < row.length; m++) b += row[m] * action[m][i];
+      value[i] += potential(q, j, b) / tau;
+      const rise = potentialSlope(q, j, b) / tau;
+      for (let m = 0; m < row.length; m++) slope[m][i] += row[m] * rise;
+    }
+  });
+}
+
+// phi = 4 (a - l)(u - a)/(u - l)², 1 in the middle and 0 at the walls
+function taper(a, [low, high]) {
+  return (4 * (a - low) * (high - a)) / (high - low) ** 2;
+}
+
+// ∂phi/∂a
+function taperSlope(a, [low, high]) {
+  return (4 * (high - a - (a - low))) / (high - low) ** 2;
+}
+
+// The first k of the draws: a smaller experiment nested in a larger one.
+function prefix(draws, k) {
+  const first = (rows) => rows.map((row) => row.subarray(0, k));
+  const { action, noise, untapered, stein, logWeight, alpha } = draws;
+  return {
+    action: first(action), noise: first(noise), untapered: first(untapered),
+    stein: first(stein), logWeight: logWeight.subarray(0, k), alpha,
+  };
+}
+
+// w = softmax(log w)
+function weights({ logWeight }) {
+  const w = Float64Array.from(logWeight);
+  const top = max(w);
+  for (let i = 0; i < w.length; i++) w[i] = Math.exp(w[i] - top);
+  const total = sum(w);
+  for (let i = 0; i < w.length; i++) w[i] /= total;
+  return w;
+}
+
+function max(row) {
+  let top = -Infinity;
+  for (let i = 0; i < row.length; i++) top = Math.max(top, row[i]);
+  return top;
+}
+
+function sum(row) {
+  let total = 0;
+  for (let i = 0; i < row.length; i++) total += row[i];
+  return total;
+}
+
+// Σ_i w_i t_i
+function dot(w, row) {
+  let total = 0;
+  for (let i = 0; i < row.length; i++) total += w[i] * row[i];
+  return total;
+}
+
+// 1/Σ w²
+function effectiveSampleSize(w) {
+  return 1 / dot(w, w);
+}
+
+// Each estimator is its terms t [d][k]; the estimate is Σ_i w_i t_i. `fitted` numbers come
+// from the draws themselves; `ignored` marks the biased forms, which drop the taper on a box.
+const ESTIMATORS = {
+  noise: { coefficient: () => 0 },
+  "gradient-ignored": { coefficient: () => 1, ignored: true },
+  gradient: { coefficient: () => 1 },
+  "blend-ignored": { coefficient: (draws, w, c) => c, ignored: true },
+  blend: { coefficient: (draws, w, c) => c },
+  "in-sample-scalar": { coefficient: (draws, w) => inSampleScalar(draws, w), fitted: 1 },
+};
+
+// u + C h/alpha
+function unifiedTerms(draws, coefficient, ignored) {
+  const stein = ignored ? draws.untapered : draws.stein;
+  const factor = coefficient / draws.alpha;
+  return draws.noise.map((u, j) => {
+    const terms = new Float64Array(u.length);
+    for (let i = 0; i < u.length; i++) terms[i] = u[i] + factor * stein[j][i];
+    return terms;
+  });
+}
+
+// c = -Σ<h', u'>/Σ|h'|², rows centred and weighed by v = w + 1e-4/N, shrunk by m/(m + s)
+function inSampleScalar(draws, w, shrink = 0) {
+  const v = Float64Array.from(w);
+  for (let i = 0; i < v.length; i++) v[i] = (w[i] + FLOOR / w.length) / (1 + FLOOR);
+  const heaviest = w.indexOf(max(w));
+  let [product, square] = [0, 0];
+  for (let j = 0; j < draws.noise.length; j++) {
+    const u = centred(draws.noise[j], v, heaviest);
+    const h = centred(draws.stein[j], v, heaviest);
+    for (let i = 0; i < v.length; i++) {
+      product += v[i] * h[i] * u[i];
+      square += v[i] * h[i] * h[i];
+    }
+  }
+  const fitted = (-product * draws.alpha) / (square > 0 ? square : 1);
+  const equations = Math.max(draws.noise.length * (effectiveSampleSize(w) - 1), 1e-300);
+  return fitted * (equations / (equations + shrink));
+}
+
+// The row minus its weighted mean, by way of the heaviest draw, which keeps its digits.
+function centred(row, v, heaviest) {
+  const offset = Float64Array.from(row);
+  for (let i = 0; i < row.length; i++) offset[i] -= row[heaviest];
+  const mean = dot(v, offset);
+  for (let i = 0; i < row.length; i++) offset[i] -= mean;
+  return offset;
+}
+
+// The vector [d] that an estimator makes of the draws: Σ w t, and where it comes from.
+function estimate(name, draws, w, c) {
+  const { coefficient, ignored } = ESTIMATORS[name];
+  const C = coefficient(draws, w, c);
+  const terms = unifiedTerms(draws, C, ignored);
+  return { score: terms.map((row) => dot(w, row)), terms, coefficient: C };
+}
+
+// Its delta-method standard error [d].
+function standardError(name, { score, terms }, w) {
+  const freedom = w.length - 1 - (ESTIMATORS[name].fitted ?? 0);
+  if (freedom <= 0) return score.map(() => Infinity);
+  return terms.map((row, j) => {
+    let square = 0;
+    for (let i = 0; i < row.length; i++) square += (w[i] * (row[i] - score[j])) ** 2;
+    return Math.sqrt((square * w.length) / freedom);
+  });
+}
+
+// The estimators that say something of their own on this support.
+function estimatorsOn(walls) {
+  return Object.keys(ESTIMATORS).filter((name) => walls || !ESTIMATORS[name].ignored);
+}
