@@ -1,7 +1,7 @@
 // Everything that a view shows, from a problem, N, c and a seed.
 
 const SIZES = [2, 4, 8, 16, 32, 64, 128, 256];
-const REPEATS = 24; // experiments behind the curves of errors
+const REPEATS = 16; // experiments behind the curves of errors
 
 function norm(vector) {
   return Math.hypot(...vector);
@@ -25,7 +25,7 @@ function answer(problem, count, c, seed) {
   const estimates = estimatorsOn(problem.walls).map((name) => {
     const found = estimate(name, draws, w, c);
     const error = norm(found.score.map((s, j) => s - truth.score[j]));
-    return { name, ...found, error, stdError: standardError(name, found, w) };
+    return { name, ...found, error, stdError: standardError(name, found, draws, w) };
   });
   return { draws, w, ess: effectiveSampleSize(w), truth, best: bestScalar(problem), estimates };
 }
@@ -71,7 +71,7 @@ function noised(problem, j, reach, count) {
 
 // {name: [[x, score], ...]} in one dimension, with the draws of one seed at every x
 function scoreCurves(problem, reach, count, c, seed) {
-  const points = Math.round(Math.min(Math.max(8000 / count, 33), 81));
+  const points = Math.round(Math.min(Math.max(6000 / count, 33), 81));
   const numbers = uniforms(seed, 1, count);
   const curves = Object.fromEntries(estimatorsOn(problem.walls).map((name) => [name, []]));
   for (let i = 0; i < points; i++) {

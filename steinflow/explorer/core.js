@@ -128,8 +128,8 @@ function effectiveSampleSize(w) {
   return 1 / dot(w, w);
 }
 
-// Each estimator is its terms t [d][k]; the estimate is Σ_i w_i t_i. `fitted` numbers come
-// from the draws themselves; `ignored` marks the biased forms, which drop the taper on a box.
+// An estimator is its C in Σ_i w_i (u_i + C h_i/alpha). `fitted` numbers come from the draws
+// themselves; `ignored` marks the biased forms, which drop the taper on a box.
 const ESTIMATORS = {
   noise: { coefficient: () => 0 },
   "gradient-ignored": { coefficient: () => 1, ignored: true },
@@ -139,17 +139,6 @@ const ESTIMATORS = {
   "in-sample-scalar": { coefficient: (draws, w) => inSampleScalar(draws, w), fitted: 1 },
 };
 
-// u + C h/alpha
-function unifiedTerms(draws, coefficient, ignored) {
-  const stein = ignored ? draws.untapered : draws.stein;
-  const factor = coefficient / draws.alpha;
-  return draws.noise.map((u, j) => {
-    const terms = new Float64Array(u.length);
-    for (let i = 0; i < u.length; i++) terms[i] = u[i] + factor * stein[j][i];
-    return terms;
-  });
-}
-
 // c = -Σ<h', u'>/Σ|h'|², rows centred and weighed by v = w + 1e-4/N, shrunk by m/(m + s)
 function inSampleScalar(draws, w, shrink = 0) {
   const v = Float64Array.from(w);
@@ -157,11 +146,12 @@ function inSampleScalar(draws, w, shrink = 0) {
   const heaviest = w.indexOf(max(w));
   let [product, square] = [0, 0];
   for (let j = 0; j < draws.noise.length; j++) {
-    const u = centred(draws.noise[j], v, heaviest);
-    const h = centred(draws.stein[j], v, heaviest);
+    const [u, h] = [draws.noise[j], draws.stein[j]];
+    const [uMean, hMean] = [meanOffset(u, v, heaviest), meanOffset(h, v, heaviest)];
     for (let i = 0; i < v.length; i++) {
-      product += v[i] * h[i] * u[i];
-      square += v[i] * h[i] * h[i];
+      const hCentred = h[i] - h[heaviest] - hMean;
+      product += v[i] * hCentred * (u[i] - u[heaviest] - uMean);
+      square += v[i] * hCentred * hCentred;
     }
   }
   const fitted = (-product * draws.alpha) / (square > 0 ? square : 1);
@@ -169,31 +159,38 @@ function inSampleScalar(draws, w, shrink = 0) {
   return fitted * (equations / (equations + shrink));
 }
 
-// The row minus its weighted mean, by way of the heaviest draw, which keeps its digits.
-function centred(row, v, heaviest) {
-  const offset = Float64Array.from(row);
-  for (let i = 0; i < row.length; i++) offset[i] -= row[heaviest];
-  const mean = dot(v, offset);
-  for (let i = 0; i < row.length; i++) offset[i] -= mean;
-  return offset;
+// The weighted mean as seen from the heaviest draw, which keeps the digits of what is near it
+function meanOffset(row, v, heaviest) {
+  let mean = 0;
+  for (let i = 0; i < row.length; i++) mean += v[i] * (row[i] - row[heaviest]);
+  return mean;
 }
 
-// The vector [d] that an estimator makes of the draws: Σ w t, and where it comes from.
+// {score [d], coefficient}: Σ_i w_i (u_i + C h_i/alpha), from given draws and their weights.
 function estimate(name, draws, w, c) {
   const { coefficient, ignored } = ESTIMATORS[name];
   const C = coefficient(draws, w, c);
-  const terms = unifiedTerms(draws, C, ignored);
-  return { score: terms.map((row) => dot(w, row)), terms, coefficient: C };
+  const stein = ignored ? draws.untapered : draws.stein;
+  const score = draws.noise.map((u, j) => {
+    let mean = 0;
+    for (let i = 0; i < w.length; i++) mean += w[i] * (u[i] + (C * stein[j][i]) / draws.alpha);
+    return mean;
+  });
+  return { score, coefficient: C };
 }
 
-// Its delta-method standard error [d].
-function standardError(name, { score, terms }, w) {
-  const freedom = w.length - 1 - (ESTIMATORS[name].fitted ?? 0);
-  if (freedom <= 0) return score.map(() => Infinity);
-  return terms.map((row, j) => {
+// Its delta-method standard error [d]
+function standardError(name, { score, coefficient }, draws, w) {
+  const { ignored, fitted = 0 } = ESTIMATORS[name];
+  const stein = ignored ? draws.untapered : draws.stein;
+  const freedom = w.length - 1 - fitted;
+  return draws.noise.map((u, j) => {
     let square = 0;
-    for (let i = 0; i < row.length; i++) square += (w[i] * (row[i] - score[j])) ** 2;
-    return Math.sqrt((square * w.length) / freedom);
+    for (let i = 0; i < w.length; i++) {
+      const term = u[i] + (coefficient * stein[j][i]) / draws.alpha;
+      square += (w[i] * (term - score[j])) ** 2;
+    }
+    return freedom > 0 ? Math.sqrt((square * w.length) / freedom) : Infinity;
   });
 }
 

@@ -36,7 +36,7 @@ function tailStep(a, goal, here = logMills(a)) {
     const newton = (mills - here - step * (a + 0.5 * step) - goal) / hazard;
     const move = newton / (1 + 0.5 * newton * (hazard - a - step));
     step = Math.max(step + move, 0);
-    if (Math.abs(move) < 1e-11 * (step + 1e-4)) break; // the next would be below rounding
+    if (Math.abs(move) < 1e-6 * step) break; // the error is of the third order of the move
   }
   return step;
 }

@@ -1,6 +1,7 @@
 // The pictures: actions and their weights, noised points, scores over x, errors over N.
 
-const GRID = 72; // pixels of a density's image, in each direction
+const GRID = 64; // pixels of a density's image, in each direction
+const CELLS = 64; // of the table of log p(y) that such an image is read from
 
 // How far the pictures reach, in actions and in noised points
 function reachOf(problem) {
@@ -24,15 +25,19 @@ function support({ walls }, reach) {
   return walls ? evenly(1, 201) : evenly(reach, 201);
 }
 
-// Draws as dots whose area is their weight
+// Draws as dots whose area is their weight; the small ones are one path, which is quick
 function dots(f, action, w, heightOf) {
-  const order = [...w.keys()].sort((a, b) => w[b] - w[a]); // small ones on top
-  const dot = (i) => {
-    const radius = Math.max(1.3, 17 * Math.sqrt(w[i]));
-    const place = `cx="${f.x(action[0][i]).toFixed(1)}" cy="${heightOf(i).toFixed(1)}"`;
-    return `<circle class="draw" ${place} r="${radius.toFixed(1)}"/>`;
+  const least = 1.4;
+  const radius = (i) => Math.max(least, 17 * Math.sqrt(w[i]));
+  const round = (i) => {
+    const r = radius(i).toFixed(1);
+    const [x, y] = [f.x(action[0][i]).toFixed(1), heightOf(i).toFixed(1)];
+    return `M${x} ${y}m-${r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 -${2 * r} 0`;
   };
-  return order.map(dot).join("");
+  const dot = (d) => `<path class="draw" d="${d}"/>`;
+  const order = [...w.keys()].sort((a, b) => w[b] - w[a]);
+  const large = order.filter((i) => radius(i) > 2 * least);
+  return large.map(round).map(dot).join("") + dot(order.slice(large.length).map(round).join(""));
 }
 
 function actionsIn1D(problem, { draws, w }, width) {
@@ -54,7 +59,7 @@ function noisedIn1D(problem, width) {
   const reach = reachOf(problem).points;
   const f = frame({ width, height: 250, xs: [-reach, reach], ys: [0, 1.12],
     margin: [8, 12, 34, 12] });
-  const p = scaled(noised(problem, 0, reach, 97).map(({ y, logP }) => [y, logP]));
+  const p = scaled(noised(problem, 0, reach, 81).map(({ y, logP }) => [y, logP]));
   const x = f.x(problem.x[0]);
   const handle = `<path class="here" d="M${x} 8V216"/><circle class="handle" cx="${x}" cy="216" r="9"/>`;
   return [f, drawing(f, axes(f, "noised point x", "", { yTicks: [] }), area(f, p, "density noised"),
@@ -64,7 +69,7 @@ function noisedIn1D(problem, width) {
 // Score over x: the truth, and every estimator with the draws of this seed
 function scoresIn1D(problem, state, width) {
   const reach = reachOf(problem).points;
-  const truth = noised(problem, 0, reach, 97).map(({ y, score }) => [y, score]);
+  const truth = noised(problem, 0, reach, 81).map(({ y, score }) => [y, score]);
   const [low, high] = [Math.min, Math.max].map((pick) => pick(...truth.map(([, s]) => s)));
   const spare = 0.15 * (high - low) + 0.1 * Math.max(Math.abs(low), Math.abs(high)) + 0.1;
   const f = frame({ width, height: 260, xs: [-reach, reach], ys: [low - spare, high + spare] });
@@ -110,34 +115,37 @@ function shade(canvas, f, logDensity, colour) {
   const at = evenly(f.xs[1] * (1 - 1 / GRID), GRID);
   const values = new Float64Array(GRID * GRID);
   for (let i = 0; i < GRID; i++) {
-    for (let k = 0; k < GRID; k++) values[i * GRID + k] = logDensity([at[k], -at[i]]);
+    for (let k = 0; k < GRID; k++) values[i * GRID + k] = logDensity(at[k], -at[i]);
   }
   const peak = max(values);
   const image = new ImageData(GRID, GRID);
-  values.forEach((value, i) => {
-    image.data.set([...colour, 225 * Math.sqrt(Math.exp(value - peak))], 4 * i);
-  });
+  for (let i = 0; i < values.length; i++) {
+    for (let k = 0; k < 3; k++) image.data[4 * i + k] = colour[k];
+    image.data[4 * i + 3] = 225 * Math.exp(0.5 * (values[i] - peak));
+  }
   canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+// (a_1, a_2) -> Σ_j f((R a)_j, j)
+function rotatedSum([[r, s], [t, u]], f) {
+  return (a, b) => f(r * a + s * b, 0) + f(t * a + u * b, 1);
 }
 
 // a -> log pi(a) up to a constant, -Infinity beyond the walls
 function logTarget({ q, tau, walls }) {
-  return (a) => {
-    if (walls && a.some((each) => each < walls[0] || each > walls[1])) return -Infinity;
-    return turned(q.rotation, a).reduce((sum, b, j) => sum + potential(q, j, b) / tau, 0);
-  };
+  return rotatedSum(q.rotation, (b, j) =>
+    walls && (b < walls[0] || b > walls[1]) ? -Infinity : potential(q, j, b) / tau);
 }
 
 // x -> log p(x) up to a constant: a table in each rotated dimension, interpolated
 function logNoised(problem, reach) {
   const far = reach * Math.SQRT2;
-  const tables = problem.x.map((_, j) => noised(problem, j, far, 97).map(({ logP }) => logP));
-  return (x) =>
-    turned(problem.q.rotation, x).reduce((sum, y, j) => {
-      const place = Math.min(Math.max((0.5 + (0.5 * y) / far) * 96, 0), 95.999);
-      const [cell, share] = [Math.floor(place), place % 1];
-      return sum + (1 - share) * tables[j][cell] + share * tables[j][cell + 1];
-    }, 0);
+  const tables = problem.x.map((_, j) => noised(problem, j, far, CELLS + 1).map(({ logP }) => logP));
+  return rotatedSum(problem.q.rotation, (y, j) => {
+    const place = Math.min(Math.max((0.5 + (0.5 * y) / far) * CELLS, 0), CELLS - 1e-9);
+    const cell = Math.floor(place);
+    return tables[j][cell] + (place - cell) * (tables[j][cell + 1] - tables[j][cell]);
+  });
 }
 
 function actionsIn2D(f, problem, { draws, w }) {
@@ -173,7 +181,7 @@ function rows({ truth, estimates }) {
     <td><b>${vector(truth.score)}</b></td><td></td></tr>`;
   return head + estimates.map(({ name, score, stdError, error }) => `<tr>
     <th scope="row">${swatch(name)}${NAMES[name]}</th>
-    <td>${vector(score)} <span class="soft">± ${written(norm(stdError))}</span></td>
+    <td><span class="whole">${vector(score)}</span> <span class="soft">± ${written(norm(stdError))}</span></td>
     <td>${written(error)}</td></tr>
     <tr aria-hidden="true"><td colspan="3"><span class="bar" style="--mine: var(--${name});
       width: ${((100 * error) / most).toFixed(1)}%"></span></td></tr>`).join("");

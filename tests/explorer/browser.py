@@ -37,6 +37,7 @@ class Browser:
         self.session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.send(f"{domain}.enable")
+        self.send("Performance.enable", timeDomain="threadTicks")
 
     def send(self, method: str, **params):
         """A command's result; events on the way are kept."""
@@ -97,6 +98,11 @@ class Browser:
         if "exceptionDetails" in done:
             raise RuntimeError(json.dumps(done["exceptionDetails"])[:2000])
         return done["result"].get("value")
+
+    def busy(self) -> float:
+        """Seconds of processor time that the page's thread has used for tasks."""
+        metrics = self.send("Performance.getMetrics")["metrics"]
+        return next(each["value"] for each in metrics if each["name"] == "TaskDuration")
 
     def press(self, key: str) -> None:
         """One key, down and up."""

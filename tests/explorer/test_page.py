@@ -12,7 +12,7 @@ LINE = "#q=multimodal&d=1&support=box&tau=0.1&schedule=vp&t=0.6&n=256&c=0.5&seed
 MOVE = """
 (async () => {
   const times = {};
-  for (const input of document.querySelectorAll("input[type=range]")) {
+  for (const input of document.querySelectorAll("SLIDER")) {
     if (!input.offsetParent) continue;
     const [low, high] = [Number(input.min), Number(input.max)];
     times[input.id] = [];
@@ -66,15 +66,18 @@ def test_it_loads_at_once_and_without_a_network(browser, page):
 @pytest.mark.browser
 @pytest.mark.parametrize("view", [LINE, PLANE])
 def test_a_slider_answers_within_50_ms(browser, page, view):
-    """Everything computed, drawn and laid out, at N = 256. Other programs can only slow a
-    measurement down, so the quickest moves of each slider count."""
+    """Everything computed, laid out and drawn, at N = 256. What is asserted is the time that
+    the page's thread computes, which other programs on the machine cannot take from it."""
     browser.look(1280)
     browser.open(page, view)
-    times = browser.run(MOVE)
-    quick = {name: sorted(each)[1] for name, each in times.items()}
-    print({name: f"{sorted(each)[3]:.0f} ms" for name, each in times.items()})
-    assert len(times) == (6 if view == LINE else 7)
-    assert max(quick.values()) < 50, quick
+    sliders = browser.run("SLIDERS.filter((name) => document.getElementById(name).offsetParent)")
+    assert len(sliders) == (6 if view == LINE else 7)
+    for name in sliders:
+        before = browser.busy()
+        times = browser.run(MOVE.replace("SLIDER", f"#{name}"))[name]
+        each = 1e3 * (browser.busy() - before) / (len(times) + 1)
+        print(f"{name}: {each:.0f} ms of work, {sorted(times)[3]:.0f} ms by the clock")
+        assert each < 50, name
 
 
 @pytest.mark.browser
@@ -148,9 +151,12 @@ def test_by_keyboard(browser, page):
     for each in reached:
         _, name, outline = each.split("|")
         assert name.strip() and outline == "solid", each
-    before = browser.run("document.getElementById('tau').focus(), state.tau")
-    browser.press("ArrowRight")
-    assert browser.run("state.tau") > before
+    for name in browser.run("SLIDERS"):
+        values = [browser.run(f"document.getElementById('{name}').focus(), state.{name}")]
+        for _ in range(3):
+            browser.press("ArrowLeft" if name in ("n", "t") else "ArrowRight")
+            values.append(browser.run(f"state.{name}"))
+        assert len(set(values)) == 4, (name, values)
     x1, x2 = browser.run("document.getElementById('noised').focus(), [state.x1, state.x2]")
     browser.press("ArrowLeft")
     browser.press("ArrowUp")
