@@ -24,8 +24,8 @@ function written(value, precision = 3) {
 }
 
 function vector(values) {
-  const text = values.map((v) => written(v, 4)).join(", ");
-  return values.length > 1 ? `(${text})` : text;
+  if (values.length === 1) return written(values[0], 4);
+  return `(${values.map((v) => written(v)).join(", ")})`;
 }
 
 // Where numbers lie: x and y map numbers to pixels, a the inverse of x, b that of y.
@@ -64,7 +64,7 @@ function axes(f, xName, yName, { xTicks, yTicks } = {}) {
   const vertical = (xTicks ?? ticks(f.xs, f.xLog, 6)).map((v) =>
     `<path class="grid" d="M${f.x(v)} ${y0}V${y1}"/>` +
     `<text x="${f.x(v)}" y="${y0 + 15}" text-anchor="middle">${written(v)}</text>`);
-  const level = (yTicks ?? ticks(f.ys, f.yLog, 4)).map((v) =>
+  const level = (yTicks ?? ticks(f.ys, f.yLog, 6)).map((v) =>
     `<path class="grid" d="M${x0} ${f.y(v)}H${x1}"/>` +
     `<text x="${x0 - 6}" y="${f.y(v) + 4}" text-anchor="end">${written(v)}</text>`);
   return vertical.join("") + level.join("") +

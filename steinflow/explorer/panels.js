@@ -153,7 +153,8 @@ function actionsIn2D(f, problem, { draws, w }) {
     ? `<rect class="wall" x="${f.x(-1)}" y="${f.y(1)}" width="${f.x(1) - f.x(-1)}"
         height="${f.y(-1) - f.y(1)}"/>` : "";
   const marks = { xTicks: ticks(f.xs, false, 5), yTicks: ticks(f.ys, false, 5) };
-  return drawing(f, axes(f, "a₁", "a₂", marks), walls + dots(f, draws.action, w, (i) => f.y(draws.action[1][i])));
+  const height = (i) => f.y(draws.action[1][i]);
+  return drawing(f, axes(f, "a₁", "a₂", marks), walls + dots(f, draws.action, w, height));
 }
 
 // The point, and an arrow for every estimate of the score there
@@ -164,7 +165,8 @@ function noisedIn2D(f, problem, { truth, estimates }) {
     const [px, py] = [f.x(x + scale * u), f.y(y + scale * v)];
     const angle = (Math.atan2(py - f.y(y), px - f.x(x)) * 180) / Math.PI;
     return `<path class="line ${css}" d="M${f.x(x)} ${f.y(y)}L${px} ${py}" ${extra}/>` +
-      `<path class="head ${css}" d="M0 0L-9 -4V4Z" transform="translate(${px} ${py}) rotate(${angle})" ${extra}/>`;
+      `<path class="head ${css}" d="M0 0L-9 -4V4Z" ${extra}
+        transform="translate(${px} ${py}) rotate(${angle})"/>`;
   };
   const marks = { xTicks: ticks(f.xs, false, 5), yTicks: ticks(f.ys, false, 5) };
   return drawing(f, axes(f, "x₁", "x₂", marks), arrow(truth.score, "truth", "") +

@@ -48,9 +48,10 @@ const PRESETS = [
   },
   {
     name: "Beyond 1",
-    say: `Between its two modes Q is convex, and the best blend lies outside [0, 1]. Slide c past 1
-      and see the curve of the blend fall below all others.`,
-    set: { q: "bimodal", d: "1", support: "real", tau: 4, schedule: "vp", t: 0.75, n: 64,
+    say: `Between its two modes Q is convex, and there the best blend lies outside [0, 1]. Slide c
+      from 1 to 1.2: the error of the blend falls to a seventh of the gradient's. The fitted c finds
+      that place by itself.`,
+    set: { q: "bimodal", d: "1", support: "real", tau: 0.5, schedule: "vp", t: 0.9, n: 64,
       c: 1, seed: 1, x1: 0.05 },
   },
   {

@@ -23,7 +23,9 @@ class Browser:
         self.input, from_browser = os.pipe()
         os.set_inheritable(to_browser, True)
         os.set_inheritable(from_browser, True)
-        command = f"exec chromium {FLAGS} --user-data-dir={profile} 3<&{to_browser} 4>&{from_browser}"
+        command = (
+            f"exec chromium {FLAGS} --user-data-dir={profile} 3<&{to_browser} 4>&{from_browser}"
+        )
         self.process = subprocess.Popen(
             ["bash", "-c", command], pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -92,9 +94,7 @@ class Browser:
 
     def run(self, code: str):
         """The value of an expression in the page, awaited if it is a promise."""
-        done = self.send(
-            "Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True
-        )
+        done = self.send("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in done:
             raise RuntimeError(json.dumps(done["exceptionDetails"])[:2000])
         return done["result"].get("value")

@@ -57,7 +57,9 @@ def test_it_loads_at_once_and_without_a_network(browser, page):
     loaded = browser.run("performance.timing.loadEventEnd - performance.timing.navigationStart")
     print(f"load {loaded} ms, {page.stat().st_size / 1024:.0f} KiB")
     assert loaded < 2000
-    asked = {event["request"]["url"].split(":")[0] for event in browser.seen("Network.requestWillBeSent")}
+    asked = {
+        event["request"]["url"].split(":")[0] for event in browser.seen("Network.requestWillBeSent")
+    }
     assert asked <= {"file", "data", "about"}
     assert not browser.seen("Runtime.exceptionThrown") and not browser.seen("Log.entryAdded")
     assert browser.run("document.querySelectorAll('#rows th').length") == 7
@@ -91,6 +93,9 @@ def test_nothing_is_cut_off(browser, page, view, width):
     outside = """[...document.querySelectorAll("main *")].filter((each) =>
       !each.closest("svg") && each.getBoundingClientRect().right > innerWidth + 1).length"""
     assert browser.run(outside) == 0
+    room = "(each) => [each.scrollWidth, each.parentElement.clientWidth]"
+    for inner, outer in browser.run(f"[...document.querySelectorAll('table, .plot')].map({room})"):
+        assert inner <= outer
 
 
 @pytest.mark.browser
