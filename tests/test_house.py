@@ -42,6 +42,7 @@ def test_the_public_names():
             "VarianceExploding",
             "VariancePreserving",
             "auto",
+            "diagnose",
             "diagnostics",
             "latent",
             "load",

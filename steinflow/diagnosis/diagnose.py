@@ -18,7 +18,7 @@ from steinflow.diagnosis.reference import Reference, refer
 from steinflow.diagnosis.shape import Shape, look
 from steinflow.diagnosis.table import Measured, tabulate, tabulate_walls
 from steinflow.levels import Level
-from steinflow.methods import ESTIMATORS, Method
+from steinflow.methods import ESTIMATORS, Method, auto
 from steinflow.sampling import sample
 from steinflow.schedules import LinearFlow
 from steinflow.study.progress import Progress
@@ -38,6 +38,7 @@ class Diagnosis(NamedTuple):
     rows: pl.DataFrame  # a row an estimator, number of draws, level and temperature
     walls: pl.DataFrame  # a row a level and temperature
     shape: Shape  # of Q over actions, by state
+    measured: Measured  # by state, and the references
     recommendation: Recommendation
     tau: float
     settings: dict[str, Any]
@@ -124,7 +125,7 @@ def diagnose(
         shape = work.shape(keys[2], tau)
         references = work.references(keys[3], tau, factors, spaces, reference_draws, chunks)
         losses = work.losses(keys[4], tau, factors, groups, references, sizes, trials)
-    found = Measured(groups, sizes, factors, levels, references, losses, support)
+    found = Measured(groups, sizes, factors, levels, references, losses, support, setting.points)
     rows, walls = tabulate(found, tau), tabulate_walls(found, tau)
     advice = recommend(found, rows, current, keys[5])
     settings = {
@@ -132,7 +133,7 @@ def diagnose(
         "chunks": chunks, "seed": seed, "current": list(current), "dim": where.shape[-1],
         "support": "box" if support.has_walls else "real",
     }  # fmt: skip
-    return Diagnosis(rows, walls, shape, advice, float(tau), settings)
+    return Diagnosis(rows, walls, shape, found, advice, float(tau), settings)
 
 
 def acted(
@@ -157,7 +158,9 @@ def acted(
     @jax.jit
     def one(key: Array, obs: Array) -> Array:
         target = Boltzmann(q=lambda a: q(a, obs), tau=tau, support=support)
-        return sample(key, target, LinearFlow(), dim, 1, 16, num_draws=32)[0]
+        return sample(key, target, LinearFlow(), dim, 1, 16, auto(quadrature=False), num_draws=32)[
+            0
+        ]
 
     keys = jax.random.split(key, len(seen))
     return jnp.stack([one(k, obs) for k, obs in zip(keys, seen, strict=True)])

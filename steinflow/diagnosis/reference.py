@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.nn import logsumexp, softmax
 from jaxtyping import Array, Bool, Float, Key
 
@@ -94,19 +93,19 @@ def near_wall(action: Float[Array, "k d"], target: AbstractTarget) -> Bool[Array
 def pooled(log_z: Float[Array, " c"], found: Moments) -> Reference:
     """One point's chunks as one estimate, with jackknife errors."""
     share = softmax(log_z)
-    score, mse = jackknife(share, found.score)
-    bias, bias_mse = jackknife(share, found.gradient - found.score)
+    score, mse = jackknife(log_z, found.score)
+    bias, bias_mse = jackknife(log_z, found.gradient - found.score)
     apart = jnp.sum((found.mean - share @ found.mean) ** 2, axis=-1)
     trace = share @ (found.trace + apart)
     return Reference(score, mse, trace, bias, bias_mse, share @ found.walls)
 
 
 def jackknife(
-    share: Float[Array, " c"], values: Float[Array, "c d"]
+    log_z: Float[Array, " c"], values: Float[Array, "c d"]
 ) -> tuple[Float[Array, " d"], Float[Array, ""]]:
-    """Σ share values, and its squared standard error summed over dimensions."""
-    count, total = share.size, share @ values
-    rest = jnp.maximum(1.0 - share, np.finfo(share.dtype).eps)[:, None]
-    without = (total - share[:, None] * values) / rest
+    """Σ z values/Σ z, and its squared standard error summed over dimensions."""
+    count = log_z.size
+    others = jnp.where(jnp.eye(count, dtype=bool), -jnp.inf, log_z)
+    without = softmax(others, axis=1) @ values  # each chunk left out
     spread = jnp.sum((without - jnp.mean(without, axis=0)) ** 2)
-    return total, (count - 1) / count * spread
+    return softmax(log_z) @ values, (count - 1) / count * spread

@@ -11,6 +11,7 @@ import polars as pl
 
 from steinflow.diagnosis.diagnose import Diagnosis
 from steinflow.diagnosis.figures import draws_figure, slices_figure, walls_figure, worth_figure
+from steinflow.diagnosis.recommend import counted
 from steinflow.study.report import Picture, encode, page, save
 from steinflow.study.store import explained, write_atomically, write_json
 from steinflow.study.style import styled
@@ -100,4 +101,5 @@ def render(found: Diagnosis, pictures: list[Picture], name: str, command: str) -
         settings=found.settings,
         figures=[(p.name, p.title, p.text, base64.b64encode(p.svg).decode()) for p in pictures],
         command=command,
+        counted=counted,
     )

@@ -56,8 +56,8 @@ def diagnose_run(
         return diagnose(
             q, obs, float(actor.temperature.tau(state.heat)), ACTIONS, actions=actions,
             methods={name: method_of(name) for name in ESTIMATORS},
-            current=(learner.config.estimator, size),
-            num_draws=(size, 4 * size, 16 * size) if size > 1 else (2, 8, 32),
+            current=(learner.config.estimator, max(size, 2)),
+            num_draws=(size, 2 * size, 8 * size) if size > 1 else (2, 8),
             levels=levels, trials=trials, seed=seed, quiet=quiet,
         )  # fmt: skip
 

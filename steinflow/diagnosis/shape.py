@@ -6,12 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from steinflow.supports import AbstractSupport
 
 STARTS, CLIMBS = 32, 100
-APART = 0.1  # of the width that is searched: maxima closer than that are one
+BETWEEN, DIP = 9, 0.3  # points between two ends, and how far below them, in tau, Q may fall
 SLICE = 41  # points along an axis of a picture
 Climber = tuple[Array, Array, Array]  # where it is, the best action it saw, and Q there
 
@@ -20,7 +20,7 @@ class Shape(NamedTuple):
     """Q over the actions of one state."""
 
     best: Float[Array, "*b d"]  # the highest action found
-    modes: Int[Array, "*b"]  # local maxima found
+    modes: Int[Array, "*b"]  # local maxima found, with valleys between them
     near: Int[Array, "*b"]  # of these, those within 3 tau of the best
     axes: Int[Array, "*b 2"]  # the coordinates of the slice: those along which Q varies most
     grid: Float[Array, "*b 2 n"]  # their values
@@ -53,13 +53,25 @@ def look(
     values = jax.vmap(q)(ends)
     order = jnp.argsort(-values)
     ends, values = ends[order], values[order]
-    away = jnp.max(jnp.abs(ends[:, None] - ends) / width, axis=-1)
-    earlier = jnp.tril(away < APART, -1).any(axis=-1)
-    near = ~earlier & (values > values[0] - 3.0 * tau)
+    joined = jnp.tril(connected(q, ends, values, tau), -1).any(axis=-1)
+    near = ~joined & (values > values[0] - 3.0 * tau)
     best = ends[0]
     axes, grid, cut = sliced(q, best, low, high)
     top = jnp.maximum(jnp.max(cut), values[0])
-    return Shape(best, jnp.sum(~earlier), jnp.sum(near), axes, grid, (cut - top) / tau)
+    return Shape(best, jnp.sum(~joined), jnp.sum(near), axes, grid, (cut - top) / tau)
+
+
+def connected(
+    q: Callable[[Array], Array], ends: Float[Array, "n d"], values: Float[Array, " n"], tau: Array
+) -> Bool[Array, "n n"]:
+    """Whether two ends are one mode: Q does not fall on the straight way between them."""
+    way = jnp.linspace(0.0, 1.0, BETWEEN + 2, dtype=ends.dtype)[1:-1]
+
+    def lowest(first: Array, second: Array) -> Array:
+        return jnp.min(jax.vmap(lambda t: q(first + t * (second - first)))(way))
+
+    least = jax.lax.map(lambda a: jax.vmap(lambda b: lowest(a, b))(ends), ends)
+    return least > jnp.minimum(values[:, None], values) - DIP * tau
 
 
 def climb(q: Callable[[Array], Array], start: Array, low: Array, high: Array) -> Array:

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from jaxtyping import Array
 
 from steinflow.diagnosis.errors import Group, Losses
 from steinflow.diagnosis.reference import Reference
@@ -26,6 +27,7 @@ class Measured(NamedTuple):
     references: dict[tuple[str, float], Reference]
     losses: dict[tuple[int, float], Losses]
     support: AbstractSupport
+    points: dict[str, Array]  # noisy, by space, [b, l, d]
 
     def reference(self, group: Group, factor: float) -> Reference:
         """What a group is held against."""

@@ -1,0 +1,191 @@
+"""A diagnosis of critics whose truth is known, and what it recommends."""
+
+import json
+import re
+from functools import partial
+from html.parser import HTMLParser
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+import pytest
+
+import steinflow as sf
+from steinflow.diagnosis.reference import jackknife
+from steinflow.diagnosis.report import write
+from steinflow.diagnosis.shape import look
+from steinflow.diagnosis.table import RESOLVED
+from tests.helpers import exact_flux, exact_score
+
+BOX = sf.Box(-1.0, 1.0)
+TAU, STATES = 0.3, 6
+OBSERVATIONS = jnp.zeros((STATES, 1))
+METHODS = {name: sf.ESTIMATORS[name] for name in ("noise", "gradient", "idem", "rfm")}
+METHODS["auto"] = sf.auto(quadrature=False)
+ACTIONS = np.random.default_rng(0).uniform(-0.6, 0.6, (STATES, 2))
+TARGET = sf.targets.Multimodal(TAU, 2, BOX)
+
+
+def critic(action, observation):
+    """A separable one, the same at every state."""
+    return TARGET.value(action)
+
+
+def diagnosed(**options):
+    """A small diagnosis."""
+    given = {"methods": METHODS, "dim": 2, "num_draws": (8,), "trials": 24, "chunks": 16,
+             "reference_draws": 256, "factors": (0.25,), "current": ("noise", 16)}  # fmt: skip
+    return sf.diagnose(critic, OBSERVATIONS, TAU, BOX, **(given | options))
+
+
+@pytest.fixture(scope="module")
+def found():
+    return diagnosed()
+
+
+def truths(found, what, factor=1.0):
+    """An exact vector at every point, [b, l, d]."""
+    target = sf.targets.Multimodal(TAU * factor, 2, BOX)
+    levels, xs = found.measured.levels, found.measured.points["action"]
+    every = jax.vmap(jax.vmap(partial(what, target), (0, 0)), (0, None))
+    return np.asarray(jax.jit(every)(xs, levels))
+
+
+@pytest.mark.parametrize("factor", [0.25, 1.0])
+def test_the_reference_is_as_good_as_it_says(found, factor):
+    """Squared errors over what it claims for them: 48 components, each at most 4.9 errors out."""
+    own = found.measured.references["action", factor]
+    missed = np.sum((own.score - truths(found, exact_score, factor)) ** 2, axis=-1)
+    assert np.all(missed < 24.0 * own.mse) and 0.2 < np.mean(missed / own.mse) < 4.0
+    trace = truths(found, lambda target, x, level: target.exact_trace(x, level), factor)
+    np.testing.assert_allclose(own.trace, trace, rtol=0.25)
+    assert 0.95 < np.mean(own.trace / trace) < 1.05
+
+
+def test_resolved_means_that_the_reference_errs_a_tenth_at_most(found):
+    """By the exact score: its true error against the true errors of the estimators."""
+    for factor in (0.25, 1.0):
+        own = found.measured.references["action", factor]
+        missed = np.sum((own.score - truths(found, exact_score, factor)) ** 2, (0, 2))
+        rows = found.rows.filter((pl.col("factor") == factor) & (pl.col("estimator") != "rfm"))
+        for row in rows.filter("resolved").to_dicts():
+            level = int(np.argmin(np.abs(np.asarray(found.measured.levels.alpha) - row["alpha"])))
+            assert missed[level] < 2.0 * RESOLVED * row["mse"] * STATES
+    assert found.rows["resolved"].mean() > 0.8
+
+
+def test_a_starved_reference_is_not_believed():
+    few = diagnosed(methods={name: METHODS[name] for name in ("auto", "idem")}, reference_draws=4,
+                    chunks=4, trials=4, factors=(), actions=ACTIONS, num_draws=(),
+                    current=("auto", 32))  # fmt: skip
+    assert not found_share(few, "auto") and found_share(few, "idem")
+
+
+def found_share(diagnosis, name):
+    """The share of an estimator's rows that are resolved."""
+    return diagnosis.rows.filter(pl.col("estimator") == name)["resolved"].mean()
+
+
+def test_the_walls_bias_the_published_gradient_by_the_flux(found):
+    own = found.measured.references["action", 1.0]
+    flux = truths(found, exact_flux)
+    missed = np.sum((own.bias - flux) ** 2, axis=-1)
+    assert np.all(missed < 24.0 * own.bias_mse)
+    assert np.sum(flux**2) > 100.0 * np.sum(own.bias_mse)  # there is something to see
+    table = found.walls.filter(pl.col("factor") == 1.0)
+    assert np.all(table["walls"].to_numpy() > 0) and np.all(table["bias"].to_numpy() > 0)
+
+
+def test_it_recommends_what_is_better_and_not_dearer(found):
+    advice = found.recommendation
+    assert advice.changes and advice.best.estimator == "auto"
+    assert advice.best.cost <= advice.current.cost and advice.best.low > 1.0
+    assert advice.best.gain > 1.2
+    assert advice.thrifty is None or advice.thrifty.cost < advice.best.cost
+    assert any("Train with auto" in sentence for sentence in advice.sentences)
+    latent = [choice for choice in advice.choices if choice.estimator == "rfm"]
+    assert latent and all(np.isnan(choice.gain) for choice in latent)
+    ratio = {c.num_draws: c.gain for c in advice.choices if c.estimator == "noise"}
+    assert ratio[16] == pytest.approx(1.0) and 0.3 < ratio[8] < 0.8  # about a half
+
+
+def test_it_keeps_what_is_best():
+    kept = diagnosed(methods={"auto": METHODS["auto"], "noise": METHODS["noise"]},
+                     current=("auto", 16), num_draws=(), factors=(), trials=8, actions=ACTIONS,
+                     reference_draws=64)  # fmt: skip
+    assert not kept.recommendation.changes and kept.recommendation.best.estimator == "auto"
+    assert "Nothing that was measured is surely better" in kept.recommendation.sentences[1]
+
+
+def test_linear_q_on_real_space_needs_no_draws():
+    methods = {name: METHODS[name] for name in ("gradient", "noise")}
+    line = sf.diagnose(
+        lambda action, seen: action @ jnp.array([1.0, -2.0]) + seen[0], np.zeros((3, 1)), 1.0,
+        sf.RealSpace(), actions=np.zeros((3, 2)), methods=methods, current=("gradient", 4),
+        num_draws=(4,), factors=(), trials=2, reference_draws=32, chunks=4,
+    )  # fmt: skip
+    rows = line.rows.filter(pl.col("estimator") == "gradient")
+    assert np.all(rows["eed"].to_numpy() == 1e4) and line.walls["walls"].sum() == 0.0
+
+
+def test_modes_and_slices_are_those_of_the_critic(key):
+    """Four peaks in a box: two as high as matter, at (±.5, .4)."""
+
+    def peaks(a):
+        high = jnp.array([1.0, 0.9, 0.3, 0.2])
+        at = jnp.array([[0.5, 0.4, 0.0], [-0.5, 0.4, 0.0], [0.5, -0.6, 0.0], [-0.5, -0.6, 0.0]])
+        return jnp.max(high - 4.0 * jnp.sum((a[:2] - at[:, :2]) ** 2, axis=-1)) - 0.01 * a[2] ** 2
+
+    seen = look(key, peaks, jnp.asarray(0.1), BOX, jnp.zeros(3))
+    assert int(seen.modes) == 4 and int(seen.near) == 2
+    np.testing.assert_allclose(seen.best[:2], [0.5, 0.4], atol=0.02)
+    assert sorted(np.asarray(seen.axes).tolist()) == [0, 1]
+    cut = np.asarray(seen.slice)
+    row, column = np.unravel_index(cut.argmax(), cut.shape)
+    top = seen.grid[0, row], seen.grid[1, column]
+    np.testing.assert_allclose(top, np.asarray(seen.best)[np.asarray(seen.axes)], atol=0.05)
+    assert cut.max() <= 0.0 and cut.max() > -0.2
+
+
+def test_the_jackknife_is_the_usual_one_where_shares_are_equal(key):
+    values = jax.random.normal(key, (12, 3))
+    total, square = jackknife(jnp.full(12, 3.0), values)
+    np.testing.assert_allclose(total, values.mean(axis=0))
+    np.testing.assert_allclose(square, np.sum(np.var(values, axis=0, ddof=1)) / 12.0)
+    alone, unsure = jackknife(jnp.array([0.0, 60.0, 0.0]), values[:3])
+    apart = values[1] - 0.5 * (values[0] + values[2])  # what all the others say
+    np.testing.assert_allclose(alone, values[1])
+    np.testing.assert_allclose(unsure, 4.0 / 9.0 * np.sum(apart**2))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tau": -1.0}, "must be positive"),
+        ({"current": ("nois", 4)}, "Did you mean 'noise'"),
+        ({"num_draws": (1,)}, "at least|>= 2"),
+        ({"actions": np.zeros((2, 2))}, "actions must be"),
+        ({"chunks": 2}, ">= 4"),
+    ],
+)
+def test_bad_input_is_a_sentence(options, words):
+    tau = options.pop("tau", TAU)
+    given = {"methods": METHODS, "dim": 2, "current": ("noise", 4)} | options
+    with pytest.raises(ValueError, match=words):
+        sf.diagnose(critic, OBSERVATIONS, tau, BOX, **given)
+
+
+def test_the_report_says_it_first_and_escapes_names(found, tmp_path):
+    path = write(found, tmp_path, "<script>alert(1)</script>", "steinflow diagnose 'a&b'")
+    text = path.read_text()
+    assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
+    assert "&lt;script&gt;" in text and "a&amp;b" in text
+    assert text.index("Train with auto") < text.index("<figure") < text.index("All choices")
+    HTMLParser().feed(text)
+    drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    names = ("draws", "slices", "walls", "worth")
+    assert drawn == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
+    about = json.loads((tmp_path / "diagnosis.json").read_text())
+    assert about["changes"] and about["best"]["estimator"] == "auto"
+    assert pl.read_parquet(tmp_path / "rows.parquet").equals(found.rows)
