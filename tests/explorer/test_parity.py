@@ -2,7 +2,6 @@
 
 import json
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,9 +83,8 @@ def best_scalar(target, x, level):
     return (level.alpha / level.sigma) ** 2 * jnp.sum(rule.weight.T * phi) / square
 
 
-@eqx.filter_jit
-def core(support, q, tau, alpha, sigma, x, c, uniform):
-    """Everything that the page computes, by the core, for many settings at once."""
+def core(support):
+    """What the page computes, by the core, of many settings at once; compiled in haste."""
 
     def one(q, tau, alpha, sigma, x, c, uniform):
         target, level = Separable(**q, tau=tau, support=support), sf.Level(alpha, sigma)
@@ -108,7 +106,7 @@ def core(support, q, tau, alpha, sigma, x, c, uniform):
             "best": best_scalar(target, x, level),
         }
 
-    return jax.vmap(one)(q, tau, alpha, sigma, x, c, uniform)
+    return jax.jit(jax.vmap(one), compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +130,7 @@ def both(browser, tmp_path_factory):
         )
         said = browser.run(f"{json.dumps(list(arguments))}.map((each) => {CODE}(...each))")
         rest = [given[name] for name in ("tau", "alpha", "sigma", "x", "c", "uniform")]
-        meant = jax.tree.map(np.asarray, core(explorer.SUPPORTS[support], q, *rest))
+        meant = jax.tree.map(np.asarray, core(explorer.SUPPORTS[support])(q, *rest))
         meant = [jax.tree.map(lambda leaf, i=i: leaf[i], meant) for i in range(EACH)]
         pairs += zip(said, meant, strict=True)
     return pairs
