@@ -42,7 +42,7 @@ const PRESETS = [
   {
     name: "One draw has it all",
     say: `Low temperature and much noise: of 64 draws few land on a mode, and those take all the
-      weight (ESS). No estimator can mend that. Raise τ and see the dots even out.`,
+      weight (ESS). None of these estimators can mend that. Raise τ and see the dots even out.`,
     set: { q: "bimodal", d: "2", support: "real", tau: 0.02, schedule: "vp", t: 0.2, n: 64,
       c: 0.5, seed: 2, x1: 0.6, x2: -0.3 },
   },
@@ -57,7 +57,7 @@ const PRESETS = [
   {
     name: "Rough Q",
     say: `Many narrow modes in a box. At low τ the gradients of so rough a Q point everywhere and
-      noise is the better half; raise τ and it turns around.`,
+      noise is the better half; raise τ above 2 and it turns around.`,
     set: { q: "multimodal", d: "2", support: "box", tau: 0.1, schedule: "vp", t: 0.6, n: 128,
       c: 0.5, seed: 1, x1: 0.3, x2: 0.55 },
   },
