@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: study test train lint mutants bench-study bench-box bench-cost bench-estimators bench-train bench-returns leaderboard seeds lock clean
+.PHONY: study test train docs lint mutants bench-study bench-box bench-cost bench-estimators bench-train bench-returns leaderboard seeds lock clean
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	@echo "Running the study (under a minute on 2 cores) ..."
@@ -17,6 +17,9 @@ train: .venv/all.done  ## train, evaluate and film Pendulum-v1 (a few minutes)
 	.venv/bin/steinflow train Pendulum-v1 --steps 10000 --eval-every 2500 --out runs/pendulum
 	.venv/bin/steinflow eval runs/pendulum --episodes 30
 	.venv/bin/steinflow play runs/pendulum
+
+docs: .venv/all.done  ## the documentation: build/docs/index.html, strict
+	.venv/bin/python docs/site/build.py
 
 lint: .venv/all.done  ## style and types
 	.venv/bin/ruff check .

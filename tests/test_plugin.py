@@ -2,7 +2,6 @@
 by the study, the agent and the diagnosis, with no other edit."""
 
 import importlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -53,11 +52,18 @@ def good(done):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A folder that the skeleton is installed in."""
-    copy, into = tmp_path_factory.mktemp("copy") / "mine", tmp_path_factory.mktemp("site")
+def mine(tmp_path_factory):
+    """The skeleton, copied."""
+    copy = tmp_path_factory.mktemp("copy") / "mine"
     shutil.copytree(SKELETON, copy)
-    install(copy, into)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def site(mine, tmp_path_factory):
+    """A folder that it is installed in."""
+    into = tmp_path_factory.mktemp("site")
+    install(mine, into)
     return into
 
 
@@ -74,8 +80,8 @@ def test_it_is_listed(site):
     assert "level-blend" in good(python(site, "-m", "steinflow", "list"))
 
 
-def test_its_own_tests_pass_whichever_is_imported_first(site):
-    good(python(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", SKELETON, cwd=SKELETON))
+def test_its_own_tests_pass_whichever_is_imported_first(site, mine):
+    good(python(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=mine))
 
 
 def test_the_study_takes_it(site, tmp_path):
@@ -99,11 +105,15 @@ def test_a_run_of_a_missing_estimator_is_a_sentence(run, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("steinflow.diagnosis") is None, reason="there is no diagnosis yet"
-)
-def test_the_diagnosis_takes_it(site, run):
-    pytest.skip("not written yet")
+def test_the_diagnosis_takes_it(site, run, tmp_path):
+    code = (
+        "import sys, steinflow as sf; from steinflow.cli import main;"
+        "[sf.ESTIMATORS.pop(name) for name in set(sf.ESTIMATORS) - {'level-blend', 'noise'}];"
+        "sys.exit(main(sys.argv[1:]))"  # a minute less than with all of them
+    )
+    few = ["--states", "2", "--trials", "2", "--quiet", "--out", tmp_path]
+    assert "level-blend" in good(python(site, "-c", code, "diagnose", run, *few))
+    assert "level-blend" in (tmp_path / "report.html").read_text()
 
 
 def test_a_broken_package_is_one_warning_and_no_more(tmp_path):

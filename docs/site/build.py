@@ -1,0 +1,127 @@
+"""The site from docs/*.md, the docstrings and the repository's files, strictly.
+
+make docs      # build/docs/index.html
+"""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import api
+import links
+import notebook
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+WORK = ROOT / "build" / "site"
+SITE = ROOT / "build" / "docs"
+FENCE = re.compile(r"^( *```\w+) .*$", re.M)
+NAMED = re.compile(r"\[([\w-]+)\.md\]\(")
+LINK = re.compile(r"\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
+CODE = re.compile(r"^( *)```.*?^\1```$", re.M | re.S)
+LANGUAGES = {".py": "python", ".md": "markdown", ".toml": "toml", ".json": "json"}
+EXPLORER = (
+    "# Explorer\n\n<p><a href='explorer.html'>Open the explorer</a> over the whole window.</p>"
+)
+
+
+def main() -> int:
+    """Write the sources, build them strictly, check every link; 1 if one is dead."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    shutil.rmtree(SITE, ignore_errors=True)
+    pages = WORK / "docs"
+    shutil.copytree(ROOT / "docs" / "figures", pages / "figures")
+    shutil.copy(HERE / "zensical.toml", WORK)
+    shutil.copy(HERE / "theme.css", pages)
+    linked: set[Path] = set()
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        text = page.read_text("utf-8")
+        text = api.expanded(text) if page.name == "api.md" else text
+        (pages / page.name).write_text(site_text(text, page.parent, linked))
+    changes = site_text((ROOT / "CHANGELOG.md").read_text("utf-8"), ROOT, linked)
+    (pages / "changelog.md").write_text(changes)
+    write_explorer(pages)
+    notebook.write(ROOT / "docs" / "tutorial.md", pages / "tutorial.ipynb")
+    write_sources(pages, linked)
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    done = subprocess.run(command, cwd=WORK, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stdout + done.stderr[:2000], file=sys.stderr)
+        return 1
+    shutil.move(WORK / "site", SITE)
+    found = links.problems(SITE)
+    print("\n".join(found) or f"No dead link in {len(list(SITE.rglob('*.html')))} pages.")
+    print(f"Open {SITE / 'index.html'}; its search needs: python -m http.server -d build/docs")
+    return int(bool(found))
+
+
+def site_text(text: str, folder: Path, linked: set[Path]) -> str:
+    """A page for the site: plain fences, and links that leave docs/ lead to pages of sources."""
+
+    def follow(match: re.Match[str]) -> str:
+        path = (folder / match[1]).resolve()
+        if path.parent == ROOT / "docs" and not path.is_dir():
+            return f"]({path.name}{match[2] or ''})"
+        if ROOT / "docs" / "figures" in path.parents:
+            return f"](figures/{path.name})"
+        if not path.exists():
+            return match[0]  # the checks will say so
+        linked.add(path.relative_to(ROOT))
+        return f"]({source_page(path.relative_to(ROOT))})"
+
+    kept: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        kept.append(FENCE.sub(r"\1", match[0]))
+        return f"\0{len(kept) - 1}\0"
+
+    text = NAMED.sub(lambda match: f"[{title(match[1])}](", CODE.sub(keep, text))
+    text = LINK.sub(follow, text)
+    return re.sub("\0(\\d+)\0", lambda match: kept[int(match[1])], text)
+
+
+def title(name: str) -> str:
+    """The heading of a page of docs/, as words within a sentence."""
+    page = ROOT / "docs" / f"{name}.md"
+    words = page.read_text("utf-8").partition("\n")[0].lstrip("# ") if page.exists() else name
+    return words[0].lower() + words[1:]
+
+
+def source_page(path: Path) -> str:
+    """The page that shows a file or a folder of the repository."""
+    return f"source/{'-'.join(path.parts)}.md"
+
+
+def write_sources(pages: Path, linked: set[Path]) -> None:
+    """A page for each file that is linked, and for the files of each folder that is."""
+    (pages / "source").mkdir()
+    for path in sorted(linked):
+        if (ROOT / path).is_dir():
+            inside = sorted(p.relative_to(ROOT) for p in (ROOT / path).rglob("*") if p.is_file())
+            inside = [p for p in inside if p.suffix in LANGUAGES and "__pycache__" not in p.parts]
+            lines = [f"- [`{p}`]({Path(source_page(p)).name})" for p in inside]
+            (pages / source_page(path)).write_text(f"# {path}/\n\n" + "\n".join(lines) + "\n")
+            linked = linked | set(inside)
+    for path in sorted(linked):
+        if (ROOT / path).is_file():
+            text = (ROOT / path).read_text("utf-8").replace("\n````", "\n ````")
+            fence = f"````{LANGUAGES.get(path.suffix, 'text')}"
+            (pages / source_page(path)).write_text(f"# {path}\n\n{fence}\n{text}\n````\n")
+
+
+def write_explorer(pages: Path) -> None:
+    """The explorer, and the page that holds it."""
+    if importlib.util.find_spec("steinflow.explorer") is None:
+        (pages / "explorer.md").write_text("# Explorer\n\nNot built yet.\n")
+        return
+    from steinflow.explorer import write
+
+    write(pages / "explorer.html")
+    (pages / "explorer.md").write_text(f"{EXPLORER}\n\n<iframe src='explorer.html'></iframe>\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
