@@ -17,23 +17,25 @@ function draw() {
   const found = answer(problem, state.n, state.c, state.seed);
   const flat = state.d === "1";
   document.body.classList.toggle("flat", flat);
-  const roomOf = (id) => Math.max(byId(id).clientWidth, 240);
+  const places = ["actions", "noised", "errors", "scores"];
+  const room = Object.fromEntries( // all read before anything is written: one layout, not four
+    places.map((id) => [id, Math.max(byId(id).clientWidth, 240)]));
   const reach = reachOf(problem);
   if (flat) {
-    byId("actions").lastElementChild.innerHTML = actionsIn1D(problem, found, roomOf("actions"));
-    const [f, picture] = noisedIn1D(problem, roomOf("noised"));
+    byId("actions").lastElementChild.innerHTML = actionsIn1D(problem, found, room.actions);
+    const [f, picture] = noisedIn1D(problem, room.noised);
     frames = { noised: f };
     byId("noised").lastElementChild.innerHTML = picture;
-    byId("scores").innerHTML = scoresIn1D(problem, state, roomOf("scores"));
+    byId("scores").innerHTML = scoresIn1D(problem, state, room.scores);
   } else {
-    frames = { actions: plane(roomOf("actions"), reach.actions),
-      noised: plane(roomOf("noised"), reach.points) };
+    frames = { actions: plane(room.actions, reach.actions),
+      noised: plane(room.noised, reach.points) };
     const densities = { actions: logTarget(problem), noised: logNoised(problem, reach.points) };
     for (const id in frames) shade(byId(id).firstElementChild, frames[id], densities[id], densityColour());
     byId("actions").lastElementChild.innerHTML = actionsIn2D(frames.actions, problem, found);
     byId("noised").lastElementChild.innerHTML = noisedIn2D(frames.noised, problem, found);
   }
-  byId("errors").innerHTML = errorsPicture(problem, state, found, roomOf("errors"));
+  byId("errors").innerHTML = errorsPicture(problem, state, found, room.errors);
   byId("rows").innerHTML = rows(found);
   byId("ess").innerHTML = `<b>ESS ${written(found.ess)}</b> of ${state.n} draws.`;
   byId("notes").textContent = notes(problem, found).join(" ");
