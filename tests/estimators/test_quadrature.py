@@ -1,5 +1,7 @@
 """Bayesian quadrature: better where Q is smooth and draws are few, and never much worse."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,18 +19,37 @@ X = jnp.array([0.2, -0.1])
 BOX = sf.Box(-1.0, 1.0)
 
 
-def errors(key, q, tau, num_draws, trials=64):
-    """Mean squared errors with and without the process, on the same draws."""
+@cache
+def both(num_draws):
+    """Scores with and without the process on the same draws, compiled once: rough or smooth Q."""
+
+    def scores(key, rough, tau):
+        target = sf.Boltzmann(lambda a: jnp.where(rough, kinks(a), waves(a)), tau, support=BOX)
+        found = [
+            sf.score_target(key, target, X, LEVEL, sf.auto(flag), num_draws=num_draws).score
+            for flag in (True, False)
+        ]
+        return jnp.stack(found)
+
+    return jax.jit(jax.vmap(scores, in_axes=(0, None, None)))
+
+
+def errors(key, q, tau, num_draws, rounds=1):
+    """Mean squared errors with and without the process, over 64 trials a round."""
     target = sf.Boltzmann(q, tau, support=BOX)
     nodes, p = grid_posterior(target, X, LEVEL, (-1.0, -1.0), (1.0, 1.0), 10)
     truth = (LEVEL.alpha * (p @ nodes) - X) / LEVEL.sigma**2
+    keys = jax.random.split(key, (rounds, 64))
+    scores = jnp.concatenate([both(num_draws)(some, q is kinks, tau) for some in keys])
+    return jnp.mean(jnp.sum((scores - truth) ** 2, axis=-1), axis=0)
 
-    def error(key):
-        methods = (sf.auto(), sf.auto(False))
-        found = [sf.score_target(key, target, X, LEVEL, m, num_draws=num_draws) for m in methods]
-        return jnp.stack([jnp.sum((one.score - truth) ** 2) for one in found])
 
-    return jnp.mean(jax.lax.map(jax.jit(error), jax.random.split(key, trials)), axis=0)
+def score_of(key, target, level, num_draws, method):
+    """A score, compiled as a whole: operation by operation it takes a minute."""
+    found = jax.jit(
+        lambda key: sf.score_target(key, target, X, level, method, num_draws=num_draws).score
+    )
+    return found(key)
 
 
 def waves(a):
@@ -54,7 +75,7 @@ def test_it_gains_where_q_is_smooth(key, num_draws, gain):
 
 @pytest.mark.parametrize("num_draws", [8, 32])
 def test_it_costs_little_where_q_is_rough(key, num_draws):
-    ours, without = errors(key, kinks, 0.1, num_draws, trials=256)
+    ours, without = errors(key, kinks, 0.1, num_draws, rounds=4)
     assert ours < 1.1 * without
 
 
@@ -62,12 +83,10 @@ def test_beyond_its_equations_it_is_the_inner_estimate(key):
     target = sf.Boltzmann(waves, 0.3, support=BOX)
     many = EQUATIONS[1] // 3 + 1
     with_process, without = (
-        sf.score_target(key, target, X, LEVEL, sf.auto(flag), num_draws=many).score
-        for flag in (True, False)
+        score_of(key, target, LEVEL, many, sf.auto(flag)) for flag in (True, False)
     )
     np.testing.assert_array_equal(with_process, without)
-    fewer = sf.score_target(key, target, X, LEVEL, num_draws=many - 1).score
-    inner = sf.score_target(key, target, X, LEVEL, sf.auto(False), num_draws=many - 1).score
+    fewer, inner = both(many - 1)(key[None], False, 0.3)[0]
     assert jnp.all(fewer != inner)
 
 
@@ -75,25 +94,30 @@ def test_linear_q_stays_exact(key):
     """Far from every draw the process is trusted with nothing: R^d, tau = 0.02, alpha = 0.1."""
     slope = jnp.array([1.0, -2.0])
     target, level = sf.Boltzmann(lambda a: slope @ a, 0.02), sf.Level(0.1, 0.9)
-    found = sf.score_target(key, target, X, level, num_draws=8).score
+    found = score_of(key, target, level, 8, sf.auto())
     np.testing.assert_allclose(found, slope / 0.02 / 0.1, rtol=1e-9)
 
 
 def test_impossible_actions_leave_the_inner_estimate(key):
     """Q = -inf on half of the box: no process through that."""
     target = sf.Boltzmann(lambda a: jnp.where(a[0] > 0, waves(a), -jnp.inf), 0.3, support=BOX)
-    found = sf.score_target(key, target, X, LEVEL, num_draws=16).score
-    inner = sf.score_target(key, target, X, LEVEL, sf.auto(False), num_draws=16).score
-    np.testing.assert_array_equal(found, inner)
+    found = score_of(key, target, LEVEL, 16, sf.auto())
+    inner = score_of(key, target, LEVEL, 16, sf.auto(False))
+    np.testing.assert_allclose(found, inner, rtol=1e-14)
     assert jnp.all(jnp.isfinite(found))
 
 
 def test_terms_keep_the_spread_of_the_inner_ones(key):
     """So that the standard error is that of the inner estimate."""
     target = sf.Boltzmann(waves, 0.3, support=BOX)
-    draws = draw(key, target, X, LEVEL, sf.FittedProposal(), 16, True, True)
     inner = sf.SteinPolynomial()
-    shift = sf.BayesianQuadrature(inner).terms(draws, LEVEL) - inner.terms(draws, LEVEL)
+
+    @jax.jit
+    def shift_of(key):
+        draws = draw(key, target, X, LEVEL, sf.FittedProposal(), 16, True, True)
+        return sf.BayesianQuadrature(inner).terms(draws, LEVEL) - inner.terms(draws, LEVEL)
+
+    shift = shift_of(key)
     np.testing.assert_allclose(shift, jnp.broadcast_to(shift[0], shift.shape), atol=1e-10)
     assert jnp.all(jnp.abs(shift[0]) > 1e-6)
 
