@@ -102,4 +102,5 @@ def test_the_site_builds_strictly(tmp_path):
     assert "No dead link" in done.stdout
     api = (tmp_path / "site" / "api.html").read_text()
     assert all(f'id="sf.{name}"' in api for name in sf.__all__)
+    assert "<input" in (tmp_path / "site" / "explorer.html").read_text()
     assert "Approximates." in api and (tmp_path / "site" / "tutorial.ipynb").exists()

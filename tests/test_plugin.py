@@ -67,15 +67,6 @@ def site(mine, tmp_path_factory):
     return into
 
 
-@pytest.fixture(scope="module")
-def run(site, tmp_path_factory):
-    """A tiny run of the agent with it."""
-    out = tmp_path_factory.mktemp("run") / "run"
-    train = ["-m", "steinflow", "train", *TRAIN, "--estimator", "level-blend", "--out", out]
-    good(python(site, *train))
-    return out
-
-
 def test_it_is_listed(site):
     assert "level-blend" in good(python(site, "-m", "steinflow", "list"))
 
@@ -94,26 +85,29 @@ def test_the_study_takes_it(site, tmp_path):
     assert rows.filter(pl.col("estimator") == "cvsi").height == 1
 
 
-def test_the_agent_takes_it(site, run):
-    code = "import sys, steinflow as sf; print(sf.load(sys.argv[1]).config.estimator)"
-    assert good(python(site, "-c", code, run)).strip() == "level-blend"
-
-
-def test_a_run_of_a_missing_estimator_is_a_sentence(run, tmp_path):
-    done = python(tmp_path, "-m", "steinflow", "eval", run)
-    assert done.returncode == 2 and "Unknown estimator 'level-blend'" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_the_diagnosis_takes_it(site, run, tmp_path):
+def test_the_agent_and_the_diagnosis_take_it(site, tmp_path):
+    """One tiny run, loaded again, diagnosed, and opened where the package is missing."""
+    run, out = tmp_path / "run", tmp_path / "diagnosis"
+    train = ["-m", "steinflow", "train", *TRAIN, "--estimator", "level-blend", "--out", run]
+    good(python(site, *train))
+    assert estimator_of(site, run) == "level-blend"
     code = (
         "import sys, steinflow as sf; from steinflow.cli import main;"
         "[sf.ESTIMATORS.pop(name) for name in set(sf.ESTIMATORS) - {'level-blend', 'noise'}];"
         "sys.exit(main(sys.argv[1:]))"  # a minute less than with all of them
     )
-    few = ["--states", "2", "--trials", "2", "--quiet", "--out", tmp_path]
+    few = ["--states", "2", "--trials", "2", "--quiet", "--out", out]
     assert "level-blend" in good(python(site, "-c", code, "diagnose", run, *few))
-    assert "level-blend" in (tmp_path / "report.html").read_text()
+    assert "level-blend" in (out / "report.html").read_text()
+    done = python(tmp_path / "nothing", "-m", "steinflow", "eval", run)
+    assert done.returncode == 2 and "Unknown estimator 'level-blend'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def estimator_of(site, run):
+    """The estimator of a run as it is loaded."""
+    code = "import sys, steinflow as sf; print(sf.load(sys.argv[1]).config.estimator)"
+    return good(python(site, "-c", code, run)).strip()
 
 
 def test_a_broken_package_is_one_warning_and_no_more(tmp_path):

@@ -3,7 +3,6 @@
 make docs      # build/docs/index.html
 """
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -14,6 +13,8 @@ import api
 import links
 import notebook
 
+from steinflow.explorer import write as write_explorer
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 WORK = ROOT / "build" / "site"
@@ -23,9 +24,6 @@ NAMED = re.compile(r"\[([\w-]+)\.md\]\(")
 LINK = re.compile(r"\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 CODE = re.compile(r"^( *)```.*?^\1```$", re.M | re.S)
 LANGUAGES = {".py": "python", ".md": "markdown", ".toml": "toml", ".json": "json"}
-EXPLORER = (
-    "# Explorer\n\n<p><a href='explorer.html'>Open the explorer</a> over the whole window.</p>"
-)
 
 
 def main() -> int:
@@ -43,7 +41,7 @@ def main() -> int:
         (pages / page.name).write_text(site_text(text, page.parent, linked))
     changes = site_text((ROOT / "CHANGELOG.md").read_text("utf-8"), ROOT, linked)
     (pages / "changelog.md").write_text(changes)
-    write_explorer(pages)
+    write_explorer(pages / "explorer.html")
     notebook.write(ROOT / "docs" / "tutorial.md", pages / "tutorial.ipynb")
     write_sources(pages, linked)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
@@ -110,17 +108,6 @@ def write_sources(pages: Path, linked: set[Path]) -> None:
             text = (ROOT / path).read_text("utf-8").replace("\n````", "\n ````")
             fence = f"````{LANGUAGES.get(path.suffix, 'text')}"
             (pages / source_page(path)).write_text(f"# {path}\n\n{fence}\n{text}\n````\n")
-
-
-def write_explorer(pages: Path) -> None:
-    """The explorer, and the page that holds it."""
-    if importlib.util.find_spec("steinflow.explorer") is None:
-        (pages / "explorer.md").write_text("# Explorer\n\nNot built yet.\n")
-        return
-    from steinflow.explorer import write
-
-    write(pages / "explorer.html")
-    (pages / "explorer.md").write_text(f"{EXPLORER}\n\n<iframe src='explorer.html'></iframe>\n")
 
 
 if __name__ == "__main__":
