@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: study test train docs lint mutants bench-study bench-box bench-cost bench-estimators bench-train bench-returns leaderboard seeds lock clean
+.PHONY: study test train docs lint mutants bench-study bench-box bench-cost bench-estimators bench-train bench-returns leaderboard torch seeds lock clean
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	@echo "Running the study (under a minute on 2 cores) ..."
@@ -55,6 +55,12 @@ bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's SAC, cells
 
 leaderboard: .venv/core.done  ## every published method and auto, at equal cost (over an hour)
 	.venv/bin/steinflow study --preset leaderboard --out benchmarks/results/leaderboard
+
+torch: .venv/all.done  ## the PyTorch example of docs/diagnosis.md, in an environment of its own
+	@echo "Installing PyTorch apart: several GB ..."
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/pip install -q --disable-pip-version-check -e . torch
+	.venv-torch/bin/python tests/diagnosis/torch_page.py
 
 seeds: .venv/all.done  ## the verdicts over seeds 0-9
 	.venv/bin/python benchmarks/claim_seeds.py

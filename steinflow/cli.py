@@ -24,6 +24,8 @@ class Study(StudyConfig):
     """folder for everything that is written (runs/study-PRESET); a rerun goes on from it"""
     config: Path | None = None
     """a TOML file with these options; flags win over it"""
+    style: str = "screen"
+    """screen, or paper: figures also as PDF, tables also as CSV and LaTeX"""
     quiet: bool = False
     """no progress"""
 
@@ -119,6 +121,7 @@ def study(command: Study) -> int:
     """Run a study with figures and report."""
     import time
 
+    from steinflow.study.pages import is_for_paper
     from steinflow.study.report import write
     from steinflow.study.run import run_study
 
@@ -127,39 +130,40 @@ def study(command: Study) -> int:
     names = [f.name for f in fields(StudyConfig)]
     config = StudyConfig(**{name: getattr(command, name) for name in names})
     out = command.out or Path("runs") / f"study-{config.preset}"
+    paper = is_for_paper(command.style)
     for preset, run in BIG.items():
         if config.preset == preset:
             if config.estimators is not None:
                 raise ValueError(f"preset {preset} takes no estimators. Choose another preset.")
-            return run(config, out, command.quiet)
+            return run(config, out, command.quiet, paper)
     found = run_study(config, out, command.quiet, shell(config))
-    page = write(found, out, shell(config))
+    page = write(found, out, shell(config), paper)
     for claim in found.claims:
         print(f"{claim['verdict']:>11}  {claim['claim']}")
     print(f"{found.rows.height:,} rows in {time.monotonic() - clock:.0f} s. Open {page}")
     return 0
 
 
-def leaderboard(config: StudyConfig, out: Path, quiet: bool) -> int:
+def leaderboard(config: StudyConfig, out: Path, quiet: bool, paper: bool) -> int:
     """Run the leaderboard with figures and report."""
     from steinflow.study.leaderboard.grid import board_of
     from steinflow.study.leaderboard.report import write
     from steinflow.study.leaderboard.run import run
 
     found = run(board_of(config), out, quiet)
-    page = write(found.rows, found.actions, out, shell(config))
+    page = write(found.rows, found.actions, out, shell(config), paper)
     print(f"{found.rows.height:,} rows. Open {page}")
     return 0
 
 
-def training(config: StudyConfig, out: Path, quiet: bool) -> int:
+def training(config: StudyConfig, out: Path, quiet: bool, paper: bool) -> int:
     """Train small policies with figures and report."""
     from steinflow.study.training.lines import compare
     from steinflow.study.training.report import write
     from steinflow.study.training.run import plan_of, run
 
     found = run(plan_of(config), out, quiet)
-    page = write(found, out, shell(config))
+    page = write(found, out, shell(config), paper)
     flow = [line for line in compare(found.rows) if line["policy"] == "flow"]
     least = sum(line["least"] for line in flow)
     print(f"auto ends least, or within its interval of the least, on {least} of {len(flow)}")
@@ -167,7 +171,7 @@ def training(config: StudyConfig, out: Path, quiet: bool) -> int:
     return 0
 
 
-BIG: dict[str, Callable[[StudyConfig, Path, bool], int]] = {
+BIG: dict[str, Callable[[StudyConfig, Path, bool, bool], int]] = {
     "leaderboard": leaderboard,
     "training": training,
 }

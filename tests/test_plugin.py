@@ -2,6 +2,7 @@
 by the study, the agent and the diagnosis, with no other edit."""
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import polars as pl
 import pytest
 
 import steinflow as sf
+from steinflow.cli import with_file
+from steinflow.rl.commands import Train
 from steinflow.study.conditions import StudyConfig, settle
 from steinflow.study.extras import source
 
@@ -96,12 +99,22 @@ def test_the_agent_and_the_diagnosis_take_it(site, tmp_path):
         "[sf.ESTIMATORS.pop(name) for name in set(sf.ESTIMATORS) - {'level-blend', 'noise'}];"
         "sys.exit(main(sys.argv[1:]))"  # a minute less than with all of them
     )
-    few = ["--states", "2", "--trials", "2", "--quiet", "--out", out]
+    few = ["--states", "2", "--trials", "2", "--quiet", "--apply", "--out", out]
     assert "level-blend" in good(python(site, "-c", code, "diagnose", run, *few))
     assert "level-blend" in (out / "report.html").read_text()
+    chosen = tomllib.loads((out / "recommended.toml").read_text())
+    taken = with_file(Train(env="Pendulum-v1", config=out / "recommended.toml"))
+    best = json.loads((out / "diagnosis.json").read_text())["best"]
+    assert (taken.estimator, taken.num_draws) == (best["estimator"], best["num_draws"])
+    assert all(getattr(taken, name) == sized(value) for name, value in chosen.items())
     done = python(tmp_path / "nothing", "-m", "steinflow", "eval", run)
     assert done.returncode == 2 and "Unknown estimator 'level-blend'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def sized(value):
+    """A value of a TOML file as the option's type."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def estimator_of(site, run):

@@ -25,6 +25,8 @@ class Diagnose:
     """write what is recommended as recommended.toml, which `train --config` takes"""
     out: Path | None = None
     """folder of the report (RUN/diagnosis)"""
+    style: str = "screen"
+    """screen, or paper: figures also as PDF, the table also as CSV and LaTeX"""
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """no progress"""
 
@@ -37,14 +39,15 @@ def diagnose(command: Diagnose) -> int:
     from steinflow.diagnosis.report import write
     from steinflow.diagnosis.runs import diagnose_run
     from steinflow.rl.run import load
+    from steinflow.study.pages import is_for_paper
 
-    run = load(command.run)
+    paper, run = is_for_paper(command.style), load(command.run)
     found = diagnose_run(
         run, command.which, command.states, command.trials, command.seed, command.quiet
     )
     out = command.out or run.path / "diagnosis"
     shell = shlex.join(["steinflow", *sys.argv[1:]])
-    page = write(found, out, f"{run.env or 'a run'}, {command.which} checkpoint", shell)
+    page = write(found, out, f"{run.env or 'a run'}, {command.which} checkpoint", shell, paper)
     print("\n".join(found.recommendation.sentences))
     if command.apply:
         print(f"Train with it: steinflow train {run.env} --config {applied(run, found, out)}")

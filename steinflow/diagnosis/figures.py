@@ -66,6 +66,9 @@ def draws_figure(found: Diagnosis) -> Figure:
     left.plot([now.cost], [now.eed], "o", ms=12, mfc="none", color="#D55E00", label="now")
     left.set(xscale="log", yscale="log", xlabel="critic calls a point",
              ylabel="equivalent exact draws", title="What draws buy")  # fmt: skip
+    costs = sorted({c.cost for c in choices})
+    left.set_xticks(costs, [str(cost) for cost in costs])
+    left.set_xticks([], minor=True)
     left.set_ylim(*reach(np.array([c.eed for c in choices])))
     one = found.rows.filter(
         (pl.col("estimator") == now.estimator) & (pl.col("num_draws") == now.num_draws)

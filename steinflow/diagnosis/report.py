@@ -1,6 +1,5 @@
 """The page of a diagnosis, the answer first; diagnosis.json, rows.parquet and figures/ beside."""
 
-import base64
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,13 +11,20 @@ import polars as pl
 from steinflow.diagnosis.diagnose import Diagnosis
 from steinflow.diagnosis.figures import draws_figure, slices_figure, walls_figure, worth_figure
 from steinflow.diagnosis.recommend import counted
-from steinflow.study.report import Picture, encode, page, save
+from steinflow.study.pages import (
+    Picture,
+    drawn,
+    embedded,
+    keep_page,
+    keep_pictures,
+    keep_tables,
+    page,
+)
 from steinflow.study.store import explained, write_atomically, write_json
-from steinflow.study.style import styled
 
 
-def draw(found: Diagnosis) -> Iterator[Picture]:
-    """Every figure as SVG and PNG bytes."""
+def draw(found: Diagnosis, paper: bool = False) -> Iterator[Picture]:
+    """Every figure that suits."""
     now = found.recommendation.current
     captions = [
         ("worth", worth_figure, "What a target is worth",
@@ -38,10 +44,7 @@ def draw(found: Diagnosis) -> Iterator[Picture]:
                          "gradient estimator errs with any number of draws when the boundary term "
                          "is ignored; bars are 95 % of the reference's error."))  # fmt: skip
     for name, figure_of, title, text in captions:
-        with styled():
-            figure = figure_of(found)
-            svg, png = encode(figure, "svg"), encode(figure, "png")
-        yield Picture(name, title, text, svg, png)
+        yield drawn(name, title, text, partial(figure_of, found), paper)
 
 
 def as_json(found: Diagnosis) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
     }
 
 
-def write(found: Diagnosis, out: Path, name: str, command: str) -> Path:
+def write(found: Diagnosis, out: Path, name: str, command: str, paper: bool = False) -> Path:
     """All files of a diagnosis; returns the page.
 
     Args:
@@ -72,17 +75,17 @@ def write(found: Diagnosis, out: Path, name: str, command: str) -> Path:
         out: their folder.
         name: of the critic, for the title.
         command: that makes them again.
+        paper: figures also as PDF, and the choices as a table in CSV and LaTeX.
     """
     with explained(out):
-        pictures = list(draw(found))
-        for picture in pictures:
-            for kind, data in (("svg", picture.svg), ("png", picture.png)):
-                path = out / "figures" / f"{picture.name}.{kind}"
-                write_atomically(path, partial(save, data=data))
+        pictures = list(draw(found, paper))
+        keep_pictures(out, pictures)
+        if paper:
+            choices = [choice._asdict() for choice in found.recommendation.choices]
+            keep_tables(out, {"choices": pl.DataFrame(choices)})
         write_atomically(out / "rows.parquet", found.rows.write_parquet)
         write_json(out / "diagnosis.json", as_json(found))
-        text = render(found, pictures, name, command)
-        write_atomically(out / "report.html", lambda file: file.write(text.encode()))
+        keep_page(out, render(found, pictures, name, command))
     return out / "report.html"
 
 
@@ -99,7 +102,7 @@ def render(found: Diagnosis, pictures: list[Picture], name: str, command: str) -
         most=int(near.max()),
         tau=found.tau,
         settings=found.settings,
-        figures=[(p.name, p.title, p.text, base64.b64encode(p.svg).decode()) for p in pictures],
+        figures=embedded(pictures),
         command=command,
         counted=counted,
     )

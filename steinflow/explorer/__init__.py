@@ -16,7 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from steinflow.proposals.truncated_normal import DEGREE, mills_series
-from steinflow.study.report import page
+from steinflow.study.pages import page
 from steinflow.study.store import write_atomically
 from steinflow.study.style import LOOKS
 from steinflow.supports import Box, RealSpace

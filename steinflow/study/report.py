@@ -1,27 +1,30 @@
 """The report: one self-contained page, the verdicts first."""
 
-import base64
-import io
 from collections.abc import Iterator
 from functools import partial
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 import polars as pl
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from steinflow.diagnostics import EED_CAP
 from steinflow.study.figures import FIGURES, Caption, families, most
 from steinflow.study.measure import ESS_EDGES
 from steinflow.study.more_figures import coverage_figure, levels_figure, walls_figure
+from steinflow.study.pages import (
+    Picture,
+    drawn,
+    embedded,
+    keep_page,
+    keep_pictures,
+    keep_tables,
+    number,
+    page,
+)
 from steinflow.study.run import Study
-from steinflow.study.store import explained, write_atomically
-from steinflow.study.style import styled
+from steinflow.study.store import explained
 
 MEANING = {
     "alignment-moderate": {
@@ -88,16 +91,6 @@ MARKS = {
 }
 
 
-class Picture(NamedTuple):
-    """A drawn figure of a report."""
-
-    name: str
-    title: str
-    text: str
-    svg: bytes
-    png: bytes
-
-
 def captions(study: Study) -> Iterator[tuple[str, Caption]]:
     """The figures that suit a study."""
     yield from FIGURES.items()
@@ -119,22 +112,11 @@ def captions(study: Study) -> Iterator[tuple[str, Caption]]:
         yield "fig10-walls", Caption(walls_figure, "What ignoring the walls costs", text)
 
 
-def draw(study: Study) -> Iterator[Picture]:
-    """Every figure as SVG and PNG bytes."""
+def draw(study: Study, paper: bool = False) -> Iterator[Picture]:
+    """Every figure."""
     for name, caption in captions(study):
-        with styled():
-            figure = caption.draw(study.rows)
-            yield Picture(
-                name, caption.title, caption.text, encode(figure, "svg"), encode(figure, "png")
-            )
-
-
-def encode(figure: Figure, kind: str) -> bytes:
-    """A figure as bytes, the same for the same figure."""
-    buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    figure.savefig(buffer, format=kind, dpi=120, metadata=metadata)
-    return buffer.getvalue()
+        figure_of = partial(caption.draw, study.rows)
+        yield drawn(name, caption.title, caption.text, figure_of, paper)
 
 
 class Mean(NamedTuple):
@@ -155,11 +137,6 @@ def geometric_mean(rows: pl.DataFrame, size: int) -> Mean:
     noise = np.where(mine["eed"].to_numpy() >= EED_CAP, 0.0, mine["mse_se"].to_numpy() / mse)
     center, half = np.log(mine["eed"].to_numpy()).mean(), 1.96 * np.sqrt((noise**2).sum())
     return Mean(size, *(float(np.exp(center + k * half / mse.size)) for k in (0, -1, 1)))
-
-
-def save(file: IO[bytes], data: bytes) -> None:
-    """Write bytes to an open file."""
-    file.write(data)
 
 
 def scoreboard(rows: pl.DataFrame) -> list[dict[str, Any]]:
@@ -199,37 +176,29 @@ def cover_table(study: Study) -> dict[str, Any]:
     return {"bins": [*bins, f"over {edges[-2]:g}"], "lines": lines}
 
 
-def number(value: float | None) -> str:
-    """Three significant digits, as people write them."""
-    if value is None or not np.isfinite(value):
-        return "-"
-    if abs(value) < 1e-9:
-        return "0"
-    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
+def tables(study: Study) -> dict[str, pl.DataFrame]:
+    """The verdicts and the comparison of estimators, for a paper."""
+    board = [
+        {"estimator": line["name"]}
+        | {f"EED, N = {mean.size}": number(mean.value) for mean in line["means"]}
+        | {"curved Q": number(line["hard"].value), "worst, over noise": number(line["worst"])}
+        for line in scoreboard(study.rows)
+    ]
+    names = ("claim", "verdict", "estimate", "low", "high")
+    claims = [{name: claim[name] for name in names} for claim in study.claims]
+    shown = [{k: v if isinstance(v, str) else number(v) for k, v in c.items()} for c in claims]
+    return {"estimators": pl.DataFrame(board), "claims": pl.DataFrame(shown)}
 
 
-def write(study: Study, out: Path, command: str) -> Path:
-    """figures/ and report.html; returns the page."""
+def write(study: Study, out: Path, command: str, paper: bool = False) -> Path:
+    """figures/ and report.html, with tables/ for a paper; returns the page."""
     with explained(out):
-        pictures = list(draw(study))
-        for picture in pictures:
-            for kind, data in (("svg", picture.svg), ("png", picture.png)):
-                path = out / "figures" / f"{picture.name}.{kind}"
-                write_atomically(path, partial(save, data=data))
-        text = render(study, pictures, command)
-        write_atomically(out / "report.html", lambda file: file.write(text.encode()))
+        pictures = list(draw(study, paper))
+        keep_pictures(out, pictures)
+        if paper:
+            keep_tables(out, tables(study))
+        keep_page(out, render(study, pictures, command))
     return out / "report.html"
-
-
-def page(package: str, name: str) -> jinja2.Template:
-    """A template of a page in the look of the house; what users gave is escaped."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = number
-    look = files("steinflow.study").joinpath("page.css").read_text("utf-8")
-    environment.globals["css"] = Markup(look)
-    return environment.from_string(files(package).joinpath(name).read_text("utf-8"))
 
 
 def render(study: Study, pictures: list[Picture], command: str) -> str:
@@ -243,7 +212,7 @@ def render(study: Study, pictures: list[Picture], command: str) -> str:
         },
         marks=MARKS,
         counts=[(v, verdicts.count(v)) for v in MARKS if v in verdicts],
-        figures=[(p.name, p.title, p.text, base64.b64encode(p.svg).decode()) for p in pictures],
+        figures=embedded(pictures),
         grid=study.grid,
         rows=study.rows,
         families=families(study.rows),

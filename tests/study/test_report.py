@@ -5,10 +5,12 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import polars as pl
 import pytest
 
 from steinflow.cli import main
 from steinflow.study.conditions import StudyConfig
+from steinflow.study.pages import latex_of
 from steinflow.study.report import render, write
 from steinflow.study.run import run_study
 
@@ -98,3 +100,20 @@ def test_a_misspelt_flag_is_refused():
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and "--trials" in done.stdout + done.stderr
+
+
+def test_a_paper_gets_vectors_and_tables(page, tmp_path):
+    study, _ = page
+    write(study, tmp_path, "steinflow study --style paper", paper=True)
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {name.rsplit(".", 1)[0] + ".pdf" for name in drawn} <= drawn
+    assert (tmp_path / "figures" / "fig9-coverage.pdf").read_bytes().startswith(b"%PDF")
+    text = (tmp_path / "tables" / "claims.tex").read_text()
+    assert text.startswith(r"\begin{tabular}{lllll}") and r"\%" in text and " % " not in text
+    assert text.count(r"\\") == 1 + len(study.claims)
+    lines = (tmp_path / "tables" / "estimators.csv").read_text().splitlines()
+    assert lines[0].startswith("estimator,") and any(line.startswith("auto,") for line in lines)
+    assert latex_of(pl.DataFrame({"a_b": ["5 % & {x}"], "n": [3]})) == (
+        "\\begin{tabular}{lr}\n\\toprule\na\\_b & n \\\\\n\\midrule\n5 \\% \\& \\{x\\} & 3 \\\\\n"
+        "\\bottomrule\n\\end{tabular}\n"
+    )

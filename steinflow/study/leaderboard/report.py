@@ -1,6 +1,5 @@
 """The leaderboard's page, the bars first; leaderboard.json and figures/ beside it."""
 
-import base64
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,9 +13,16 @@ from steinflow.study.leaderboard.figures import FIGURES, LOOKS, SUPPORTS, values
 from steinflow.study.leaderboard.grid import GRADIENT, VALUE
 from steinflow.study.leaderboard.lines import LAW_TEXT, judge
 from steinflow.study.leaderboard.tables import SITUATION, decision_chart, win_table, worst_cells
-from steinflow.study.report import Picture, encode, page, save
-from steinflow.study.store import explained, write_atomically, write_json
-from steinflow.study.style import styled
+from steinflow.study.pages import (
+    Picture,
+    drawn,
+    embedded,
+    keep_page,
+    keep_pictures,
+    keep_tables,
+    page,
+)
+from steinflow.study.store import explained, write_json
 
 WORST = 20
 SECTIONS = {
@@ -28,15 +34,12 @@ SECTIONS = {
 MARKS = {"met": "✓", "missed": "✗", "shown": "", "incomplete": "…"}
 
 
-def draw(cells: pl.DataFrame) -> Iterator[Picture]:
-    """Every figure that has cells, as SVG and PNG bytes."""
+def draw(cells: pl.DataFrame, paper: bool = False) -> Iterator[Picture]:
+    """Every figure that has cells."""
     for name, caption in FIGURES.items():
         mine = cells.filter(caption.where)
         if mine.height:
-            with styled():
-                figure = caption.draw(mine)
-                svg, png = encode(figure, "svg"), encode(figure, "png")
-            yield Picture(name, caption.title, caption.text, svg, png)
+            yield drawn(name, caption.title, caption.text, partial(caption.draw, mine), paper)
 
 
 def status(line: dict[str, Any]) -> str:
@@ -64,18 +67,18 @@ def chart(rows: pl.DataFrame, actions: pl.DataFrame) -> list[tuple[list[str], di
     return [(list(place), budgets) for place, budgets in found.items()]
 
 
-def write(rows: pl.DataFrame, actions: pl.DataFrame, out: Path, command: str) -> Path:
-    """figures/, leaderboard.json and report.html; returns the page."""
+def write(
+    rows: pl.DataFrame, actions: pl.DataFrame, out: Path, command: str, paper: bool = False
+) -> Path:
+    """figures/, leaderboard.json and report.html, with tables/ for a paper; returns the page."""
     lines = judge(rows, actions)
     with explained(out):
-        pictures = list(draw(tabulate(rows, actions)))
-        for picture in pictures:
-            for kind, data in (("svg", picture.svg), ("png", picture.png)):
-                path = out / "figures" / f"{picture.name}.{kind}"
-                write_atomically(path, partial(save, data=data))
+        pictures = list(draw(tabulate(rows, actions), paper))
+        keep_pictures(out, pictures)
+        if paper:
+            keep_tables(out, {"wins": win_table(rows, actions)})
         write_json(out / "leaderboard.json", lines)
-        text = render(rows, actions, lines, pictures, command)
-        write_atomically(out / "report.html", lambda file: file.write(text.encode()))
+        keep_page(out, render(rows, actions, lines, pictures, command))
     return out / "report.html"
 
 
@@ -96,7 +99,7 @@ def render(
         counts={word: words.count(word) for word in ("met", "missed", "incomplete")},
         wins=win_table(rows, actions).to_dicts(),
         worst=worst_cells(rows, actions, WORST).to_dicts(),
-        figures=[(p.name, p.title, p.text, base64.b64encode(p.svg).decode()) for p in pictures],
+        figures=embedded(pictures),
         chart=chart(rows, actions),
         out=left_out(rows).to_dicts(),
         disputed=disputed(actions).to_dicts(),

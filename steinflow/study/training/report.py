@@ -1,14 +1,21 @@
 """The page of preset `training`, with its figures and training.json beside it."""
 
-import base64
 from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from steinflow.study.report import Picture, encode, page, save
+from steinflow.study.pages import (
+    Picture,
+    drawn,
+    embedded,
+    keep_page,
+    keep_pictures,
+    keep_tables,
+    page,
+)
 from steinflow.study.store import explained, write_atomically, write_json
-from steinflow.study.style import LOOKS, shared_legend, styled
+from steinflow.study.style import LOOKS, shared_legend
 from steinflow.study.training.lines import DISTANCE, compare
 from steinflow.study.training.run import BUDGET, METHODS, Cell, Trained
 
@@ -60,32 +67,28 @@ def pictures_of(found: Trained) -> Figure:
     return figure
 
 
-def draw(found: Trained) -> list[Picture]:
+def draw(found: Trained, paper: bool = False) -> list[Picture]:
     """All figures."""
-    samples = "What the policies draw", "Flow policies of the first seed at the end."
-    over = "Distance over training, flow policies", "Mean over seeds; bands from least to largest."
-    again = "Distance over training, diffusion policies", "One seed."
-    with styled():
-        figures = (
-            ("samples", samples, pictures_of(found)),
-            ("curves", over, curves(found, "flow")),
-            ("curves-diffusion", again, curves(found, "diffusion")),
-        )
-        return [
-            Picture(name, *text, encode(figure, "svg"), encode(figure, "png"))
-            for name, text, figure in figures
-        ]
+    return [
+        drawn("samples", "What the policies draw", "Flow policies of the first seed at the end.",
+              partial(pictures_of, found), paper),
+        drawn("curves", "Distance over training, flow policies",
+              "Mean over seeds; bands from least to largest.",
+              partial(curves, found, "flow"), paper),
+        drawn("curves-diffusion", "Distance over training, diffusion policies", "One seed.",
+              partial(curves, found, "diffusion"), paper),
+    ]  # fmt: skip
 
 
-def write(found: Trained, out: Path, command: str) -> Path:
-    """figures/, rows.parquet, training.json and report.html; returns the page."""
+def write(found: Trained, out: Path, command: str, paper: bool = False) -> Path:
+    """figures/, rows.parquet, training.json and report.html, with tables/ for a paper; returns
+    the page."""
     lines = compare(found.rows)
     with explained(out):
-        pictures = draw(found)
-        for picture in pictures:
-            for kind, data in (("svg", picture.svg), ("png", picture.png)):
-                path = out / "figures" / f"{picture.name}.{kind}"
-                write_atomically(path, partial(save, data=data))
+        pictures = draw(found, paper)
+        keep_pictures(out, pictures)
+        if paper:
+            keep_tables(out, {"distances": found.rows})
         write_atomically(out / "rows.parquet", found.rows.write_parquet)
         write_json(out / "training.json", lines)
         text = page("steinflow.study.training", "training.html.jinja").render(
@@ -93,8 +96,8 @@ def write(found: Trained, out: Path, command: str) -> Path:
             densities=found.rows["density"].n_unique(),
             budget=BUDGET,
             samples=len(next(iter(found.samples.values()))),
-            figures=[(p.name, p.title, p.text, base64.b64encode(p.svg).decode()) for p in pictures],
+            figures=embedded(pictures),
             command=command,
         )
-        write_atomically(out / "report.html", lambda file: file.write(text.encode()))
+        keep_page(out, text)
     return out / "report.html"
