@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from importlib.util import find_spec
 
 import jax
 import pytest
@@ -16,6 +17,7 @@ def can_mount() -> bool:
 
 NEEDS = {
     "browser": (lambda: shutil.which("chromium") is not None, "needs Debian's chromium"),
+    "ray": (lambda: find_spec("ray") is not None, "needs the extra ray"),
     "mount": (can_mount, "needs root, to mount a small tmpfs"),
 }
 

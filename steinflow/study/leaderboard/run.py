@@ -4,7 +4,6 @@ import hashlib
 import io
 import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
@@ -18,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from steinflow.diagnostics import EED_CAP
+from steinflow.executors.cores import settle_on_a_core, watch
 from steinflow.study.leaderboard import actions
 from steinflow.study.leaderboard.contest import OURS, contest, methods
 from steinflow.study.leaderboard.grid import Board, Group, Unit, groups, support_of, units
@@ -161,29 +161,6 @@ def work(board: Board, unit: Unit, out: Path, said: Any = None) -> None:
             save(out, unit, rows)
         if said is not None:
             said.put(f"{unit.name} {group.family} {group.tau:g}")
-
-
-def end_with(parent: int, every: float = 2.0) -> None:
-    """End this process when its parent has gone: nobody would save what it finds."""
-    while os.getppid() == parent:
-        time.sleep(every)
-    os._exit(1)
-
-
-def watch(parent: int) -> None:
-    """`end_with` in the background."""
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-
-
-def settle_on_a_core(cores: Any, cache_folder: str) -> None:
-    """Give a worker one core of its own, and the compilations of the others."""
-    watch(os.getppid())
-    os.environ["XLA_FLAGS"] = (
-        os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
-    )
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {cores.get()})
-    jax.config.update("jax_compilation_cache_dir", cache_folder)  # type: ignore[no-untyped-call]
 
 
 def run(board: Board, out: Path, quiet: bool = False, workers: int | None = None) -> Results:

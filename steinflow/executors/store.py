@@ -1,0 +1,119 @@
+"""Finished cells in files that are only appended to, one a worker.
+
+A file is a line that names the format, then records: the length and the CRC-32 of what
+follows, then the cell's name, a line break and its content. A record cut in half is never
+read, and is overwritten by the next worker that takes the file. Cells are named by what
+their content depends on, so any number of files, in any order, gives the same content.
+"""
+
+import os
+import random
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from steinflow.executors.locks import locked
+from steinflow.study.store import StudyError
+
+MAGIC = b"steinflow shard"
+HEADER = MAGIC + b" 1\n"
+PREFIX = struct.Struct("<QI")
+SUFFIX = ".shard"
+LOOKED_AT = 8  # files of earlier workers that a new one tries to go on with
+
+
+def records(path: Path) -> Iterator[tuple[str, bytes, int]]:
+    """The whole records of a file: name, content, and where the record ends.
+
+    Raises:
+        StudyError: the file is of a later version.
+    """
+    data = path.read_bytes()
+    if not data.startswith(HEADER):
+        if data.startswith(MAGIC) and b"\n" in data:
+            raise StudyError(f"{path} was written by a later steinflow. Update, or move it away.")
+        return
+    at = len(HEADER)
+    while at + PREFIX.size <= len(data):
+        length, checksum = PREFIX.unpack_from(data, at)
+        at += PREFIX.size
+        body = data[at : at + length]
+        if len(body) < length or zlib.crc32(body) != checksum:
+            return
+        at += length
+        name, _, content = body.partition(b"\n")
+        yield name.decode(), content, at
+
+
+def every(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of all files of a folder, duplicates included."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        for name, content, _ in records(path):
+            yield name, content
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    """Every finished cell, once."""
+    found: dict[str, bytes] = {}
+    for name, content in every(folder):
+        found.setdefault(name, content)
+    return found
+
+
+class Writer:
+    """Appends to a file that is its own until it is closed, or its process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.file = taken(folder)
+        ends = [end for _, _, end in records(self.path)]
+        self.end = ends[-1] if ends else len(HEADER)
+        if not ends:
+            self.write(0, HEADER)
+        self.file.truncate(self.end)
+
+    def append(self, name: str, content: bytes) -> None:
+        """Add a cell; when this returns, it is on the disk."""
+        body = name.encode() + b"\n" + content
+        self.write(self.end, PREFIX.pack(len(body), zlib.crc32(body)) + body)
+        self.end += PREFIX.size + len(body)
+
+    def write(self, start: int, data: bytes) -> None:
+        """Write at a place, or leave the file as it was."""
+        self.file.truncate(start)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[self.file.write(left) :]
+            os.fsync(self.file.fileno())
+        except OSError:
+            self.file.truncate(start)
+            raise
+
+    def close(self) -> None:
+        """Let others go on with the file."""
+        self.file.close()
+
+
+def taken(folder: Path) -> tuple[Path, IO[Any]]:
+    """A file that no other process has: one of an earlier run, or a new one."""
+    there = sorted(folder.glob(f"*{SUFFIX}"))
+    some = random.Random(uuid.uuid4().int).sample(there, min(LOOKED_AT, len(there)))
+    for path in [*some, folder / f"{uuid.uuid4().hex}{SUFFIX}"]:
+        file = locked(path)
+        if file is not None:
+            return path, file
+    raise StudyError(f"No file in {folder} could be locked. Choose a file system with locks.")
+
+
+WRITERS: dict[Path, Writer] = {}
+
+
+def keep(folder: Path, name: str, content: bytes) -> None:
+    """Append a cell to this process's file of a folder."""
+    if folder not in WRITERS:
+        WRITERS[folder] = Writer(folder)
+    WRITERS[folder].append(name, content)

@@ -1,0 +1,129 @@
+"""One worker of the process executor, seen from both ends of its pipe."""
+
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from steinflow.executors.base import Failed, Outcome, attempt
+from steinflow.executors.cores import on_cores, watch
+from steinflow.study.store import StudyError
+
+SPAWN = multiprocessing.get_context("spawn")  # a fork after JAX has started hangs
+READY = "ready"
+STARTS = 3  # deaths in a row before a worker was ready, after which nothing will help
+
+
+class Worker:
+    """A process with cores of its own, and the cell it has been given."""
+
+    def __init__(self, function: Callable[..., Any], cores: Sequence[int]) -> None:
+        self.function, self.cores = function, cores
+        self.stillborn = 0
+        self.start()
+
+    def start(self) -> None:
+        """A new process; it says when it is ready."""
+        self.pipe, far = SPAWN.Pipe()
+        self.process = SPAWN.Process(target=serve, args=(far, self.function, os.getpid()))
+        with on_cores(self.cores):
+            self.process.start()
+        far.close()
+        self.ready, self.task, self.since = False, None, time.monotonic()
+
+    task: tuple[Any, int] | None
+    """a cell and which try of it this is"""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can be given a cell."""
+        return self.ready and self.task is None
+
+    def give(self, task: tuple[Any, int]) -> bool:
+        """Send it a cell; False if it has died meanwhile."""
+        try:
+            self.pipe.send(task[0])
+        except OSError:
+            self.restart()
+            return False
+        self.task, self.since = task, time.monotonic()
+        return True
+
+    def hear(self) -> Outcome | None:
+        """The outcome of its cell; None if it only became ready, or died without a cell.
+
+        Raises:
+            StudyError: it has died again and again before it was ready.
+        """
+        try:
+            said = self.pipe.recv()
+        except (EOFError, OSError):
+            return self.bury()
+        self.stillborn = 0
+        if said == READY:
+            self.ready = True
+            return None
+        self.task = None
+        return said
+
+    def bury(self) -> Failed | None:
+        """Replace it after its death, which is the failure of its cell."""
+        seconds, had = time.monotonic() - self.since, self.task
+        self.stillborn += not self.ready
+        self.kill()
+        code = self.process.exitcode
+        if self.stillborn >= STARTS:
+            raise StudyError(
+                f"A worker ended {STARTS} times before it could start (exit code {code}). "
+                "See its error above."
+            )
+        self.start()
+        return Failed(ended(code), "WorkerEnded", 1, seconds) if had else None
+
+    def restart(self) -> None:
+        """Kill it, and start another."""
+        self.kill()
+        self.start()
+
+    def kill(self) -> None:
+        """End it and every process it has started; nothing of it is left."""
+        self.process.kill()
+        if self.process.pid is not None:  # a zombie until it is joined, so the number is its own
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.join()
+        self.pipe.close()
+
+
+def ended(code: int | None) -> str:
+    """Why a process may have ended."""
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        more = ": killed, or out of memory" if -code == signal.SIGKILL else ""
+        return f"the worker was ended by {name}{more}"
+    return f"the worker ended with exit code {code}"
+
+
+def serve(pipe: Connection, function: Callable[..., Any], parent: int) -> None:
+    """The worker's own end: compute what comes through the pipe until it is closed."""
+    os.setsid()  # a group of its own, which is killed as a whole
+    watch(parent)
+    pipe.send(READY)
+    while True:
+        try:
+            cell = pipe.recv()
+        except EOFError:
+            return
+        except Exception as error:  # noqa: BLE001 - a cell that cannot be unpickled
+            pipe.send(Failed(traceback.format_exc(), type(error).__name__, 1, 0.0))
+            continue
+        outcome = attempt(function, cell)
+        try:
+            pipe.send(outcome)
+        except Exception as error:  # noqa: BLE001 - a result that cannot be pickled
+            pipe.send(Failed(traceback.format_exc(), type(error).__name__, 1, outcome.seconds))

@@ -1,0 +1,123 @@
+"""Every executor gives the same; what fails costs its own cell only."""
+
+import os
+import time
+
+import pytest
+
+from steinflow.executors.base import CellError, Done, Failed, Options, headline
+from steinflow.executors.cores import cores_here, slots
+from steinflow.executors.process import Processes
+from steinflow.executors.ray import Ray
+from steinflow.executors.serial import Serial
+from steinflow.executors.shards import shard_of, share
+from tests.executors.toys import Toy, cores, square
+
+CELLS = [Toy(f"cell-{k}", k) for k in range(20)]
+EXPECTED = {cell.name: cell.number**2 for cell in CELLS}
+
+
+def outcomes(executor, cells, function=square):
+    found = list(executor.run(function, cells))
+    assert sorted(cell.name for cell, _ in found) == sorted(cell.name for cell in cells)
+    return {cell.name: outcome for cell, outcome in found}
+
+
+def values(found):
+    return {name: outcome.value for name, outcome in found.items()}
+
+
+def test_serial_processes_and_shards_agree():
+    assert values(outcomes(Serial(), CELLS)) == EXPECTED
+    assert values(outcomes(Processes(Options(workers=2)), CELLS)) == EXPECTED
+    parts = [values(outcomes(Serial(), share(CELLS, (k, 3)))) for k in range(3)]
+    assert {k: v for part in parts for k, v in part.items()} == EXPECTED
+    assert sum(len(part) for part in parts) == len(CELLS) and all(parts)
+
+
+def test_a_cell_is_on_one_core_and_the_driver_as_before():
+    before = cores_here()
+    for executor in (Serial(), Processes(Options(workers=1))):
+        assert values(outcomes(executor, CELLS[:1], cores)) == {"cell-0": 1}
+        assert cores_here() == before and "XLA_FLAGS" not in os.environ
+    assert len(slots(5, 1)) == 5 and len(slots(None, len(before))) == 1
+    with pytest.raises(ValueError, match="Give fewer"):
+        slots(None, len(before) + 1)
+
+
+def faulty(tmp_path):
+    return [
+        Toy("raises", does="raise"),
+        Toy("dies", does="kill"),
+        Toy("dies once", 3, "kill once", str(tmp_path)),
+        *CELLS[:6],
+    ]
+
+
+def judge(found):
+    assert {k: found[k].value for k in EXPECTED if k in found} == {
+        k: v for k, v in EXPECTED.items() if k in found
+    }
+    assert isinstance(found["raises"], Failed) and found["raises"].tries == 2
+    assert headline(found["raises"].why) == "ArithmeticError: no square today"
+    assert "Traceback" in found["raises"].why and found["raises"].kind == "ArithmeticError"
+    assert isinstance(found["dies"], Failed) and found["dies"].tries == 2
+    assert "killed" in found["dies"].why and "out of memory" in found["dies"].why
+    assert isinstance(found["dies once"], Done) and found["dies once"].tries == 2
+
+
+def test_what_raises_hangs_or_dies_harms_no_other(tmp_path):
+    executor = Processes(Options(workers=2, retries=1, time_limit=1.5))
+    began = time.monotonic()
+    found = outcomes(executor, [Toy("hangs", does="hang"), *faulty(tmp_path)])
+    judge(found)
+    assert found["hangs"] == Failed(
+        "over the time limit of 1.5 s", "TimeLimit", 2, found["hangs"].seconds
+    )
+    assert 1.5 <= found["hangs"].seconds < time.monotonic() - began
+
+
+def test_serial_reports_and_retries():
+    found = outcomes(Serial(Options(retries=2)), [Toy("raises", does="raise"), *CELLS[:2]])
+    assert found["raises"].tries == 3 and found["cell-1"] == Done(1, 1, found["cell-1"].seconds)
+
+
+@pytest.mark.ray
+def test_ray_agrees_and_survives_what_fails(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    for name in ("RAY_ADDRESS", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        assert values(outcomes(Ray(), CELLS)) == EXPECTED
+        assert values(outcomes(Ray(), CELLS[:1], cores)) == {"cell-0": 1}
+        judge(outcomes(Ray(Options(retries=1)), faulty(tmp_path)))
+        late = outcomes(Ray(Options(time_limit=1.0)), [Toy("hangs", does="hang"), *CELLS[:2]])
+        assert "over its 1 s" in late["hangs"].why and late["cell-1"].value == 1
+        assert ray.is_initialized()  # it was not started by the executor
+    finally:
+        ray.shutdown()
+
+
+def test_bad_options_are_sentences():
+    with pytest.raises(ValueError, match="workers must be"):
+        Options(workers=0)
+    with pytest.raises(ValueError, match="time limit must be positive"):
+        Options(time_limit=0.0)
+    with pytest.raises(ValueError, match="gpus must not be negative"):
+        Options(gpus=-1.0)
+    with pytest.raises(ValueError, match="Choose process"):
+        Serial(Options(time_limit=1.0))
+    with pytest.raises(ValueError, match="Give a function of a module"):
+        list(Processes().run(lambda cell: cell, CELLS))
+    for text in ("3/3", "1", "a/b", "-1/2", "1/0"):
+        with pytest.raises(ValueError, match="Count i from 0"):
+            shard_of(text)
+    assert shard_of("2/3") == (2, 3)
+
+
+def test_the_headline_of_a_failure():
+    assert headline("a sentence\nand more") == "a sentence"
+    assert headline("") == "no reason was given"
+    assert headline(str(CellError("one"))) == "one"
