@@ -14,6 +14,7 @@ from steinflow.checks import lookup
 from steinflow.diagnosis.command import Diagnose, diagnose
 from steinflow.rl import commands as rl
 from steinflow.study.conditions import StudyConfig
+from steinflow.sweep.command import Sweep, sweep
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ Command = (
     | Annotated[rl.Plot, tyro.conf.subcommand("plot")]
     | Annotated[rl.Export, tyro.conf.subcommand("export")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
+    | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
     | Annotated[List, tyro.conf.subcommand("list")]
 )
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-EXTRAS = {"gymnasium": "rl", "mujoco": "rl", "imageio_ffmpeg": "rl", "shimmy": "dmc"}
+EXTRAS = {"gymnasium": "rl", "mujoco": "rl", "imageio_ffmpeg": "rl", "shimmy": "dmc", "ray": "ray"}
 C = TypeVar("C", Study, rl.Train)
 
 
@@ -231,6 +233,7 @@ COMMANDS: dict[type, Callable[[Any], int]] = {
     rl.Plot: rl.plot,
     rl.Export: rl.export,
     Diagnose: diagnose,
+    Sweep: sweep,
     Doctor: doctor,
     List: listing,
 }

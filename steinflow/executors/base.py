@@ -77,10 +77,14 @@ class Options:
             raise ValueError(f"gpus must not be negative, got {self.gpus}.")
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Computes cells somewhere."""
 
-    options: Options
+    @property
+    def options(self) -> Options:
+        """How."""
+        ...
 
     def run(self, function: Callable[[C], Any], cells: Sequence[C]) -> Iterator[tuple[C, Outcome]]:
         """Every cell with its outcome, as they are finished.

@@ -1,0 +1,71 @@
+"""What has become of a sweep's cells, read from its folder; any process may ask."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from steinflow.executors import store
+from steinflow.executors.base import headline
+from steinflow.executors.locks import locked
+from steinflow.sweep.plan import Cell
+
+
+class State(NamedTuple):
+    """Cells by name: seconds of those that are done, why others failed, and who runs."""
+
+    done: dict[str, float]
+    failed: dict[str, str]
+    running: set[str]
+
+
+def state(out: Path, cells: Sequence[Cell]) -> State:
+    """The state of these cells. A cell that failed once and is done now is done."""
+    names = {cell.name for cell in cells}
+    done = {
+        name: json.loads(content)["seconds"]
+        for name, content in store.read(out / "cells").items()
+        if name in names
+    }
+    newest: dict[str, dict[str, Any]] = {}
+    for name, content in store.every(out / "failures"):
+        record = json.loads(content)
+        if name in names - set(done) and record["at"] >= newest.get(name, record)["at"]:
+            newest[name] = record
+    failed = {name: record["why"] for name, record in newest.items()}
+    return State(done, failed, {n for n in names - set(done) if is_running(out / "running" / n)})
+
+
+def is_running(path: Path) -> bool:
+    """Whether a process holds the mark of a cell; a mark that was left behind does not count."""
+    if not path.exists():
+        return False
+    file = locked(path)
+    if file is None:
+        return True
+    file.close()
+    return False
+
+
+def told(cells: Sequence[Cell], now: State) -> str:
+    """The state in a few lines, with the first line of why for each cell that failed."""
+    failed = [cell for cell in cells if cell.name in now.failed and cell.name not in now.running]
+    left = len(cells) - len(now.done) - len(now.running) - len(failed)
+    lines = [
+        f"{len(now.done):,} done, {len(now.running):,} running, {len(failed):,} failed, "
+        f"{left:,} to do; {time_left(now, left)}"
+    ]
+    lines += [f"failed  {cell.label}: {headline(now.failed[cell.name])}" for cell in failed]
+    return "\n".join(lines)
+
+
+def time_left(now: State, left: int) -> str:
+    """How long it will be at the rate of the cells that are running now."""
+    todo = left + len(now.running)
+    if not todo:
+        return "nothing left"
+    if not now.done:
+        return "time left is not known yet"
+    mean = sum(now.done.values()) / len(now.done)
+    seconds = mean * todo / max(1, len(now.running))
+    return f"about {seconds:,.0f} s left" + ("" if now.running else " on one core once it runs")
