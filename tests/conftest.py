@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 from importlib.util import find_spec
 
 import jax
@@ -49,3 +50,19 @@ def untyped(monkeypatch):
     import jaxtyping
 
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+MANY_MAPPINGS = 20_000  # Linux lets a process have 65,530; a large compiled function takes hundreds
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room_to_compile():
+    """Forget compiled functions before there are too many: XLA crashes without a word then."""
+    yield
+    try:
+        with Path("/proc/self/maps").open() as file:
+            mappings = sum(1 for _ in file)
+    except OSError:  # not Linux
+        return
+    if mappings > MANY_MAPPINGS:
+        jax.clear_caches()
