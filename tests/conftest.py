@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from pathlib import Path
 from importlib.util import find_spec
+from pathlib import Path
 
 import jax
 import pytest

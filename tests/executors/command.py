@@ -2,11 +2,12 @@
 
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 
 def main(words):
-    given = dict(zip(words, words[1:], strict=False))
+    given = dict(pairwise(words))
     mended = Path(os.environ["TOY_MENDED"]).exists()
     if given["--estimator"] == "qne" and not mended:
         sys.exit("steinflow: qne is broken. Mend it.")

@@ -62,9 +62,12 @@ def test_a_killed_driver_leaves_no_process_and_loses_nothing(tmp_path):
         process.kill()
         process.communicate()
         eventually(lambda: not workers(tmp_path))
-    process = start(tmp_path)
-    said, left = process.communicate(timeout=60)[0].split(), len(NAMES)
-    assert process.returncode == 0 and len(said) < left  # what was done is not done again
+        if len(read(tmp_path / "cells")) > len(NAMES) - 8:  # once more from the start
+            for path in (tmp_path / "cells").iterdir():
+                path.unlink()
+    left, process = len(NAMES) - len(read(tmp_path / "cells")), start(tmp_path)
+    said = process.communicate(timeout=60)[0].split()
+    assert process.returncode == 0 and len(said) == left  # what was done is not done again
     assert read(tmp_path / "cells") == EXPECTED
 
 
