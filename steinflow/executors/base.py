@@ -3,7 +3,7 @@
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -86,7 +86,9 @@ class Executor(Protocol):
         """How."""
         ...
 
-    def run(self, function: Callable[[C], Any], cells: Sequence[C]) -> Iterator[tuple[C, Outcome]]:
+    def run(
+        self, function: Callable[[C], Any], cells: Sequence[C]
+    ) -> Generator[tuple[C, Outcome], None, None]:
         """Every cell with its outcome, as they are finished.
 
         Args:
@@ -109,6 +111,12 @@ def attempt(function: Callable[[C], Any], cell: C) -> Outcome:
 def is_final(outcome: Outcome, tries: int, options: Options) -> bool:
     """Whether a cell is through after so many tries."""
     return isinstance(outcome, Done) or tries > options.retries
+
+
+def require_no_gpus(options: Options) -> None:
+    """Raise where nobody would share out GPUs."""
+    if options.gpus:
+        raise ValueError("Only ray shares out GPUs. Choose --executor ray, or leave --gpus out.")
 
 
 def headline(why: str) -> str:

@@ -7,12 +7,12 @@ this one speaks to each of its workers by a pipe of its own.
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from typing import Any
 
-from steinflow.executors.base import C, Failed, Options, Outcome, is_final
+from steinflow.executors.base import C, Failed, Options, Outcome, is_final, require_no_gpus
 from steinflow.executors.cores import slots
 from steinflow.executors.worker import Worker
 
@@ -23,7 +23,12 @@ class Processes:
 
     options: Options = field(default_factory=Options)
 
-    def run(self, function: Callable[[C], Any], cells: Sequence[C]) -> Iterator[tuple[C, Outcome]]:
+    def __post_init__(self) -> None:
+        require_no_gpus(self.options)
+
+    def run(
+        self, function: Callable[[C], Any], cells: Sequence[C]
+    ) -> Generator[tuple[C, Outcome], None, None]:
         """Every cell with its outcome, as they are finished."""
         require_picklable(function)
         waiting = deque((cell, 1) for cell in cells)

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,9 @@ class Ray:
 
     options: Options = field(default_factory=Options)
 
-    def run(self, function: Callable[[C], Any], cells: Sequence[C]) -> Iterator[tuple[C, Outcome]]:
+    def run(
+        self, function: Callable[[C], Any], cells: Sequence[C]
+    ) -> Generator[tuple[C, Outcome], None, None]:
         """Every cell with its outcome, as they are finished."""
         with connected(self.options) as ray:
             task = ray.remote(

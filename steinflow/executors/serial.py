@@ -1,11 +1,11 @@
 """Cells one after another, in this process."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from steinflow.executors.base import C, Options, Outcome, attempt, is_final
+from steinflow.executors.base import C, Options, Outcome, attempt, is_final, require_no_gpus
 from steinflow.executors.cores import on_cores, slots
 
 
@@ -21,8 +21,11 @@ class Serial:
     def __post_init__(self) -> None:
         if self.options.time_limit is not None:
             raise ValueError("serial cannot stop a cell at a time limit. Choose process.")
+        require_no_gpus(self.options)
 
-    def run(self, function: Callable[[C], Any], cells: Sequence[C]) -> Iterator[tuple[C, Outcome]]:
+    def run(
+        self, function: Callable[[C], Any], cells: Sequence[C]
+    ) -> Generator[tuple[C, Outcome], None, None]:
         """Every cell with its outcome, in the order given."""
         for cell in cells:
             for tries in count(1):

@@ -5,6 +5,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -62,8 +63,12 @@ def run(
     skipped = before.running | (set() if retry_failed else set(before.failed))
     todo = [cell for cell in mine if cell.name not in before.done and cell.name not in skipped]
     function = partial(work.work, out, work.PROGRAM)
-    with Progress(len(mine), len(mine) - len(todo), quiet, "sweep") as progress:
-        for cell, outcome in engine.run(function, todo):
+    kept = len(mine) - len(todo)
+    with (
+        Progress(len(mine), kept, quiet, "sweep") as progress,
+        closing(engine.run(function, todo)) as outcomes,
+    ):
+        for cell, outcome in outcomes:
             if isinstance(outcome, Failed):
                 kept_failure(out, failures, cell, outcome)
                 if not quiet:

@@ -8,7 +8,6 @@ import pytest
 from steinflow.executors.base import CellError, Done, Failed, Options, headline
 from steinflow.executors.cores import cores_here, slots
 from steinflow.executors.process import Processes
-from steinflow.executors.ray import Ray
 from steinflow.executors.serial import Serial
 from steinflow.executors.shards import shard_of, share
 from tests.executors.toys import Toy, cores, square
@@ -82,24 +81,6 @@ def test_serial_reports_and_retries():
     assert found["raises"].tries == 3 and found["cell-1"] == Done(1, 1, found["cell-1"].seconds)
 
 
-@pytest.mark.ray
-def test_ray_agrees_and_survives_what_fails(tmp_path, monkeypatch):
-    ray = pytest.importorskip("ray")
-    for name in ("RAY_ADDRESS", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        assert values(outcomes(Ray(), CELLS)) == EXPECTED
-        assert values(outcomes(Ray(), CELLS[:1], cores)) == {"cell-0": 1}
-        judge(outcomes(Ray(Options(retries=1)), faulty(tmp_path)))
-        late = outcomes(Ray(Options(time_limit=1.0)), [Toy("hangs", does="hang"), *CELLS[:2]])
-        assert "over its 1 s" in late["hangs"].why and late["cell-1"].value == 1
-        assert ray.is_initialized()  # it was not started by the executor
-    finally:
-        ray.shutdown()
-
-
 def test_bad_options_are_sentences():
     with pytest.raises(ValueError, match="workers must be"):
         Options(workers=0)
@@ -107,6 +88,9 @@ def test_bad_options_are_sentences():
         Options(time_limit=0.0)
     with pytest.raises(ValueError, match="gpus must not be negative"):
         Options(gpus=-1.0)
+    for executor in (Serial, Processes):
+        with pytest.raises(ValueError, match="Choose --executor ray"):
+            executor(Options(gpus=0.5))
     with pytest.raises(ValueError, match="Choose process"):
         Serial(Options(time_limit=1.0))
     with pytest.raises(ValueError, match="Give a function of a module"):
