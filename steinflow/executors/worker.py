@@ -16,7 +16,8 @@ from steinflow.study.store import StudyError
 
 SPAWN = multiprocessing.get_context("spawn")  # a fork after JAX has started hangs
 READY = "ready"
-STARTS = 3  # deaths in a row before a worker was ready, after which nothing will help
+STARTS = 3  # ends in a row before a worker was ready, after which nothing will help
+KILLED = 20  # the same where it was killed, which may be chance
 
 
 class Worker:
@@ -75,11 +76,12 @@ class Worker:
         """Replace it after its death, which is the failure of its cell."""
         seconds, had = time.monotonic() - self.since, self.task
         self.stillborn += not self.ready
+        self.process.join(5.0)  # its pipe may close a moment before it ends
         self.kill()
         code = self.process.exitcode
-        if self.stillborn >= STARTS:
+        if self.stillborn >= (KILLED if code == -signal.SIGKILL else STARTS):
             raise StudyError(
-                f"A worker ended {STARTS} times before it could start (exit code {code}). "
+                f"A worker ended {self.stillborn} times before it could start (exit code {code}). "
                 "See its error above."
             )
         self.start()

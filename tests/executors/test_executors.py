@@ -10,7 +10,8 @@ from steinflow.executors.cores import cores_here, slots
 from steinflow.executors.process import Processes
 from steinflow.executors.serial import Serial
 from steinflow.executors.shards import shard_of, share
-from tests.executors.toys import Toy, cores, square
+from steinflow.study.store import StudyError
+from tests.executors.toys import Toy, Unloadable, cores, square
 
 CELLS = [Toy(f"cell-{k}", k) for k in range(20)]
 EXPECTED = {cell.name: cell.number**2 for cell in CELLS}
@@ -74,6 +75,11 @@ def test_what_raises_hangs_or_dies_harms_no_other(tmp_path):
         "over the time limit of 1.5 s", "TimeLimit", 2, found["hangs"].seconds
     )
     assert 1.5 <= found["hangs"].seconds < time.monotonic() - began
+
+
+def test_workers_that_cannot_start_end_in_a_sentence():
+    with pytest.raises(StudyError, match=r"3 times before it could start \(exit code 3\)"):
+        list(Processes(Options(workers=1)).run(Unloadable(), CELLS))
 
 
 def test_serial_reports_and_retries():

@@ -51,3 +51,13 @@ def kept(cell):
     (folder / "pids" / str(os.getpid())).touch()
     time.sleep(0.05)
     keep(folder / "cells", cell.name, str(square(cell)).encode())
+
+
+class Unloadable:
+    """A function that ends the process which unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+    def __call__(self, cell):
+        return cell
