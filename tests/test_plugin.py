@@ -99,7 +99,7 @@ def test_the_agent_and_the_diagnosis_take_it(site, tmp_path):
         "[sf.ESTIMATORS.pop(name) for name in set(sf.ESTIMATORS) - {'level-blend', 'noise'}];"
         "sys.exit(main(sys.argv[1:]))"  # a minute less than with all of them
     )
-    few = ["--states", "2", "--trials", "2", "--quiet", "--apply", "--out", out]
+    few = ["--states", "8", "--trials", "2", "--quiet", "--apply", "--out", out]
     assert "level-blend" in good(python(site, "-c", code, "diagnose", run, *few))
     assert "level-blend" in (out / "report.html").read_text()
     chosen = tomllib.loads((out / "recommended.toml").read_text())

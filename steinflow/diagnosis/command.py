@@ -1,5 +1,6 @@
 """`steinflow diagnose RUN`: the critic of a training run, at states of its replay."""
 
+import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ class Diagnose:
     which: str = "last"
     """checkpoint: best or last"""
     states: int = 16
-    """states of the replay to look at"""
+    """states of the replay to look at, at least 8"""
     trials: int = 16
     """repetitions of every estimate"""
     seed: int = 0
@@ -34,7 +35,6 @@ class Diagnose:
 def diagnose(command: Diagnose) -> int:
     """Diagnose, and print the answer."""
     import shlex
-    import sys
 
     from steinflow.diagnosis.report import write
     from steinflow.diagnosis.runs import diagnose_run
@@ -46,11 +46,17 @@ def diagnose(command: Diagnose) -> int:
         run, command.which, command.states, command.trials, command.seed, command.quiet
     )
     out = command.out or run.path / "diagnosis"
-    shell = shlex.join(["steinflow", *sys.argv[1:]])
-    page = write(found, out, f"{run.env or 'a run'}, {command.which} checkpoint", shell, paper)
+    words = [f"--{k.replace('_', '-')}" for k in ("apply", "quiet") if getattr(command, k)]
+    for name in ("which", "states", "trials", "seed", "out", "style"):
+        if getattr(command, name) != getattr(Diagnose(command.run), name):
+            words += [f"--{name}", str(getattr(command, name))]
+    shell = shlex.join(["steinflow", "diagnose", str(command.run), *words])
+    name = f"{run.env or 'a run'}, seed {run.seeds[0]}, {command.which} checkpoint"
+    page = write(found, out, name, shell, paper)
     print("\n".join(found.recommendation.sentences))
     if command.apply:
-        print(f"Train with it: steinflow train {run.env} --config {applied(run, found, out)}")
+        path = shlex.quote(str(applied(run, found, out)))
+        print(f"Train with it: steinflow train {run.env or 'ENV'} --config {path}")
     print(f"Open {page}")
     return 0
 
@@ -65,6 +71,9 @@ def applied(run: Any, found: Any, out: Path) -> Path:
     config = replace(run.config, estimator=best.estimator, num_draws=best.num_draws)
     default = asdict(TrainConfig())
     options = {name: value for name, value in asdict(config).items() if value != default[name]}
+    options["out"] = f"{run.path}-recommended"
+    if run.env_kwargs:
+        options["env_kwargs"] = [f"{k}={json.dumps(v)}" for k, v in run.env_kwargs.items()]
     text = "# written by steinflow diagnose --apply\n" + toml_of(options)
     path = out / "recommended.toml"
     with explained(out):

@@ -9,27 +9,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
-from steinflow.checks import lookup, require_at_least, require_positive
+from steinflow.checks import lookup, require_at_least, require_positive, require_shape
 from steinflow.diagnosis.errors import Group, Losses, grouped, measured
 from steinflow.diagnosis.recommend import Recommendation, recommend
 from steinflow.diagnosis.reference import Reference, refer
+from steinflow.diagnosis.setting import Critic, Setting, able, acted, prepared
 from steinflow.diagnosis.shape import Shape, look
 from steinflow.diagnosis.table import Measured, tabulate, tabulate_walls
 from steinflow.levels import Level
-from steinflow.methods import ESTIMATORS, Method, auto
-from steinflow.sampling import sample
+from steinflow.methods import ESTIMATORS, Method
 from steinflow.schedules import LinearFlow
+from steinflow.score import check_value
 from steinflow.study.progress import Progress
 from steinflow.supports import AbstractSupport
 from steinflow.targets.boltzmann import Boltzmann
 from steinflow.targets.latent import latent
 
-Critic = Callable[[Array, Array], Array]  # q(action [d], observation) -> []
 FACTORS = (0.25, 1.0, 4.0)  # of the temperature
 TIMES = (0.125, 0.375, 0.625, 0.875)  # of the linear flow, one a quarter
-EDGE = 0.999  # where actions stop before they are taken to the tanh latent
+LEAST = 8  # states that an interval over them takes
 
 
 class Diagnosis(NamedTuple):
@@ -42,17 +42,6 @@ class Diagnosis(NamedTuple):
     recommendation: Recommendation
     tau: float
     settings: dict[str, Any]
-
-
-class Setting(NamedTuple):
-    """What is the same for everything that is measured."""
-
-    q: Critic
-    observations: Array  # [b, ...]
-    actions: Array  # [b, d]
-    support: AbstractSupport
-    levels: Level  # [l]
-    points: dict[str, Array]  # by space, [b, l, d]
 
 
 def diagnose(
@@ -69,6 +58,7 @@ def diagnose(
     levels: Level | None = None,
     factors: tuple[float, ...] = FACTORS,
     trials: int = 16,
+    clip: bool = False,
     reference_draws: int = 512,
     chunks: int = 16,
     seed: int = 0,
@@ -82,7 +72,7 @@ def diagnose(
     Args:
         q: a critic of one action and one observation: ([d], [*o]) -> []. JAX takes its
             gradients; docs/diagnosis.md wraps a PyTorch critic.
-        observations: states to look at, [b, *o]; 16 are enough to choose by.
+        observations: states to look at, [b, *o], at least 8; 16 are enough to choose by.
         tau: temperature, in units of Q.
         support: of actions.
         dim: d, where neither actions nor the support know it.
@@ -94,6 +84,7 @@ def diagnose(
         levels: [l]; None is four of the linear flow.
         factors: temperatures to measure, in units of tau; 1 is added.
         trials: repetitions of every estimate.
+        clip: bring estimates of E[a|x] back into the box before they are judged, as the agent does.
         reference_draws, chunks: the reference takes so many draws a level, so many times.
         seed: of all random numbers.
         quiet: no progress.
@@ -105,7 +96,9 @@ def diagnose(
         ValueError: arguments that do not fit, in a sentence with the remedy.
     """
     methods = dict(ESTIMATORS if methods is None else methods)
+    require_shape("tau", tau, [()], "One temperature; others are given by factors.")
     require_positive("tau", tau, "It is the temperature of pi(a) ∝ exp(Q(a)/tau).")
+    require_positive("factors", np.asarray([1.0, *factors]), "They multiply tau.")
     require_at_least("trials", trials, 2, "Errors are means over trials.")
     require_at_least("chunks", chunks, 4, "Their spread is the reference's error.")
     lookup("estimator", current[0], methods)
@@ -113,10 +106,18 @@ def diagnose(
     require_at_least("num_draws", sizes[0], 2, "One draw has no weights to compare.")
     factors = tuple(sorted({*factors, 1.0}))
     levels = jax.vmap(LinearFlow())(jnp.asarray(TIMES)) if levels is None else levels
+    levels = jax.tree.map(jnp.asarray, levels)
     seen = jnp.asarray(observations)
-    keys = jax.random.split(jax.random.key(seed), 6)
+    if levels.alpha.ndim != 1 or seen.ndim < 1 or len(seen) < LEAST:
+        raise ValueError(
+            f"levels must be [l] and observations [b, ...] with b >= {LEAST}, for intervals over "
+            f"states; got {list(levels.alpha.shape)} and {list(seen.shape)}."
+        )
+    keys = jax.random.split(jax.random.key(seed), 5)
     where = acted(keys[0], q, seen, tau, support, dim, actions)
+    check_value(Boltzmann(q=lambda a: q(a, seen[0]), tau=tau, support=support), where[0])
     setting = prepared(keys[1], q, seen, where, support, levels)
+    methods, left_out = able(methods, setting, tau, sizes[0], current[0])
     groups = grouped(methods)
     spaces = sorted({space_of(group, support) for group in groups})
     total = len(factors) * (len(spaces) + len(groups)) + 1
@@ -124,66 +125,17 @@ def diagnose(
         work = Work(setting, progress)
         shape = work.shape(keys[2], tau)
         references = work.references(keys[3], tau, factors, spaces, reference_draws, chunks)
-        losses = work.losses(keys[4], tau, factors, groups, references, sizes, trials)
+        losses = work.losses(keys[4], tau, factors, groups, references, sizes, trials, clip)
     found = Measured(groups, sizes, factors, levels, references, losses, support, setting.points)
     rows, walls = tabulate(found, tau), tabulate_walls(found, tau)
-    advice = recommend(found, rows, current, keys[5])
+    advice = recommend(found, rows, current)
     settings = {
         "states": len(seen), "trials": trials, "reference_draws": reference_draws,
         "chunks": chunks, "seed": seed, "current": list(current), "dim": where.shape[-1],
-        "support": "box" if support.has_walls else "real",
+        "support": "box" if support.has_walls else "real", "num_draws": sizes,
+        "factors": factors, "left_out": left_out,
     }  # fmt: skip
     return Diagnosis(rows, walls, shape, found, advice, float(tau), settings)
-
-
-def acted(
-    key: Key[Array, ""],
-    q: Critic,
-    seen: Array,
-    tau: float,
-    support: AbstractSupport,
-    dim: int | None,
-    actions: Any,
-) -> Float[Array, "b d"]:
-    """The actions that are noised: as given, or samples of pi(a|s)."""
-    if actions is not None:
-        given = jnp.asarray(actions)
-        if given.ndim != 2 or len(given) != len(seen):
-            raise ValueError(
-                f"actions must be [b, d] with b = {len(seen)}, got {list(given.shape)}. Give one "
-                "action a state, or None."
-            )
-        return given
-
-    @jax.jit
-    def one(key: Array, obs: Array) -> Array:
-        target = Boltzmann(q=lambda a: q(a, obs), tau=tau, support=support)
-        return sample(key, target, LinearFlow(), dim, 1, 16, auto(quadrature=False), num_draws=32)[
-            0
-        ]
-
-    keys = jax.random.split(key, len(seen))
-    return jnp.stack([one(k, obs) for k, obs in zip(keys, seen, strict=True)])
-
-
-def prepared(
-    key: Key[Array, ""],
-    q: Critic,
-    seen: Array,
-    actions: Float[Array, "b d"],
-    support: AbstractSupport,
-    levels: Level,
-) -> Setting:
-    """Noisy points of every space from one action and one noise a state and level."""
-    alpha, sigma = levels.alpha[:, None], levels.sigma[:, None]
-    eps = jax.random.normal(key, (len(actions), len(alpha), actions.shape[-1]), actions.dtype)
-    points = {"action": (alpha * actions[:, None] + sigma * eps).astype(actions.dtype)}
-    if support.has_walls:
-        low, high = support.bounds(actions.shape[-1])
-        unit = (2.0 * actions - low - high) / (high - low)
-        inner = jnp.arctanh(jnp.clip(unit, -EDGE, EDGE))
-        points["tanh"] = (alpha * inner[:, None] + sigma * eps).astype(actions.dtype)
-    return Setting(q, seen, actions, support, levels, points)
 
 
 def space_of(group: Group, support: AbstractSupport) -> str:
@@ -243,11 +195,19 @@ class Work:
         def run(task: tuple[str, float]) -> Reference:
             return compiled[task[0]](jnp.asarray(tau * task[1]))
 
-        return dict(zip(tasks, self.together(run, tasks, "reference"), strict=True))
+        found = dict(zip(tasks, self.together(run, tasks, "reference"), strict=True))
+        bad = sum(~np.isfinite(ref.score).all(axis=(1, 2)) for ref in found.values())
+        if np.any(bad):
+            raise ValueError(
+                f"Q or its gradient is NaN or infinite over the actions of {np.sum(bad > 0)} of "
+                f"{bad.size} states. Check q there."
+            )
+        return found
 
     def losses(
         self, key: Key[Array, ""], tau: float, factors: tuple[float, ...], groups: list[Group],
         references: dict[tuple[str, float], Reference], sizes: tuple[int, ...], trials: int,
+        clip: bool,
     ) -> dict[tuple[int, float], Losses]:  # fmt: skip
         """By number of the group and factor, [b, ...]."""
         at = self.setting
@@ -256,7 +216,7 @@ class Work:
             def one(given: tuple[Array, Array, Array, Array]) -> Losses:
                 key, obs, xs, truth = given
                 target = self.target(obs, tau)
-                return measured(key, group, target, xs, at.levels, truth, sizes, trials)
+                return measured(key, group, target, xs, at.levels, truth, sizes, trials, clip)
 
             keys = jax.random.split(key, len(at.observations))
             points = at.points[space_of(group, at.support)]

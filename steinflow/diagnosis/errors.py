@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
+from steinflow.conversions import posterior_mean
 from steinflow.diagnostics import effective_sample_size
 from steinflow.draws import Draws, draw_shared, weights
 from steinflow.estimators.reduce import weighted_mean
@@ -38,7 +40,9 @@ def grouped(methods: Mapping[str, Method]) -> list[Group]:
     """Methods by what they draw: the same proposal, space and kind of numbers."""
     found: dict[str, list[tuple[str, Method]]] = {}
     for name, method in methods.items():
-        label = f"{method.proposal!r} {method.space} {method.quasi}"
+        leaves, tree = jax.tree.flatten(method.proposal)
+        content = [(np.shape(x), np.asarray(x).tobytes()) for x in leaves]
+        label = f"{tree} {content} {method.space} {method.quasi}"
         found.setdefault(label, []).append((name, method))
     return [Group(tuple(members)) for members in found.values()]
 
@@ -52,10 +56,12 @@ def measured(
     truth: Float[Array, "l d"],
     sizes: tuple[int, ...],
     trials: int,
+    clip: bool,
 ) -> Losses:
     """Squared errors of a group's methods with every number of draws a level.
 
-    The levels of a state share their draws, as in training. Draws are nested where the
+    The levels of a state share their draws, as in training; with clip E[a|x] is brought back
+    into the box, as the agent does, where the space has walls. Draws are nested where the
     proposal is fixed: the smaller numbers are the first of the largest.
     """
     method = group.methods[0][1]
@@ -71,7 +77,12 @@ def measured(
         scores = [
             weighted_mean(draws, m.estimator.terms(draws, level))[0] for _, m in group.methods
         ]
-        error = jnp.sum((jnp.stack(scores) - truth) ** 2, axis=-1)
+        found = jnp.stack(scores)
+        if clip and posed.support.has_walls:
+            low, high = posed.support.bounds(truth.size)
+            mean = jax.vmap(posterior_mean, (0, None, None))(found, draws.x, level)
+            found = (level.alpha * jnp.clip(mean, low, high) - draws.x) / level.sigma**2
+        error = jnp.sum((found - truth) ** 2, axis=-1)
         return error, effective_sample_size(weights(draws))
 
     def trial(key: Array) -> tuple[Array, Array]:

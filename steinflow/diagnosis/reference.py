@@ -7,12 +7,14 @@ import jax.numpy as jnp
 from jax.nn import logsumexp, softmax
 from jaxtyping import Array, Bool, Float, Key
 
+from steinflow.diagnostics import RELIABLE_ESS
 from steinflow.draws import Draws, draw_shared, weights
 from steinflow.estimators.stein import noise_terms
 from steinflow.levels import Level
 from steinflow.methods import auto, default_proposal
 from steinflow.targets.boltzmann import AbstractTarget
 
+SURELY = 9.0  # a squared difference over its variance that is no chance
 AT_WALL = 0.01  # of the width of the box: actions this near to a wall are at it
 
 
@@ -23,7 +25,7 @@ class Moments(NamedTuple):
     mean: Float[Array, "*c d"]  # E[u | x] by the weights alone
     trace: Float[Array, "*c"]  # tr Cov[u | x]: what a perfect draw of u errs
     gradient: Float[Array, "*c d"]  # E[grad log pi | x]/alpha: the gradient as published
-    walls: Float[Array, "*c"]  # mass within a hundredth of the width of a wall
+    walls: Float[Array, "*c"]  # mass within a hundredth of the width of a wall, a dimension
 
 
 class Reference(NamedTuple):
@@ -35,6 +37,7 @@ class Reference(NamedTuple):
     bias: Float[Array, "*b l d"]  # of the gradient as published
     bias_mse: Float[Array, "*b l"]
     walls: Float[Array, "*b l"]
+    ess: Float[Array, "*b l"]  # of all draws together
 
 
 def refer(
@@ -48,25 +51,28 @@ def refer(
     """s* at the l points of a state by l num_draws chunks evaluations of Q with gradients.
 
     Independent chunks, each by the proposals and terms of `auto` with scrambled Sobol draws,
-    are pooled in proportion to their estimates of the normaliser, so that the bias is that of
-    all draws together; the error is the jackknife's over chunks (Owen, 2013, section 2.7). A
-    chunk that alone has found a mode makes it large.
+    are pooled in proportion to their estimates of the normaliser; the error is the jackknife's
+    over chunks (Owen, 2013, section 2.7). A chunk that alone has found a mode makes it large.
+    What is common to all chunks it cannot see, so two things are asked besides: where the same
+    draws by their weights alone say surely something else, the difference is the error; and
+    where fewer than 50 draws carry the weight, nothing is known.
     """
     method = auto(quadrature=False)
     proposal = method.proposal or default_proposal(target.support)
 
-    def chunk(key: Array) -> tuple[Array, Moments]:
+    def chunk(key: Array) -> tuple[Array, Array, Moments]:
         at = draw_shared(key, target, xs, levels, proposal, num_draws, True, True)
 
-        def one(index: Array) -> tuple[Array, Moments]:
+        def one(index: Array) -> tuple[Array, Array, Moments]:
             draws, level = at(index), jax.tree.map(lambda leaf: leaf[index], levels)
             terms = method.estimator.terms(draws, level)
-            return logsumexp(draws.log_weight), moments(draws, level, terms, target)
+            log_w = draws.log_weight
+            return logsumexp(log_w), logsumexp(2 * log_w), moments(draws, level, terms, target)
 
         return jax.vmap(one)(jnp.arange(xs.shape[0]))
 
-    log_z, found = jax.lax.map(chunk, jax.random.split(key, chunks))
-    return jax.vmap(pooled, in_axes=1)(log_z, found)
+    log_z, log_square, found = jax.lax.map(chunk, jax.random.split(key, chunks))
+    return jax.vmap(pooled, in_axes=1)(log_z, log_square, found)
 
 
 def moments(
@@ -79,7 +85,7 @@ def moments(
         w @ u,
         w @ jnp.sum((u - w @ u) ** 2, axis=-1),
         w @ draws.slope / level.alpha,
-        w @ jnp.any(near_wall(draws.action, target), axis=-1),
+        w @ jnp.mean(near_wall(draws.action, target), axis=-1),
     )
 
 
@@ -90,14 +96,18 @@ def near_wall(action: Float[Array, "k d"], target: AbstractTarget) -> Bool[Array
     return (action < low + AT_WALL * width) | (action > high - AT_WALL * width)
 
 
-def pooled(log_z: Float[Array, " c"], found: Moments) -> Reference:
-    """One point's chunks as one estimate, with jackknife errors."""
-    share = softmax(log_z)
+def pooled(log_z: Float[Array, " c"], log_square: Float[Array, " c"], found: Moments) -> Reference:
+    """One point's chunks as one estimate, with its error."""
+    share, ess = softmax(log_z), jnp.exp(2.0 * logsumexp(log_z) - logsumexp(log_square))
     score, mse = jackknife(log_z, found.score)
+    gap, unsure = jackknife(log_z, found.score - found.mean)
+    square = jnp.sum(gap**2)
+    mse = jnp.where(square > SURELY * unsure, jnp.maximum(mse, square), mse)
     bias, bias_mse = jackknife(log_z, found.gradient - found.score)
     apart = jnp.sum((found.mean - share @ found.mean) ** 2, axis=-1)
     trace = share @ (found.trace + apart)
-    return Reference(score, mse, trace, bias, bias_mse, share @ found.walls)
+    mse = jnp.where(ess < RELIABLE_ESS, jnp.maximum(mse, trace), mse)
+    return Reference(score, mse, trace, bias, bias_mse, share @ found.walls, ess)
 
 
 def jackknife(

@@ -30,7 +30,7 @@ def draw(found: Diagnosis, paper: bool = False) -> Iterator[Picture]:
         ("worth", worth_figure, "What a target is worth",
          f"Perfect draws that an estimate with N = {now.num_draws} draws a level is worth, by "
          "noise level (small α is much noise). Rings: the reference is not good enough to say. "
-         "rfm is held against the score of its own latent."),
+         "Methods of the tanh latent (rfm) are held against the score there."),
         ("draws", draws_figure, "How many draws",
          "Left: geometric mean over noise levels, at the temperature of the critic; values and "
          "gradients count as one call each. Right: draws that carry the weight."),
@@ -40,7 +40,8 @@ def draw(found: Diagnosis, paper: bool = False) -> Iterator[Picture]:
     ]  # fmt: skip
     if found.settings["support"] == "box":
         captions.append(("walls", walls_figure, "The walls of the box",
-                         "Left: mass within a hundredth of the width of a wall. Right: what the "
+                         "Left: mass within a hundredth of the width of a wall, mean over "
+                         "dimensions (a flat Q has .02). Right: what the "
                          "gradient estimator errs with any number of draws when the boundary term "
                          "is ignored; bars are 95 % of the reference's error."))  # fmt: skip
     for name, figure_of, title, text in captions:
@@ -55,7 +56,7 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
         "tau": found.tau,
         "settings": found.settings,
         "sentences": advice.sentences,
-        "changes": advice.changes,
+        "verdict": advice.verdict,
         "current": advice.current._asdict(),
         "best": advice.best._asdict(),
         "thrifty": advice.thrifty._asdict() if advice.thrifty else None,

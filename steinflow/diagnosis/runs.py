@@ -11,7 +11,9 @@ from steinflow.rl import checkpoint
 from steinflow.rl.actor import ACTIONS, MARGIN, method_of
 from steinflow.rl.agent import initial
 from steinflow.rl.checkpoint import RunError
+from steinflow.rl.loop import part
 from steinflow.rl.networks import least
+from steinflow.rl.normaliser import Normaliser
 from steinflow.rl.policies import AbstractFlow
 from steinflow.rl.run import Run, folder_of
 
@@ -30,19 +32,18 @@ def diagnose_run(
     learner, actor = run.learner, run.learner.actor
     if not isinstance(actor, AbstractFlow):
         raise RunError("A gaussian policy has no score targets. Diagnose a flow or a diffusion.")
-    if states < 2:
-        raise ValueError(f"states must be at least 2, got {states}: intervals are over states.")
     number = run.seeds[0]
     arrays = run.arrays(number, which)
     with jax.enable_x64(False):
         like = jax.eval_shape(lambda: initial(learner, jnp.zeros((), jnp.int32)))
         state = jax.tree.map(jnp.asarray, checkpoint.filled("agent", like, arrays))
         seen = replayed(run, number, states, seed)
-        normaliser = run.agents(which)[1]
-        if normaliser:
-            seen = normaliser(np.broadcast_to(seen, (len(run.seeds), *seen.shape)))[0]
+        if learner.config.normalise:
+            normaliser = Normaliser(1, learner.sizes.obs)
+            normaliser.restore(0, part("normaliser.", arrays))
+            seen = normaliser(seen[None])[0]
         obs = jnp.asarray(seen)
-        key = jax.random.key(seed)
+        key = jax.random.fold_in(jax.random.key(seed), 1)
         dim = learner.sizes.action
         actions = actor.sample(key, state.policy, obs, dim, 1).actions[:, 0]
         count = learner.config.num_levels
@@ -57,7 +58,7 @@ def diagnose_run(
             q, obs, float(actor.temperature.tau(state.heat)), ACTIONS, actions=actions,
             methods={name: method_of(name) for name in ESTIMATORS},
             current=(learner.config.estimator, max(size, 2)),
-            num_draws=(size, 2 * size, 8 * size) if size > 1 else (2, 8),
+            num_draws=tuple(max(2, n) for n in (size // 2, size, 2 * size, 8 * size)), clip=True,
             levels=levels, trials=trials, seed=seed, quiet=quiet,
         )  # fmt: skip
 
@@ -66,10 +67,10 @@ def replayed(run: Run, number: int, count: int, seed: int) -> np.ndarray:
     """Observations of the replay of the last checkpoint, [count, o]."""
     said: list[str] = []
     _, found = checkpoint.newest([folder_of(run.path, number)], said)
-    kept = found[0][0].get("replay.obs")
-    if kept is None or not len(kept.reshape(-1, kept.shape[-1])):
+    kept, added = (found[0][0].get(f"replay.{name}") for name in ("obs", "added"))
+    if kept is None or added is None or not added.any():
         raise RunError(f"{run.path} has no replay to take states from. Train it again, or longer.")
-    rows = kept.reshape(-1, kept.shape[-1])
+    rows = np.concatenate([ring[:filled] for ring, filled in zip(kept, added, strict=True)])
     picked = np.random.default_rng(seed).choice(
         len(rows), size=min(count, len(rows)), replace=False
     )

@@ -24,7 +24,7 @@ class Shape(NamedTuple):
     near: Int[Array, "*b"]  # of these, those within 3 tau of the best
     axes: Int[Array, "*b 2"]  # the coordinates of the slice: those along which Q varies most
     grid: Float[Array, "*b 2 n"]  # their values
-    slice: Float[Array, "*b n n"]  # (Q - max Q)/tau; rows are the first axis; one row if d = 1
+    slice: Float[Array, "*b n n"]  # (Q - max Q)/tau; rows are the first axis
 
 
 def look(

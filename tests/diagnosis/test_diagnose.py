@@ -12,14 +12,16 @@ import polars as pl
 import pytest
 
 import steinflow as sf
+from steinflow.diagnosis.errors import grouped
 from steinflow.diagnosis.reference import jackknife
 from steinflow.diagnosis.report import write
 from steinflow.diagnosis.shape import look
 from steinflow.diagnosis.table import RESOLVED
+from steinflow.proposals.fitted import NormalProposal
 from tests.helpers import exact_flux, exact_score
 
 BOX = sf.Box(-1.0, 1.0)
-TAU, STATES = 0.3, 6
+TAU, STATES = 1.0, 8
 OBSERVATIONS = jnp.zeros((STATES, 1))
 METHODS = {name: sf.ESTIMATORS[name] for name in ("noise", "gradient", "idem", "rfm")}
 METHODS["auto"] = sf.auto(quadrature=False)
@@ -54,10 +56,12 @@ def truths(found, what, factor=1.0):
 
 @pytest.mark.parametrize("factor", [0.25, 1.0])
 def test_the_reference_is_as_good_as_it_says(found, factor):
-    """Squared errors over what it claims for them: 48 components, each at most 4.9 errors out."""
+    """Squared errors over what it claims for them, by level."""
     own = found.measured.references["action", factor]
     missed = np.sum((own.score - truths(found, exact_score, factor)) ** 2, axis=-1)
-    assert np.all(missed < 24.0 * own.mse) and 0.2 < np.mean(missed / own.mse) < 4.0
+    assert np.all(missed < 24.0 * own.mse)
+    assert np.all(missed.sum(axis=0) < 3.0 * own.mse.sum(axis=0))
+    assert np.all(missed.sum(axis=0) > 0.02 * own.mse.sum(axis=0))
     trace = truths(found, lambda target, x, level: target.exact_trace(x, level), factor)
     np.testing.assert_allclose(own.trace, trace, rtol=0.25)
     assert 0.95 < np.mean(own.trace / trace) < 1.05
@@ -99,10 +103,9 @@ def test_the_walls_bias_the_published_gradient_by_the_flux(found):
 
 def test_it_recommends_what_is_better_and_not_dearer(found):
     advice = found.recommendation
-    assert advice.changes and advice.best.estimator == "auto"
+    assert advice.verdict == "change" and advice.best.estimator == "auto"
     assert advice.best.cost <= advice.current.cost and advice.best.low > 1.0
     assert advice.best.gain > 1.2
-    assert advice.thrifty is None or advice.thrifty.cost < advice.best.cost
     assert any("Train with auto" in sentence for sentence in advice.sentences)
     latent = [choice for choice in advice.choices if choice.estimator == "rfm"]
     assert latent and all(np.isnan(choice.gain) for choice in latent)
@@ -114,19 +117,22 @@ def test_it_keeps_what_is_best():
     kept = diagnosed(methods={"cvsi": sf.ESTIMATORS["cvsi"], "idem": METHODS["idem"]},
                      current=("cvsi", 16), num_draws=(), factors=(), trials=8, actions=ACTIONS,
                      reference_draws=64)  # fmt: skip
-    assert not kept.recommendation.changes and kept.recommendation.best.estimator == "cvsi"
+    assert kept.recommendation.verdict == "keep" and kept.recommendation.best.estimator == "cvsi"
     assert "Nothing that was measured is surely better" in kept.recommendation.sentences[1]
 
 
 def test_linear_q_on_real_space_needs_no_draws():
     methods = {name: METHODS[name] for name in ("gradient", "noise")}
     line = sf.diagnose(
-        lambda action, seen: action @ jnp.array([1.0, -2.0]) + seen[0], np.zeros((3, 1)), 1.0,
-        sf.RealSpace(), actions=np.zeros((3, 2)), methods=methods, current=("gradient", 4),
-        num_draws=(4,), factors=(), trials=2, reference_draws=32, chunks=4,
+        lambda action, seen: action @ jnp.array([1.0, -2.0]) + seen[0], np.zeros((8, 1)), 1.0,
+        sf.RealSpace(), actions=np.zeros((8, 2)), methods=methods, current=("gradient", 4),
+        num_draws=(4,), factors=(), trials=2, reference_draws=512, chunks=4,
     )  # fmt: skip
     rows = line.rows.filter(pl.col("estimator") == "gradient")
-    assert np.all(rows["eed"].to_numpy() == 1e4) and line.walls["walls"].sum() == 0.0
+    exact = rows["eed"].to_numpy() == 1e4
+    assert np.all(exact[1:]) and line.walls["walls"].sum() == 0.0
+    few = line.measured.references["action", 1.0].ess[:, 0] < 50.0  # where nothing is known
+    assert exact[0] or np.any(few)
 
 
 def test_modes_and_slices_are_those_of_the_critic(key):
@@ -166,14 +172,39 @@ def test_the_jackknife_is_the_usual_one_where_shares_are_equal(key):
         ({"current": ("nois", 4)}, "Did you mean 'noise'"),
         ({"num_draws": (1,)}, "at least|>= 2"),
         ({"actions": np.zeros((2, 2))}, "actions must be"),
+        ({"actions": np.zeros((8, 3))}, "dim is 2"),
+        ({"observations": jnp.zeros((2, 1))}, "b >= 8"),
+        ({"q": lambda a, s: a}, "scalar|could not be evaluated"),
+        ({"q": lambda a, s: a[0] * jnp.nan, "factors": ()}, "NaN or infinite over"),
+        ({"levels": sf.Level(0.5, 0.5)}, "levels must be"),
         ({"chunks": 2}, ">= 4"),
     ],
 )
 def test_bad_input_is_a_sentence(options, words):
     tau = options.pop("tau", TAU)
-    given = {"methods": METHODS, "dim": 2, "current": ("noise", 4)} | options
+    q, seen = options.pop("q", critic), options.pop("observations", OBSERVATIONS)
+    given = {"methods": {"noise": METHODS["noise"]}, "dim": 2, "current": ("noise", 4),
+             "actions": ACTIONS, "reference_draws": 16, "chunks": 4}  # fmt: skip
     with pytest.raises(ValueError, match=words):
-        sf.diagnose(critic, OBSERVATIONS, tau, BOX, **given)
+        sf.diagnose(q, seen, tau, BOX, **(given | options))
+
+
+def test_an_estimator_that_does_not_apply_is_left_out():
+    methods = {"noise": METHODS["noise"], "bare": sf.Method(None, sf.GradientExpectation())}
+    found = diagnosed(methods=methods, factors=(), trials=2, reference_draws=16, chunks=4,
+                      actions=ACTIONS, num_draws=())  # fmt: skip
+    assert set(found.rows["estimator"]) == {"noise"}
+    assert "boundary" in found.settings["left_out"]["bare"]
+    assert found.recommendation.verdict == "cannot tell"
+
+
+def test_estimators_share_draws_only_where_their_proposals_are_equal():
+    first, second = (
+        sf.Method(NormalProposal(jnp.full(2, m), jnp.ones(2)), sf.NoiseExpectation())
+        for m in (0.0, 1.0)
+    )
+    groups = grouped({"a": first, "b": second, "c": first, "d": sf.ESTIMATORS["cvsi"]})
+    assert [[name for name, _ in group.methods] for group in groups] == [["a", "c"], ["b"], ["d"]]
 
 
 def test_the_report_says_it_first_and_escapes_names(found, tmp_path):
@@ -187,5 +218,5 @@ def test_the_report_says_it_first_and_escapes_names(found, tmp_path):
     names = ("draws", "slices", "walls", "worth")
     assert drawn == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     about = json.loads((tmp_path / "diagnosis.json").read_text())
-    assert about["changes"] and about["best"]["estimator"] == "auto"
+    assert about["verdict"] == "change" and about["best"]["estimator"] == "auto"
     assert pl.read_parquet(tmp_path / "rows.parquet").equals(found.rows)
