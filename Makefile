@@ -10,7 +10,7 @@ study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	.venv/bin/steinflow study
 
 test: .venv/all.done  ## the whole test-suite
-	@echo "Running the tests (about 15 minutes on 2 cores) ..."
+	@echo "Running the tests (about half an hour on 2 cores) ..."
 	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 train: .venv/all.done  ## train, evaluate and film Pendulum-v1 (a few minutes)
@@ -26,7 +26,7 @@ lint: .venv/all.done  ## style and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-mutants: .venv/all.done  ## sixteen one-token mutations of the core, each must be killed
+mutants: .venv/all.done  ## nineteen one-token mutations of the core, each must be killed
 	.venv/bin/python tests/mutants.py
 
 bench-study: .venv/all.done  ## the study against a plain NumPy version

@@ -82,12 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"steinflow: {error.name} is not installed. Run: {remedy}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        again = (
-            "the same command with --resume"
-            if isinstance(command, rl.Train)
-            else ("the same command")
-        )
-        print(f"\nsteinflow: stopped. What was finished is kept; {again} goes on.", file=sys.stderr)
+        kept = "What was finished is kept; the same command goes on."
+        own = {
+            rl.Train: "What was finished is kept; the same command with --resume goes on.",
+            Diagnose: "A diagnosis is written at its end: nothing was kept.",
+        }
+        print(f"\nsteinflow: stopped. {own.get(type(command), kept)}", file=sys.stderr)
         return 130
 
 
