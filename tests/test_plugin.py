@@ -106,6 +106,7 @@ def test_the_agent_and_the_diagnosis_take_it(site, tmp_path):
     taken = with_file(Train(env="Pendulum-v1", config=out / "recommended.toml"))
     best = json.loads((out / "diagnosis.json").read_text())["best"]
     assert (taken.estimator, taken.num_draws) == (best["estimator"], best["num_draws"])
+    assert str(taken.out) == chosen.pop("out") == f"{run}-recommended"
     assert all(getattr(taken, name) == sized(value) for name, value in chosen.items())
     done = python(tmp_path / "nothing", "-m", "steinflow", "eval", run)
     assert done.returncode == 2 and "Unknown estimator 'level-blend'" in done.stderr

@@ -1,7 +1,7 @@
 """`steinflow diagnose RUN`: the critic of a training run, at states of its replay."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +69,7 @@ def applied(run: Any, found: Any, out: Path) -> Path:
 
     best = found.recommendation.best
     config = replace(run.config, estimator=best.estimator, num_draws=best.num_draws)
-    default = asdict(TrainConfig())
+    default = {field.name: field.default for field in fields(TrainConfig)}
     options = {name: value for name, value in asdict(config).items() if value != default[name]}
     options["out"] = f"{run.path}-recommended"
     if run.env_kwargs:
