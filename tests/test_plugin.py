@@ -88,7 +88,7 @@ def test_the_study_takes_it(site, tmp_path):
     assert rows.filter(pl.col("estimator") == "cvsi").height == 1
 
 
-def test_the_agent_and_the_diagnosis_take_it(site, tmp_path):
+def test_the_agent_and_the_diagnosis_take_it(site, tmp_path, monkeypatch):
     """One tiny run, loaded again, diagnosed, and opened where the package is missing."""
     run, out = tmp_path / "run", tmp_path / "diagnosis"
     train = ["-m", "steinflow", "train", *TRAIN, "--estimator", "level-blend", "--out", run]
@@ -103,6 +103,7 @@ def test_the_agent_and_the_diagnosis_take_it(site, tmp_path):
     assert "level-blend" in good(python(site, "-c", code, "diagnose", run, *few))
     assert "level-blend" in (out / "report.html").read_text()
     chosen = tomllib.loads((out / "recommended.toml").read_text())
+    monkeypatch.setitem(sf.ESTIMATORS, "level-blend", sf.ESTIMATORS["blend"])
     taken = with_file(Train(env="Pendulum-v1", config=out / "recommended.toml"))
     best = json.loads((out / "diagnosis.json").read_text())["best"]
     assert (taken.estimator, taken.num_draws) == (best["estimator"], best["num_draws"])
