@@ -68,7 +68,9 @@ def applied(run: Any, found: Any, out: Path) -> Path:
     from steinflow.study.store import explained, write_atomically
 
     best = found.recommendation.best
-    config = replace(run.config, estimator=best.estimator, num_draws=best.num_draws)
+    config = run.config
+    if found.recommendation.verdict == "change":
+        config = replace(config, estimator=best.estimator, num_draws=best.num_draws)
     default = {field.name: field.default for field in fields(TrainConfig)}
     options = {name: value for name, value in asdict(config).items() if value != default[name]}
     options["out"] = f"{run.path}-recommended"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.nn import logsumexp, softmax
 from jaxtyping import Array, Bool, Float, Key
 
+from steinflow.diagnosis.errors import at_level
 from steinflow.diagnostics import RELIABLE_ESS
 from steinflow.draws import Draws, draw_shared, weights
 from steinflow.estimators.stein import noise_terms
@@ -64,7 +65,7 @@ def refer(
         at = draw_shared(key, target, xs, levels, proposal, num_draws, True, True)
 
         def one(index: Array) -> tuple[Array, Array, Moments]:
-            draws, level = at(index), jax.tree.map(lambda leaf: leaf[index], levels)
+            draws, level = at(index), at_level(levels, index)
             terms = method.estimator.terms(draws, level)
             log_w = draws.log_weight
             return logsumexp(log_w), logsumexp(2 * log_w), moments(draws, level, terms, target)

@@ -74,9 +74,8 @@ def acted(
     @jax.jit
     def one(key: Array, obs: Array) -> Array:
         target = Boltzmann(q=lambda a: q(a, obs), tau=tau, support=support)
-        return sample(key, target, LinearFlow(), dim, 1, 16, auto(quadrature=False), num_draws=32)[
-            0
-        ]
+        method = auto(quadrature=False)
+        return sample(key, target, LinearFlow(), dim, 1, 16, method, num_draws=32)[0]
 
     keys = jax.random.split(key, len(seen))
     return jnp.stack([one(k, obs) for k, obs in zip(keys, seen, strict=True)])

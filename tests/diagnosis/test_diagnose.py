@@ -12,12 +12,8 @@ import polars as pl
 import pytest
 
 import steinflow as sf
-from steinflow.diagnosis.errors import grouped
-from steinflow.diagnosis.reference import jackknife
 from steinflow.diagnosis.report import write
-from steinflow.diagnosis.shape import look
 from steinflow.diagnosis.table import RESOLVED
-from steinflow.proposals.fitted import NormalProposal
 from tests.helpers import exact_flux, exact_score
 
 BOX = sf.Box(-1.0, 1.0)
@@ -135,36 +131,6 @@ def test_linear_q_on_real_space_needs_no_draws():
     assert exact[0] or np.any(few)
 
 
-def test_modes_and_slices_are_those_of_the_critic(key):
-    """Four peaks in a box: two as high as matter, at (±.5, .4)."""
-
-    def peaks(a):
-        high = jnp.array([1.0, 0.9, 0.3, 0.2])
-        at = jnp.array([[0.5, 0.4, 0.0], [-0.5, 0.4, 0.0], [0.5, -0.6, 0.0], [-0.5, -0.6, 0.0]])
-        return jnp.max(high - 4.0 * jnp.sum((a[:2] - at[:, :2]) ** 2, axis=-1)) - 0.01 * a[2] ** 2
-
-    seen = look(key, peaks, jnp.asarray(0.1), BOX, jnp.zeros(3))
-    assert int(seen.modes) == 4 and int(seen.near) == 2
-    np.testing.assert_allclose(seen.best[:2], [0.5, 0.4], atol=0.02)
-    assert sorted(np.asarray(seen.axes).tolist()) == [0, 1]
-    cut = np.asarray(seen.slice)
-    row, column = np.unravel_index(cut.argmax(), cut.shape)
-    top = seen.grid[0, row], seen.grid[1, column]
-    np.testing.assert_allclose(top, np.asarray(seen.best)[np.asarray(seen.axes)], atol=0.05)
-    assert cut.max() <= 0.0 and cut.max() > -0.2
-
-
-def test_the_jackknife_is_the_usual_one_where_shares_are_equal(key):
-    values = jax.random.normal(key, (12, 3))
-    total, square = jackknife(jnp.full(12, 3.0), values)
-    np.testing.assert_allclose(total, values.mean(axis=0))
-    np.testing.assert_allclose(square, np.sum(np.var(values, axis=0, ddof=1)) / 12.0)
-    alone, unsure = jackknife(jnp.array([0.0, 60.0, 0.0]), values[:3])
-    apart = values[1] - 0.5 * (values[0] + values[2])  # what all the others say
-    np.testing.assert_allclose(alone, values[1])
-    np.testing.assert_allclose(unsure, 4.0 / 9.0 * np.sum(apart**2))
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -196,15 +162,6 @@ def test_an_estimator_that_does_not_apply_is_left_out():
     assert set(found.rows["estimator"]) == {"noise"}
     assert "boundary" in found.settings["left_out"]["bare"]
     assert found.recommendation.verdict == "cannot tell"
-
-
-def test_estimators_share_draws_only_where_their_proposals_are_equal():
-    first, second = (
-        sf.Method(NormalProposal(jnp.full(2, m), jnp.ones(2)), sf.NoiseExpectation())
-        for m in (0.0, 1.0)
-    )
-    groups = grouped({"a": first, "b": second, "c": first, "d": sf.ESTIMATORS["cvsi"]})
-    assert [[name for name, _ in group.methods] for group in groups] == [["a", "c"], ["b"], ["d"]]
 
 
 def test_the_report_says_it_first_and_escapes_names(found, tmp_path):
