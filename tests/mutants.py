@@ -1,4 +1,4 @@
-"""Nineteen one-token mutations of the core: each must make a test fail.
+"""Twenty-two one-token mutations of the core: each must make a test fail.
 
     make mutants
 
@@ -85,6 +85,15 @@ MUTANTS = (
     Mutant("sign of the covariance of slopes", "gaussian_process.py",
            "(eye - apart[..., :, None]", "(eye + apart[..., :, None]",
            "tests/test_gaussian_process.py -k derivatives"),
+    Mutant("a reference that never doubts itself", "diagnosis/reference.py",
+           "found.score - found.mean)", "found.score - found.score)",
+           "tests/diagnosis/test_parts.py -k contradict"),
+    Mutant("an unresolved error counted as less", "diagnosis/table.py",
+           "np.maximum(mse - own, 0.0), mse + own)", "np.maximum(mse - own, 0.0), mse - own)",
+           "tests/diagnosis/test_parts.py -k bounds"),
+    Mutant("gains upside down", "diagnosis/recommend.py",
+           "without(mine.trace) - without(mine.error)", "without(mine.trace) + without(mine.error)",
+           "tests/diagnosis/test_parts.py -k student"),
 )  # fmt: skip
 
 
