@@ -30,7 +30,7 @@ from steinflow.rl.agent import Learner, initial
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.networks import least
 from steinflow.rl.run import Run, folder_of
-from steinflow.rl.train import train
+from steinflow.rl.training import train
 from steinflow.study.store import write_json
 
 RESULTS = Path(__file__).parent / "results" / "critics"

@@ -19,7 +19,7 @@ from steinflow.rl.networks import Gaussian, least
 from steinflow.rl.policies import squashed
 from steinflow.rl.run import Run
 from steinflow.rl.sampling import flow, flow_levels
-from steinflow.rl.train import train
+from steinflow.rl.training import train
 from steinflow.schedules import LinearFlow
 from steinflow.study.store import write_json
 from steinflow.study.style import styled

@@ -15,7 +15,7 @@ import numpy as np
 
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.curves import curve_of
-from steinflow.rl.train import train
+from steinflow.rl.training import train
 from steinflow.study.store import write_json
 
 HERE = Path(__file__).parent

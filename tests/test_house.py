@@ -4,7 +4,9 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -61,6 +63,16 @@ def test_the_public_names():
     for name in sf.__all__:
         thing = getattr(sf, name)
         assert thing.__doc__, name
+
+
+@pytest.mark.parametrize("package", ["steinflow", "steinflow.rl", "steinflow.study"])
+def test_no_module_takes_the_place_of_an_exported_name(package):
+    """Importing `rl/train.py` would make `sf.rl.train` a module, and not callable."""
+    exporting = import_module(package)
+    for path in Path(exporting.__file__).parent.glob("[a-z]*.py"):
+        import_module(f"{package}.{path.stem}")
+    modules = {n for n in exporting.__all__ if isinstance(getattr(exporting, n), ModuleType)}
+    assert modules <= {"diagnostics", "rl", "study", "targets"}
 
 
 def test_importing_is_light_and_changes_nothing():

@@ -7,7 +7,7 @@ from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 
 __all__ = ["Run", "RunError", "TrainConfig", "load", "train"]
-LATER = {"Run": "run", "load": "run", "train": "train"}
+LATER = {"Run": "run", "load": "run", "train": "training"}
 
 
 def __getattr__(name: str) -> Any:

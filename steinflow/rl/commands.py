@@ -118,7 +118,7 @@ def with_preset(command: Train) -> Train:
 
 def train(command: Train) -> int:
     """Train, and say where the run is."""
-    from steinflow.rl.train import train as train_run
+    from steinflow.rl.training import train as train_run
 
     names = [field.name for field in fields(TrainConfig)]
     config = TrainConfig(**{name: getattr(command, name) for name in names})

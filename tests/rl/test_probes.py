@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from steinflow.rl.config import TrainConfig
-from steinflow.rl.train import train
+from steinflow.rl.training import train
 from tests.rl.probes import Constant, Delayed, Done, Endless, Matched, Seen
 
 GAMMA = 0.5

@@ -9,7 +9,7 @@ from steinflow.rl import checkpoint
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.run import Run, folder_of, load
-from steinflow.rl.train import train
+from steinflow.rl.training import train
 from tests.rl.toys import Forgetful, Point
 
 SMALL = {
