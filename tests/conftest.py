@@ -5,6 +5,12 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+# Compiled once for all tests, their subprocesses and the next run; `make clean` removes it.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / "build" / "compiled")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+
 import jax
 import pytest
 
