@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: study test train docs lint mutants bench-study bench-box bench-cost bench-estimators bench-train bench-returns leaderboard torch seeds lock clean
+.PHONY: study test train docs lint mutants bench-study bench-box bench-cost bench-estimators bench-train bench-returns bench-ablation leaderboard torch seeds lock clean
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	@echo "Running the study (under a minute on 2 cores) ..."
@@ -52,6 +52,9 @@ bench-train: .venv/all.done .venv-sbx/done  ## an update beside SBX's SAC (4 min
 
 bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's SAC, cells of at most 20 minutes
 	.venv/bin/python benchmarks/returns.py
+
+bench-ablation: .venv/all.done  ## does a better target buy return? cells of a few minutes
+	.venv/bin/python benchmarks/ablation.py
 
 leaderboard: .venv/core.done  ## every published method and auto, at equal cost (over an hour)
 	.venv/bin/steinflow study --preset leaderboard --out benchmarks/results/leaderboard

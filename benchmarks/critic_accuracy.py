@@ -13,9 +13,10 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ import steinflow as sf
 from steinflow.draws import draw_shared, weights
 from steinflow.estimators.stein import noise_terms
 from steinflow.rl import checkpoint
-from steinflow.rl.actor import ACTIONS, MARGIN
+from steinflow.rl.actor import ACTIONS, MARGIN, method_of
 from steinflow.rl.agent import Learner, initial
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.networks import least
@@ -39,7 +40,20 @@ STEPS = 2_000, 10_000, 20_000
 STATES, TRIALS, RFM_DRAWS = 16, 64, 100
 CHUNKS, CHUNK = 86, 2**11  # of draws a level: 2^20 for the six of a state
 TIMES = tuple(MARGIN + (1.0 - 2.0 * MARGIN) * (i + 0.5) / 6 for i in range(6))
-AUTO, RFM = sf.auto(quadrature=False), sf.ESTIMATORS["rfm"]
+AUTO = method_of("auto")
+
+
+class Contestant(NamedTuple):
+    """A method as an agent would use it."""
+
+    estimator: str
+    draws: int  # a level
+    levels: int  # that share their draws
+
+    @property
+    def latent(self) -> bool:
+        """Whether it works in the tanh latent."""
+        return method_of(self.estimator).space == "tanh"
 
 
 def levels_of(times: Any) -> sf.Level:
@@ -53,9 +67,9 @@ def companions(time: float, count: int) -> np.ndarray:
     return MARGIN + (place + span * np.arange(count) / count) % span
 
 
-@partial(jax.jit, static_argnames="latent")
+@partial(jax.jit, static_argnames=("latent", "chunks"))
 def truths(
-    key: Any, critics: Any, tau: Any, obs: Any, xs: Any, levels: sf.Level, latent: bool
+    key: Any, critics: Any, tau: Any, obs: Any, xs: Any, levels: sf.Level, latent: bool, chunks: int
 ) -> tuple[Any, Any, Any]:
     """The scores [l, d] at the l points of a state, their MSE [l], and the traces [l] of Cov u.
 
@@ -74,29 +88,25 @@ def truths(
 
         return jax.vmap(one)(jnp.arange(len(xs)))
 
-    scores, traces = jax.lax.map(chunk, jax.random.split(key, CHUNKS))
-    error = jnp.sum(jnp.var(scores, axis=0, ddof=1), axis=-1) / CHUNKS
+    scores, traces = jax.lax.map(chunk, jax.random.split(key, chunks))
+    error = jnp.sum(jnp.var(scores, axis=0, ddof=1), axis=-1) / chunks
     return jnp.mean(scores, axis=0), error, jnp.mean(traces, axis=0)
 
 
-@partial(jax.jit, static_argnames=("draws", "count"))
+@partial(jax.jit, static_argnames=("one", "count"))
 def squared_errors(
-    key: Any, critics: Any, tau: Any, obs: Any, points: tuple[Any, Any], levels: sf.Level,
-    scores: tuple[Any, Any], draws: int, count: int,
+    key: Any, critics: Any, tau: Any, obs: Any, xs: Any, levels: sf.Level, score: Any,
+    one: Contestant, count: int,
 ) -> Any:  # fmt: skip
-    """Squared errors of the default at its first level, and of rfm there, [trials, 2]."""
+    """Squared errors of a method at its first level, [trials]."""
     target = sf.Boltzmann(
         lambda a, obs: least(critics, obs, a), tau[None], support=ACTIONS, context=obs[None]
     )
-    alone = sf.Boltzmann(lambda a: least(critics, obs, a), tau, support=ACTIONS)
-    first = jax.tree.map(lambda leaf: leaf[0], levels)
+    method = method_of(one.estimator)
 
     def trial(key: Any) -> Any:
-        a, b = jax.random.split(key)
-        ours = sf.score_targets(a, target, points[0][None], levels, AUTO, num_draws=draws).score
-        theirs = sf.score_target(b, alone, points[1], first, RFM, num_draws=RFM_DRAWS).score
-        both = (ours[0, 0] - scores[0], theirs - scores[1])
-        return jnp.stack([jnp.sum(error**2) for error in both])
+        found = sf.score_targets(key, target, xs[None], levels, method, num_draws=one.draws)
+        return jnp.sum((found.score[0, 0] - score) ** 2)
 
     return jax.lax.map(trial, jax.random.split(key, count))
 
@@ -107,50 +117,72 @@ def trained(env: str, folder: Path, last: int) -> Run:
     return train(config, env, folder / env, quiet=False)
 
 
-def measured(run: Run, step: int, trials: int) -> dict[str, Any]:
-    """EED of both methods at every level, on the critics of one checkpoint."""
-    arrays, _ = checkpoint.read(checkpoint.path_of(folder_of(run.path, 0), step))
+class Accuracy(NamedTuple):
+    """What `measured` found, [method, level] each: sums over states."""
+
+    squared_error: np.ndarray
+    trace: np.ndarray  # of Cov u, what one perfect draw errs
+    truth_error: np.ndarray  # the squared error of the truth
+    tau: float
+
+    @property
+    def eed(self) -> np.ndarray:
+        """Perfect draws that a target is worth, at most 10^4."""
+        return np.minimum(self.trace / self.squared_error, 1e4)
+
+
+def measured(
+    run: Run, step: int, contestants: Sequence[Contestant], trials: int, states: int, chunks: int
+) -> Accuracy:
+    """Every method at every level, on the critics of one checkpoint of the run's first seed."""
+    folder = folder_of(run.path, run.seeds[0])
+    arrays, _ = checkpoint.read(checkpoint.path_of(folder, step))
     learner: Learner = run.learner
     like = jax.eval_shape(partial(initial, learner), jnp.zeros((), jnp.int32))
     state = jax.tree.map(jnp.asarray, checkpoint.filled("agent", like, arrays))
     kept = arrays["replay.obs"][0]
     rng, key = np.random.default_rng(step), jax.random.key(step)
-    seen = jnp.asarray(kept[rng.integers(len(kept), size=STATES)])
+    seen = jnp.asarray(kept[rng.integers(len(kept), size=states)])
     tau = learner.actor.temperature.tau(state.heat)
     dim = learner.sizes.action
     actions = learner.actor.sample(key, state.policy, seen, dim, 1).actions[:, 0]
-    count, levels = learner.config.num_levels, levels_of(TIMES)
+    levels = levels_of(TIMES)
     alpha, sigma = levels.alpha[:, None], levels.sigma[:, None]
-    totals = np.zeros((3, 2, 6))  # squared error, trace, error of the truth; method; level
+    sums = np.zeros((3, len(contestants), len(TIMES)))
     for i, (obs, action) in enumerate(zip(seen, actions, strict=True)):
         key, for_noise, for_truth, for_trials, for_more = jax.random.split(key, 5)
-        eps = jax.random.normal(for_noise, (6, dim))
+        eps = jax.random.normal(for_noise, (len(TIMES), dim))
         inner = jnp.arctanh(jnp.clip(action, -0.999, 0.999))
-        points = alpha * action + sigma * eps, alpha * inner + sigma * eps
-        found = [
-            truths(for_truth, state.critics, tau, obs, xs, levels, latent)
-            for xs, latent in zip(points, (False, True), strict=True)
-        ]
-        for m in range(2):
-            totals[2, m] += np.asarray(found[m][1])
-            totals[1, m] += np.asarray(found[m][2])
-        for j, moment in enumerate(TIMES):
-            own = levels_of(companions(moment, count))
-            more = jax.random.normal(jax.random.fold_in(for_more, j), (count, dim))
-            x = own.alpha[:, None] * action + own.sigma[:, None] * more
-            errors = squared_errors(
-                jax.random.fold_in(for_trials, j), state.critics, tau, obs,
-                (x.at[0].set(points[0][j]), points[1][j]), own,
-                (found[0][0][j], found[1][0][j]), learner.config.num_draws, trials,
-            )  # fmt: skip
-            totals[0, :, j] += np.asarray(errors.mean(axis=0))
-        print(f"state {i + 1} of {STATES}", flush=True)
-    mse, trace, error = totals
-    eed = np.minimum(trace / mse, 1e4)
+        for m, one in enumerate(contestants):
+            at = inner if one.latent else action
+            xs = alpha * at + sigma * eps
+            scores, error, trace = truths(
+                for_truth, state.critics, tau, obs, xs, levels, one.latent, chunks
+            )
+            sums[1, m] += np.asarray(trace)
+            sums[2, m] += np.asarray(error)
+            for j, moment in enumerate(TIMES):
+                own = levels_of(companions(moment, one.levels))
+                more = jax.random.normal(jax.random.fold_in(for_more, j), (one.levels, dim))
+                near = own.alpha[:, None] * at + own.sigma[:, None] * more
+                errors = squared_errors(
+                    jax.random.fold_in(for_trials, j), state.critics, tau, obs,
+                    near.at[0].set(xs[j]), own, scores[j], one, trials,
+                )  # fmt: skip
+                sums[0, m, j] += float(errors.mean())
+        print(f"state {i + 1} of {states}", flush=True)
+    return Accuracy(*sums, float(tau))
+
+
+def as_cell(run: Run, step: int, trials: int) -> dict[str, Any]:
+    """EED of the default and of rfm, as kept on disk."""
+    default = Contestant("auto", run.config.num_draws, run.config.num_levels)
+    both = [default, Contestant("rfm", RFM_DRAWS, 1)]
+    found = measured(run, step, both, trials, STATES, CHUNKS)
     return {
-        "times": TIMES, "tau": float(tau), "trials": trials,
-        "default": eed[0].tolist(), "rfm": eed[1].tolist(),
-        "truth_over_mse": (error / mse).tolist(),
+        "times": TIMES, "tau": found.tau, "trials": trials,
+        "default": found.eed[0].tolist(), "rfm": found.eed[1].tolist(),
+        "truth_over_mse": (found.truth_error / found.squared_error).tolist(),
     }  # fmt: skip
 
 
@@ -191,7 +223,7 @@ def main() -> None:
             run = trained(env, Path(folder), max(missing))
             for step in missing:
                 begun = time.monotonic()
-                cell = measured(run, step, options.trials)
+                cell = as_cell(run, step, options.trials)
                 write_json(RESULTS / f"{env}-{step}.json", cell)
                 print(f"{env}, {step} steps: {time.monotonic() - begun:.0f} s", flush=True)
     judged({path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))})

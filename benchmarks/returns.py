@@ -2,19 +2,30 @@
 
 A cell is an agent, an environment and a seed; each writes one small file under
 benchmarks/results/returns, and a rerun skips what is there. With --part A/B only every B-th cell.
+
+    python benchmarks/returns.py --together 5 --minutes 9 --env HalfCheetah-v5    # where a GPU is
+
+trains seeds of the default side by side for so long, and writes their cells; the comparison takes
+the steps that all agents have.
 """
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from steinflow.rl.config import TrainConfig
-from steinflow.rl.curves import curve_of
+from steinflow.rl.curves import Curve, curve_of
+from steinflow.rl.run import Run
 from steinflow.rl.training import train
 from steinflow.study.store import write_json
 
@@ -35,13 +46,36 @@ def path_of(agent: str, env: str, seed: int) -> Path:
     return RESULTS / f"{env}-{agent}-{seed}.json"
 
 
+def evaluations(curve: Curve, seed: int) -> list[dict[str, float]]:
+    """Those of one seed, the first being 0."""
+    rows = zip(curve.step, curve.seconds, curve.returns[seed], strict=True)
+    return [{"step": int(s), "seconds": float(t), "eval_return": float(r)} for s, t, r in rows]
+
+
 def ours(env: str, steps: int, every: int, seed: int) -> list[dict[str, float]]:
     """Evaluations of the default agent."""
     config = TrainConfig(steps=steps, eval_every=every, eval_episodes=EPISODES, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
-        curve = curve_of(train(config, env, Path(folder) / "run", quiet=False))
-    rows = zip(curve.step, curve.seconds, curve.returns[0], strict=True)
-    return [{"step": int(s), "seconds": float(t), "eval_return": float(r)} for s, t, r in rows]
+        run = train(config, env, Path(folder) / "run", quiet=False)
+        return evaluations(curve_of(run), 0)
+
+
+def together(env: str, steps: int, every: int, seeds: int, minutes: float) -> None:
+    """Cells of seeds that train side by side until the steps are made or the time is over."""
+    config = TrainConfig(steps=steps, eval_every=every, eval_episodes=EPISODES, seeds=seeds, keep=1)
+    device = jax.devices()[0].device_kind
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "run"
+        alarm = threading.Timer(60.0 * minutes, os.kill, (os.getpid(), signal.SIGTERM))
+        alarm.start()
+        with suppress(KeyboardInterrupt):
+            train(config, env, folder, quiet=False)
+        alarm.cancel()
+        curve = curve_of(Run(folder))
+    for seed in range(seeds):
+        about = {"agent": "default", "env": env, "seed": seed, "minutes": minutes}
+        about |= {"device": device, "seeds_at_once": seeds}
+        write_json(path_of("default", env, seed), about | {"evaluations": evaluations(curve, seed)})
 
 
 def theirs(python: str, env: str, steps: int, every: int, seed: int) -> list[dict[str, float]]:
@@ -55,8 +89,10 @@ def theirs(python: str, env: str, steps: int, every: int, seed: int) -> list[dic
 
 
 def last_five(cell: dict[str, object]) -> float:
-    """Mean of the last five evaluations."""
-    return float(np.mean([e["eval_return"] for e in cell["evaluations"][-5:]]))
+    """Mean of the last five evaluations within the steps of the comparison."""
+    steps, _ = TASKS[cell["env"]]
+    within = [e["eval_return"] for e in cell["evaluations"] if e["step"] <= steps]
+    return float(np.mean(within[-5:]))
 
 
 def judge() -> None:
@@ -82,12 +118,22 @@ def main() -> None:
     parser.add_argument("--python", default=".venv-sbx/bin/python", help="of SBX's environment")
     parser.add_argument("--part", default="0/1", help="which cells: i/n")
     parser.add_argument("--env", default="", help="only this one")
+    parser.add_argument("--agent", default="", help="only this one")
+    parser.add_argument("--together", type=int, default=0, help="seeds of the default at once")
+    parser.add_argument("--steps", type=int, default=10**7, help="at most, with --together")
+    parser.add_argument("--minutes", type=float, default=9.0, help="of training, with --together")
     options = parser.parse_args()
+    if options.together:
+        for env in [env for env in TASKS if options.env in env]:
+            together(env, options.steps, TASKS[env][1], options.together, options.minutes)
+        return
     part, parts = map(int, options.part.split("/"))
     cells = [(a, e, s) for e in TASKS for s in range(SEEDS) for a in AGENTS]
     for number, (agent, env, seed) in enumerate(cells):
         path = path_of(agent, env, seed)
-        if number % parts != part or path.exists() or options.env not in env:
+        if number % parts != part or path.exists():
+            continue
+        if options.env not in env or options.agent not in agent:
             continue
         steps, every = TASKS[env]
         began = time.perf_counter()

@@ -1,0 +1,130 @@
+"""Does a better target buy return? Only the estimator differs: `make bench-ablation`.
+
+Five estimators, two tasks, three seeds, networks 128 wide; each has the default's draws of Q a
+state. A cell is a task, an estimator and a seed: learning curve, ESS along the way, and, on the
+critics of three checkpoints, how many perfect draws the targets were worth (EED, in the
+estimator's own space, against a truth of 2^14 shared draws a level). Each writes one small file
+under benchmarks/results/ablation, and a rerun skips what is there. With --part A/B only every
+B-th cell.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from critic_accuracy import Contestant, measured
+
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.curves import Curve, curve_of, plot, save
+from steinflow.rl.run import Run
+from steinflow.rl.training import train
+from steinflow.study.store import write_json
+
+RESULTS = Path(__file__).parent / "results" / "ablation"
+FIGURES = Path(__file__).parent.parent / "docs" / "figures" / "ablation"
+TASKS = {  # steps, steps between evaluations, steps whose critics are looked at
+    "InvertedDoublePendulum-v5": (15_000, 1_500, (3_000, 9_000, 15_000)),
+    "Hopper-v5": (30_000, 3_000, (6_000, 18_000, 30_000)),
+}
+ESTIMATORS = ("noise", "gradient", "blend", "rfm", "auto")
+SEEDS, EPISODES, HIDDEN = 3, 10, (128, 128)
+STATES, TRIALS, CHUNKS = 8, 16, 8
+
+
+def path_of(env: str, estimator: str, seed: int) -> Path:
+    """The result of a cell."""
+    return RESULTS / f"{env}-{estimator}-{seed}.json"
+
+
+def accuracy(run: Run, step: int) -> dict[str, Any]:
+    """EED of the run's own targets at six noise levels, and whether each is resolved."""
+    config = run.config
+    one = Contestant(config.estimator, config.num_draws, config.num_levels)
+    found = measured(run, step, [one], TRIALS, STATES, CHUNKS)
+    return {
+        "step": step, "tau": found.tau, "eed": found.eed[0].tolist(),
+        "resolved": (found.truth_error <= 0.1 * found.squared_error)[0].tolist(),
+    }  # fmt: skip
+
+
+def cell(env: str, estimator: str, seed: int) -> dict[str, Any]:
+    """Train, and look at the targets afterwards."""
+    steps, every, looked_at = TASKS[env]
+    config = TrainConfig(
+        estimator=estimator, steps=steps, eval_every=every, eval_episodes=EPISODES, seed=seed,
+        hidden=HIDDEN, keep=100, buffer_size=steps,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(config, env, Path(folder) / "run", quiet=False)
+        curve, rows = curve_of(run), run.metrics()
+        losses = rows.drop_nulls("ess").select("step", "ess", "std_error").to_dict(as_series=False)
+        return {
+            "env": env, "estimator": estimator, "seed": seed,
+            "step": curve.step.tolist(), "seconds": curve.seconds.tolist(),
+            "eval_return": curve.returns[0].tolist(),
+            "losses": losses, "accuracy": [accuracy(run, step) for step in looked_at],
+        }  # fmt: skip
+
+
+def middle(cells: list[dict[str, Any]]) -> float:
+    """Geometric mean of the EED of resolved levels."""
+    logs = [
+        np.log(eed)
+        for one in cells
+        for at in one["accuracy"]
+        for eed, resolved in zip(at["eed"], at["resolved"], strict=True)
+        if resolved
+    ]
+    return float(np.exp(np.mean(logs))) if logs else float("nan")
+
+
+def judge() -> None:
+    """A table a task, and its learning curves as pictures."""
+    for env in TASKS:
+        paths = {e: [path_of(env, e, seed) for seed in range(SEEDS)] for e in ESTIMATORS}
+        if not all(path.exists() for row in paths.values() for path in row):
+            print(f"{env}: cells are missing")
+            continue
+        curves = []
+        print(f"{env}: return of the last five evaluations ± its standard error; EED; ESS")
+        for estimator, row in paths.items():
+            cells = [json.loads(path.read_text("utf-8")) for path in row]
+            returns = np.array([one["eval_return"] for one in cells])
+            last = returns[:, -5:].mean(axis=1)
+            ess = np.mean([np.mean(one["losses"]["ess"]) for one in cells])
+            print(
+                f"  {estimator:9s} {last.mean():7.0f} ± {last.std(ddof=1) / np.sqrt(SEEDS):4.0f}"
+                f"   {middle(cells):7.2f}   {ess:5.2f}"
+            )
+            seconds = np.mean([one["seconds"] for one in cells], axis=0)
+            curves.append(Curve(estimator, np.array(cells[0]["step"]), seconds, returns))
+        for path in save(plot(curves), FIGURES / env):
+            print(f"  {path}")
+
+
+def main() -> None:
+    """Run what is missing, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", default="0/1", help="which cells: i/n")
+    parser.add_argument("--env", default="", help="only this one")
+    options = parser.parse_args()
+    part, parts = map(int, options.part.split("/"))
+    cells = [(env, e, seed) for env in TASKS for seed in range(SEEDS) for e in ESTIMATORS]
+    for number, (env, estimator, seed) in enumerate(cells):
+        path = path_of(env, estimator, seed)
+        if number % parts != part or path.exists() or options.env not in env:
+            continue
+        began = time.perf_counter()
+        found = cell(env, estimator, seed)
+        minutes = round((time.perf_counter() - began) / 60.0, 1)
+        write_json(path, found | {"minutes": minutes})
+        print(f"{path.name}: {found['eval_return'][-1]:.0f} in {minutes} min", flush=True)
+    judge()
+
+
+if __name__ == "__main__":
+    main()
