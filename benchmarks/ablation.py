@@ -19,13 +19,14 @@ import numpy as np
 from critic_accuracy import Contestant, measured
 
 from steinflow.rl.config import TrainConfig
-from steinflow.rl.curves import Curve, curve_of, plot, save
+from steinflow.rl.curves import Curve, curve_of, draw
 from steinflow.rl.run import Run
 from steinflow.rl.training import train
 from steinflow.study.store import write_json
+from steinflow.study.style import panels, styled
 
 RESULTS = Path(__file__).parent / "results" / "ablation"
-FIGURES = Path(__file__).parent.parent / "docs" / "figures" / "ablation"
+FIGURE = Path(__file__).parent.parent / "docs" / "figures" / "ablation.svg"
 TASKS = {  # steps, steps between evaluations, steps whose critics are looked at
     "InvertedDoublePendulum-v5": (15_000, 1_500, (3_000, 9_000, 15_000)),
     "Hopper-v5": (30_000, 3_000, (6_000, 18_000, 30_000)),
@@ -83,27 +84,39 @@ def middle(cells: list[dict[str, Any]]) -> float:
 
 
 def judge() -> None:
-    """A table a task, and its learning curves as pictures."""
-    for env in TASKS:
-        paths = {e: [path_of(env, e, seed) for seed in range(SEEDS)] for e in ESTIMATORS}
-        if not all(path.exists() for row in paths.values() for path in row):
-            print(f"{env}: cells are missing")
-            continue
-        curves = []
-        print(f"{env}: return of the last five evaluations ± its standard error; EED; ESS")
-        for estimator, row in paths.items():
-            cells = [json.loads(path.read_text("utf-8")) for path in row]
-            returns = np.array([one["eval_return"] for one in cells])
-            last = returns[:, -5:].mean(axis=1)
-            ess = np.mean([np.mean(one["losses"]["ess"]) for one in cells])
-            print(
-                f"  {estimator:9s} {last.mean():7.0f} ± {last.std(ddof=1) / np.sqrt(SEEDS):4.0f}"
-                f"   {middle(cells):7.2f}   {ess:5.2f}"
-            )
-            seconds = np.mean([one["seconds"] for one in cells], axis=0)
-            curves.append(Curve(estimator, np.array(cells[0]["step"]), seconds, returns))
-        for path in save(plot(curves), FIGURES / env):
-            print(f"  {path}")
+    """A table a task, and learning curves as a picture."""
+    paths = {
+        env: {e: [path_of(env, e, seed) for seed in range(SEEDS)] for e in ESTIMATORS}
+        for env in TASKS
+    }
+    done = [e for e in TASKS if all(p.exists() for row in paths[e].values() for p in row)]
+    for env in set(TASKS) - set(done):
+        print(f"{env}: cells are missing")
+    if not done:
+        return
+    with styled():
+        figure, axes = panels(len(done), width=3.6, height=3.0)
+        for ax, env in zip(axes, done, strict=True):
+            draw(ax, [told(env, e, row) for e, row in paths[env].items()])
+            ax.set(xlabel="environment steps", title=env)
+        axes[0].set(ylabel="evaluation return")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        figure.savefig(FIGURE)
+    print(FIGURE)
+
+
+def told(env: str, estimator: str, paths: list[Path]) -> Curve:
+    """A row of the table, and the curve of one estimator."""
+    cells = [json.loads(path.read_text("utf-8")) for path in paths]
+    returns = np.array([one["eval_return"] for one in cells])
+    last = returns[:, -5:].mean(axis=1)
+    ess = np.mean([np.mean(one["losses"]["ess"]) for one in cells])
+    print(
+        f"{env}, {estimator:9s} last five evaluations {last.mean():7.0f} ± "
+        f"{last.std(ddof=1) / np.sqrt(SEEDS):4.0f}, EED {middle(cells):8.2g}, ESS {ess:5.2f}"
+    )
+    seconds = np.mean([one["seconds"] for one in cells], axis=0)
+    return Curve(estimator, np.array(cells[0]["step"]), seconds, returns)
 
 
 def main() -> None:

@@ -24,13 +24,15 @@ import jax
 import numpy as np
 
 from steinflow.rl.config import TrainConfig
-from steinflow.rl.curves import Curve, curve_of
+from steinflow.rl.curves import Curve, curve_of, draw
 from steinflow.rl.run import Run
 from steinflow.rl.training import train
 from steinflow.study.store import write_json
+from steinflow.study.style import panels, styled
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "returns"
+FIGURE = HERE.parent / "docs" / "figures" / "returns.svg"
 TASKS = {  # steps, steps between evaluations
     "InvertedDoublePendulum-v5": (15_000, 1_500),
     "Hopper-v5": (50_000, 2_500),
@@ -68,12 +70,14 @@ def together(env: str, steps: int, every: int, seeds: int, minutes: float) -> No
         folder = Path(name) / "run"
         alarm = threading.Timer(60.0 * minutes, os.kill, (os.getpid(), signal.SIGTERM))
         alarm.start()
+        began = time.perf_counter()
         with suppress(KeyboardInterrupt):
             train(config, env, folder, quiet=False)
         alarm.cancel()
+        spent = round((time.perf_counter() - began) / 60.0, 1)
         curve = curve_of(Run(folder))
     for seed in range(seeds):
-        about = {"agent": "default", "env": env, "seed": seed, "minutes": minutes}
+        about = {"agent": "default", "env": env, "seed": seed, "minutes": spent}
         about |= {"device": device, "seeds_at_once": seeds}
         write_json(path_of("default", env, seed), about | {"evaluations": evaluations(curve, seed)})
 
@@ -95,6 +99,32 @@ def last_five(cell: dict[str, object]) -> float:
     return float(np.mean(within[-5:]))
 
 
+def as_curve(name: str, paths: list[Path]) -> Curve:
+    """The evaluations that all of these cells have."""
+    cells = [json.loads(path.read_text("utf-8"))["evaluations"] for path in paths]
+    count = min(map(len, cells))
+    step, seconds, returns = (
+        np.array([[e[key] for e in cell[:count]] for cell in cells])
+        for key in ("step", "seconds", "eval_return")
+    )
+    return Curve(name, step[0], seconds.mean(axis=0), returns)
+
+
+def picture() -> None:
+    """Learning curves of all cells."""
+    names = {"default": "steinflow, default", "sbx-sac": "SBX SAC"}
+    with styled():
+        figure, axes = panels(len(TASKS), width=3.0, height=2.6)
+        for ax, env in zip(axes, TASKS, strict=True):
+            found = {agent: sorted(RESULTS.glob(f"{env}-{agent}-*.json")) for agent in AGENTS}
+            draw(ax, [as_curve(names[a], paths) for a, paths in found.items() if paths])
+            ax.set(xlabel="environment steps", title=env)
+        axes[0].set(ylabel="evaluation return")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.savefig(FIGURE)
+    print(FIGURE)
+
+
 def judge() -> None:
     """Ratios with paired bootstrap intervals over seeds."""
     for env, floor in FLOORS.items():
@@ -111,6 +141,7 @@ def judge() -> None:
             f"{env}: default {own.round().tolist()}, SBX SAC {sac.round().tolist()}, ratio "
             f"{ratio:.2f} [{low:.2f}, {high:.2f}] (floor {floor})"
         )
+    picture()
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import trim_mean
@@ -70,18 +71,25 @@ def interval(values: Floats, level: float = 0.95, seed: int = 0) -> tuple[Floats
     return np.percentile(means, tail, axis=0), np.percentile(means, 100.0 - tail, axis=0)
 
 
+def draw(ax: Axes, curves: Sequence[Curve], over_time: bool = False) -> None:
+    """Return over steps, or over minutes of training; a band where there are seeds."""
+    ax.locator_params(axis="x", nbins=4)
+    for number, curve in enumerate(curves):
+        colour, line = COLOURS[number % len(COLOURS)], LINES[number % len(LINES)]
+        along = curve.seconds / 60.0 if over_time else curve.step
+        middle = interquartile_mean(curve.returns)
+        ax.plot(along, middle, label=curve.name, color=colour, linestyle=line)
+        if len(curve.returns) > 1:
+            low, high = interval(curve.returns)
+            ax.fill_between(along, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
 def plot(curves: Sequence[Curve]) -> Figure:
-    """Return over steps and over wall time, curves overlaid; a band where there are seeds."""
+    """Return over steps and over wall time, curves overlaid."""
     with styled():
         figure, axes = panels(2, width=3.6, height=3.0, sharey=True)
-        for number, curve in enumerate(curves):
-            colour, line = COLOURS[number % len(COLOURS)], LINES[number % len(LINES)]
-            middle = interquartile_mean(curve.returns)
-            for ax, along in zip(axes, (curve.step, curve.seconds / 60.0), strict=True):
-                ax.plot(along, middle, label=curve.name, color=colour, linestyle=line)
-                if len(curve.returns) > 1:
-                    low, high = interval(curve.returns)
-                    ax.fill_between(along, low, high, color=colour, alpha=0.15, linewidth=0)
+        draw(axes[0], curves)
+        draw(axes[1], curves, over_time=True)
         axes[0].set(xlabel="environment steps", ylabel="evaluation return (IQM over seeds)")
         axes[1].set(xlabel="minutes of training")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
