@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from critic_accuracy import Contestant, measured
 
+from steinflow.io.files import write_json
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.curves import Curve, curve_of, draw
 from steinflow.rl.run import Run
 from steinflow.rl.training import train
-from steinflow.study.store import write_json
 from steinflow.study.style import panels, styled
 
 RESULTS = Path(__file__).parent / "results" / "ablation"

@@ -20,10 +20,10 @@ from scipy import stats
 
 import steinflow as sf
 from steinflow.draws import uniforms
+from steinflow.io.files import write_json
 from steinflow.study.conditions import FAMILIES, PRESETS, cells
 from steinflow.study.leaderboard.versions import ROWS as CODE
 from steinflow.study.leaderboard.versions import code_version
-from steinflow.study.store import write_json
 
 RESULTS = Path(__file__).parent / "results" / "box-bias.json"
 REPLICATES, DRAWS, POINTS, LEAST_ESS, FALSE_ALARM = 16, 2**12, 32, 100.0, 0.01

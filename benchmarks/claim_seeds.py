@@ -7,9 +7,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from steinflow.io.files import write_json
 from steinflow.study.conditions import StudyConfig
 from steinflow.study.run import run_study
-from steinflow.study.store import write_json
 
 RESULTS = Path(__file__).parent / "results" / "claim-seeds.json"
 

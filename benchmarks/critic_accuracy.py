@@ -25,6 +25,7 @@ import numpy as np
 import steinflow as sf
 from steinflow.draws import draw_shared, weights
 from steinflow.estimators.stein import noise_terms
+from steinflow.io.files import write_json
 from steinflow.rl import checkpoint
 from steinflow.rl.actor import ACTIONS, MARGIN, method_of
 from steinflow.rl.agent import Learner, initial
@@ -32,7 +33,6 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.networks import least
 from steinflow.rl.run import Run, folder_of
 from steinflow.rl.training import train
-from steinflow.study.store import write_json
 
 RESULTS = Path(__file__).parent / "results" / "critics"
 ENVIRONMENTS = ("HalfCheetah-v5", "Hopper-v5")

@@ -20,10 +20,10 @@ import numpy as np
 
 import steinflow as sf
 from steinflow.diagnostics import EED_CAP
+from steinflow.io.files import write_json
 from steinflow.study.leaderboard.contest import PUBLISHED, contest
 from steinflow.study.leaderboard.grid import Board, Group, Unit, support_of
 from steinflow.study.leaderboard.problems import problem
-from steinflow.study.store import write_json
 
 RESULTS = Path(__file__).parent / "results" / "estimators.json"
 BOARD = Board(states=8, trials=16)

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from matplotlib.figure import Figure
 
+from steinflow.io.files import write_json
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.evaluate import seeds_of
 from steinflow.rl.multigoal import GOALS, MultiGoal
@@ -21,7 +22,6 @@ from steinflow.rl.run import Run
 from steinflow.rl.sampling import flow, flow_levels
 from steinflow.rl.training import train
 from steinflow.schedules import LinearFlow
-from steinflow.study.store import write_json
 from steinflow.study.style import styled
 
 HERE = Path(__file__).parent

@@ -17,11 +17,11 @@ import numpy as np
 
 import steinflow as sf
 from steinflow.diagnostics import EED_CAP
+from steinflow.io.files import write_json
 from steinflow.study.leaderboard.grid import EASY, Board, Unit, groups, support_of
 from steinflow.study.leaderboard.problems import boltzmann_of
 from steinflow.study.leaderboard.run import seed_of
 from steinflow.study.leaderboard.versions import kept
-from steinflow.study.store import write_json
 
 RESULTS = Path(__file__).parent / "results"
 BOARD, TRIALS, AT_ONCE = Board(), 8, 4

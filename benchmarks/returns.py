@@ -23,11 +23,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from steinflow.io.files import write_json
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.curves import Curve, curve_of, draw
 from steinflow.rl.run import Run
 from steinflow.rl.training import train
-from steinflow.study.store import write_json
 from steinflow.study.style import panels, styled
 
 HERE = Path(__file__).parent

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steinflow.study.store import write_json
+from steinflow.io.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "seeds_speed.json"
 WORDS = ("train", "Pendulum-v1", "--hidden", "64", "64", "--quiet")

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -15,6 +15,9 @@ from steinflow.diagnosis.command import Diagnose, diagnose
 from steinflow.rl import commands as rl
 from steinflow.study.conditions import StudyConfig
 from steinflow.sweep.command import Sweep, sweep
+
+if TYPE_CHECKING:
+    from steinflow.study.run import Engine
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,13 @@ class Study(StudyConfig):
     """a TOML file with these options; flags win over it"""
     style: str = "screen"
     """screen, or paper: figures also as PDF, tables also as CSV and LaTeX"""
+    executor: str = ""
+    """serial, process or ray: cells on single cores (this process on all cores; presets leaderboard
+    and training: process)"""
+    workers: int | None = None
+    """cells at once by an executor (one a core; on a Ray cluster as many as fit)"""
+    shard: str = "0/1"
+    """i/n: run every n-th cell only, i from 0; shards share nothing but the folder"""
     quiet: bool = False
     """no progress"""
 
@@ -67,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="steinflow",
         config=(tyro.conf.AvoidSubcommands,),
     )
+    from steinflow.io.files import StudyError
     from steinflow.rl.checkpoint import RunError
-    from steinflow.study.store import StudyError
 
     try:
         return COMMANDS[type(command)](command)
@@ -123,9 +133,11 @@ def study(command: Study) -> int:
     """Run a study with figures and report."""
     import time
 
+    from steinflow.executors.base import Options
+    from steinflow.executors.shards import shard_of
     from steinflow.study.pages import is_for_paper
     from steinflow.study.report import write
-    from steinflow.study.run import run_study
+    from steinflow.study.run import Engine, UnfinishedError, run_study
 
     clock = time.monotonic()
     command = with_file(command)
@@ -133,12 +145,19 @@ def study(command: Study) -> int:
     config = StudyConfig(**{name: getattr(command, name) for name in names})
     out = command.out or Path("runs") / f"study-{config.preset}"
     paper = is_for_paper(command.style)
+    shard, options = shard_of(command.shard), Options(command.workers)
+    engine = Engine(command.executor or "process", options, shard)
     for preset, run in BIG.items():
         if config.preset == preset:
             if config.estimators is not None:
                 raise ValueError(f"preset {preset} takes no estimators. Choose another preset.")
-            return run(config, out, command.quiet, paper)
-    found = run_study(config, out, command.quiet, shell(config))
+            return run(config, out, engine, command.quiet, paper)
+    here = not command.executor and shard == (0, 1)
+    try:
+        found = run_study(config, out, command.quiet, shell(config), None if here else engine)
+    except UnfinishedError as unfinished:
+        print(unfinished)
+        return 0
     page = write(found, out, shell(config), paper)
     for claim in found.claims:
         print(f"{claim['verdict']:>11}  {claim['claim']}")
@@ -146,25 +165,25 @@ def study(command: Study) -> int:
     return 0
 
 
-def leaderboard(config: StudyConfig, out: Path, quiet: bool, paper: bool) -> int:
+def leaderboard(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, paper: bool) -> int:
     """Run the leaderboard with figures and report."""
     from steinflow.study.leaderboard.grid import board_of
     from steinflow.study.leaderboard.report import write
     from steinflow.study.leaderboard.run import run
 
-    found = run(board_of(config), out, quiet)
+    found = run(board_of(config), out, quiet, *engine)
     page = write(found.rows, found.actions, out, shell(config), paper)
     print(f"{found.rows.height:,} rows. Open {page}")
     return 0
 
 
-def training(config: StudyConfig, out: Path, quiet: bool, paper: bool) -> int:
+def training(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, paper: bool) -> int:
     """Train small policies with figures and report."""
     from steinflow.study.training.lines import compare
     from steinflow.study.training.report import write
     from steinflow.study.training.run import plan_of, run
 
-    found = run(plan_of(config), out, quiet)
+    found = run(plan_of(config), out, quiet, *engine)
     page = write(found, out, shell(config), paper)
     flow = [line for line in compare(found.rows) if line["policy"] == "flow"]
     least = sum(line["least"] for line in flow)
@@ -173,7 +192,7 @@ def training(config: StudyConfig, out: Path, quiet: bool, paper: bool) -> int:
     return 0
 
 
-BIG: dict[str, Callable[[StudyConfig, Path, bool, bool], int]] = {
+BIG: dict[str, Callable[[StudyConfig, Path, "Engine", bool, bool], int]] = {
     "leaderboard": leaderboard,
     "training": training,
 }

@@ -63,9 +63,9 @@ def diagnose(command: Diagnose) -> int:
 
 def applied(run: Any, found: Any, out: Path) -> Path:
     """The run's options with what is recommended, as a file that `train --config` takes."""
+    from steinflow.io.files import explained, write_atomically
     from steinflow.rl.config import TrainConfig
     from steinflow.rl.files import toml_of
-    from steinflow.study.store import explained, write_atomically
 
     best = found.recommendation.best
     config = run.config

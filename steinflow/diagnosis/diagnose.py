@@ -18,11 +18,11 @@ from steinflow.diagnosis.reference import Reference, refer
 from steinflow.diagnosis.setting import Critic, Setting, able, acted, prepared
 from steinflow.diagnosis.shape import Shape, look
 from steinflow.diagnosis.table import Measured, tabulate, tabulate_walls
+from steinflow.io.progress import Progress
 from steinflow.levels import Level
 from steinflow.methods import ESTIMATORS, Method
 from steinflow.schedules import LinearFlow
 from steinflow.score import check_value
-from steinflow.study.progress import Progress
 from steinflow.supports import AbstractSupport
 from steinflow.targets.boltzmann import Boltzmann
 from steinflow.targets.latent import latent

@@ -11,6 +11,7 @@ import polars as pl
 from steinflow.diagnosis.diagnose import Diagnosis
 from steinflow.diagnosis.figures import draws_figure, slices_figure, walls_figure, worth_figure
 from steinflow.diagnosis.recommend import counted
+from steinflow.io.files import explained, write_atomically, write_json
 from steinflow.study.pages import (
     Picture,
     drawn,
@@ -20,7 +21,6 @@ from steinflow.study.pages import (
     keep_tables,
     page,
 )
-from steinflow.study.store import explained, write_atomically, write_json
 
 
 def draw(found: Diagnosis, paper: bool = False) -> Iterator[Picture]:

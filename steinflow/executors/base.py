@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from steinflow.checks import require_at_least
 
@@ -19,8 +19,45 @@ class Named(Protocol):
         """Different for different cells."""
         ...
 
+    @property
+    def label(self) -> str:
+        """The same for people."""
+        ...
+
 
 C = TypeVar("C", bound=Named)
+
+
+@runtime_checkable
+class HasName(Protocol):
+    """What has a name."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+
+N = TypeVar("N", bound=HasName)
+
+
+@dataclass(frozen=True)
+class Versioned(Generic[N]):
+    """A cell whose name alone does not say everything that its content depends on."""
+
+    cell: N
+    version: str
+    """a hash of the rest"""
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.cell.name
+
+    @property
+    def name(self) -> str:
+        """Its identity."""
+        return f"{self.cell.name}-{self.version}"
 
 
 class Done(NamedTuple):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from steinflow.executors.locks import locked
-from steinflow.study.store import StudyError
+from steinflow.io.files import StudyError
 
 MAGIC = b"steinflow shard"
 HEADER = MAGIC + b" 1\n"

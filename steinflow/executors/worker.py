@@ -12,7 +12,7 @@ from typing import Any
 
 from steinflow.executors.base import Failed, Outcome, attempt
 from steinflow.executors.cores import on_cores, watch
-from steinflow.study.store import StudyError
+from steinflow.io.files import StudyError
 
 SPAWN = multiprocessing.get_context("spawn")  # a fork after JAX has started hangs
 READY = "ready"
@@ -25,7 +25,7 @@ class Worker:
 
     def __init__(self, function: Callable[..., Any], cores: Sequence[int]) -> None:
         self.function, self.cores = function, cores
-        self.stillborn = 0
+        self.stillborn, self.kin = 0, None
         self.start()
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class Worker:
         except OSError:
             self.restart()
             return False
-        self.task, self.since = task, time.monotonic()
+        self.task, self.since, self.kin = task, time.monotonic(), getattr(task[0], "kin", None)
         return True
 
     def hear(self) -> Outcome | None:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from steinflow.io.files import write_atomically
 from steinflow.proposals.truncated_normal import DEGREE, mills_series
 from steinflow.study.pages import page
-from steinflow.study.store import write_atomically
 from steinflow.study.style import LOOKS
 from steinflow.supports import Box, RealSpace
 from steinflow.targets import Bimodal, Linear, Multimodal, Quadratic

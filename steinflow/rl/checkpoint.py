@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from steinflow.study.store import write_atomically
+from steinflow.io.files import write_atomically
 
 FORMAT_VERSION = 1
 Arrays = dict[str, NDArray[Any]]

@@ -137,8 +137,8 @@ def train(command: Train) -> int:
 
 def evaluate(command: Eval) -> int:
     """Evaluate the best and the last checkpoint of every run, and write eval.json."""
+    from steinflow.io.files import explained, write_json
     from steinflow.rl.run import WHICH, load
-    from steinflow.study.store import explained, write_json
 
     if not command.runs or (command.out and len(command.runs) > 1):
         raise ValueError("Give one run, or several without --out: steinflow eval RUN...")
@@ -176,9 +176,9 @@ def pooled(returns: Any) -> tuple[float, float]:
 
 def play(command: Play) -> int:
     """Record an episode."""
+    from steinflow.io.files import explained
     from steinflow.rl.play import play as record
     from steinflow.rl.run import load
-    from steinflow.study.store import explained
 
     run = load(command.run)
     out = command.out or run.path / "videos"
@@ -190,10 +190,10 @@ def play(command: Play) -> int:
 
 def plot(command: Plot) -> int:
     """Draw learning curves."""
+    from steinflow.io.files import explained
     from steinflow.rl.curves import curve_of, save
     from steinflow.rl.curves import plot as draw
     from steinflow.rl.run import load
-    from steinflow.study.store import explained
 
     if not command.runs:
         raise ValueError("Give at least one run: steinflow plot RUN...")
@@ -207,9 +207,9 @@ def plot(command: Plot) -> int:
 
 def export(command: Export) -> int:
     """Export a policy."""
+    from steinflow.io.files import explained
     from steinflow.rl.export import export as write
     from steinflow.rl.run import load
-    from steinflow.study.store import explained
 
     run = load(command.run)
     out = command.out or run.path / "export"

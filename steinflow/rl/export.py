@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax import export as jax_export
 from jaxtyping import Array, Float, Int
 
+from steinflow.io.files import write_atomically, write_json
 from steinflow.rl import checkpoint
 from steinflow.rl.agent import choose
 from steinflow.rl.files import versions
 from steinflow.rl.normaliser import LARGEST
 from steinflow.rl.run import Run
-from steinflow.study.store import write_atomically, write_json
 
 CARD = """\
 # {name}

@@ -13,9 +13,9 @@ from typing import Any
 import jax
 
 from steinflow.checks import lookup
+from steinflow.io.files import write_atomically
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
-from steinflow.study.store import write_atomically
 
 FORMAT_VERSION = 1
 PACKAGES = ("steinflow", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "mujoco")

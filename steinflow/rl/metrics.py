@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from steinflow.checks import lookup
-from steinflow.study.store import write_atomically
+from steinflow.io.files import write_atomically
 
 Record = dict[str, Any]
 Tracker = Callable[[Record], None]

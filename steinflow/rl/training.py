@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from steinflow.io.files import clear_temporaries, explained, write_json
+from steinflow.io.progress import Progress
 from steinflow.rl import checkpoint
 from steinflow.rl.checkpoint import Arrays, RunError
 from steinflow.rl.config import TrainConfig
@@ -22,8 +24,6 @@ from steinflow.rl.loop import DivergedError, Trainer
 from steinflow.rl.metrics import Metrics, Record, tracker
 from steinflow.rl.run import Run, folder_of
 from steinflow.rl.signals import asked_to_stop
-from steinflow.study.progress import Progress
-from steinflow.study.store import clear_temporaries, explained, write_json
 
 EVALUATION = 20_000  # added to the first seed: that of the evaluations while training
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from steinflow.checks import lookup
-from steinflow.study.store import write_atomically
+from steinflow.io.files import write_atomically
 from steinflow.study.style import styled
 
 STYLES = {"screen": False, "paper": True}

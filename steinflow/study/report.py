@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from steinflow.diagnostics import EED_CAP
+from steinflow.io.files import explained
 from steinflow.study.figures import FIGURES, Caption, families, most
 from steinflow.study.measure import ESS_EDGES
 from steinflow.study.more_figures import coverage_figure, levels_figure, walls_figure
@@ -24,7 +25,6 @@ from steinflow.study.pages import (
     page,
 )
 from steinflow.study.run import Study
-from steinflow.study.store import explained
 
 MEANING = {
     "alignment-moderate": {

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -19,20 +19,24 @@ import jax
 import numpy as np
 import polars as pl
 
-from steinflow.study.cell import CellResult, Randomness, methods, randomness, run_cell
-from steinflow.study.conditions import Cell, Grid, StudyConfig, cells, settle
-from steinflow.study.extras import Extra, source
-from steinflow.study.progress import Compilations, Progress
-from steinflow.study.rows import part_rows
-from steinflow.study.store import (
+from steinflow.executors import campaign
+from steinflow.executors.base import Options, Versioned
+from steinflow.io.files import (
     FORMAT_VERSION,
     clear_temporaries,
     explained,
     load_part,
+    packed,
     save_part,
+    unpacked,
     write_atomically,
     write_json,
 )
+from steinflow.io.progress import Compilations, Progress
+from steinflow.study.cell import CellResult, Randomness, methods, randomness, run_cell
+from steinflow.study.conditions import Cell, Grid, StudyConfig, cells, settle
+from steinflow.study.extras import Extra, source
+from steinflow.study.rows import part_rows
 from steinflow.study.verdicts import Samples, judge_all
 
 PACKAGES = ("steinflow", "jax", "jaxlib", "equinox", "numpy", "scipy", "polars", "matplotlib")
@@ -46,6 +50,24 @@ class Study(NamedTuple):
     rows: pl.DataFrame
     claims: list[dict[str, Any]]
     coverage: dict[str, np.ndarray]  # estimator -> [2, bins]: covered, count
+
+
+class Engine(NamedTuple):
+    """Where cells are computed (`campaign.run`)."""
+
+    executor: str
+    options: Options
+    shard: tuple[int, int] = (0, 1)
+
+
+class UnfinishedError(Exception):
+    """Cells of other shards are missing."""
+
+    def __init__(self, done: int, total: int) -> None:
+        super().__init__(
+            f"{done:,} of {total:,} cells are finished. Once the other shards have run, the "
+            "same command gives the report."
+        )
 
 
 def run(
@@ -71,8 +93,22 @@ def run_study(
     out: Path | None,
     quiet: bool = False,
     command: str = "steinflow.study.run(config, out)",
+    engine: Engine | None = None,
 ) -> Study:
-    """Run what is missing of a study and judge it; command is what the manifest says."""
+    """Run what is missing of a study and judge it.
+
+    Args:
+        config: what to run.
+        out: a folder, or None for memory alone.
+        quiet: no progress.
+        command: what the manifest says.
+        engine: where cells are computed; None is in this process, on all cores.
+
+    Raises:
+        ValueError: the configuration is out of range.
+        StudyError: the folder cannot be written; what was finished is kept.
+        UnfinishedError: only a share of the cells was run, and others are missing.
+    """
     grid = settle(config)
     started, clock = datetime.now(UTC), time.monotonic()
     todo = list(cells(grid))
@@ -85,6 +121,12 @@ def run_study(
             write_json(out / "config.json", {"format_version": FORMAT_VERSION} | asdict(grid))
         loaded = {cell: load_part(part_path(out, cell), fingerprint(grid, cell)) for cell in todo}
         parts = {cell: part for cell, part in loaded.items() if part is not None}
+    if out is not None and engine is not None:
+        tasks = [Versioned(cell, fingerprint(grid, cell)) for cell in todo if cell not in parts]
+        found = campaign.study(partial(computed, grid), tasks, out, *engine, quiet, len(parts))
+        parts |= {task.cell: unpacked(content) for task, content in found.items()}
+        if len(parts) < len(todo):
+            raise UnfinishedError(len(parts), len(todo))
     left = [cell for cell in todo if cell not in parts]
     with Compilations() as compilations, Progress(len(todo), len(parts), quiet) as progress:
         for cell, result in compute(grid, left):
@@ -117,29 +159,37 @@ def run_study(
 
 
 def compute(grid: Grid, todo: list[Cell]) -> Iterator[tuple[Cell, CellResult]]:
-    """Results of cells, in float64, whatever the precision of the process.
+    """Results of cells.
 
     Two cells at a time: XLA leaves cores idle between the operations of one. The first of
     a dimension is alone, so that it is compiled once.
     """
-    more = tuple(map(Extra, grid.estimators))
-    for dim, group in groupby(todo, lambda cell: cell.dim):
+    for _, group in groupby(todo, lambda cell: cell.dim):
         first, *rest = group
-        with jax.enable_x64(True):
-            make = jax.jit(randomness, static_argnums=(1, 2))
-            random = make(jax.random.key(grid.seed), grid, dim)
-
-        def work(cell: Cell, random: Randomness = random) -> tuple[Cell, CellResult]:
-            with jax.enable_x64(True):  # each thread has its own
-                result = run_cell(cell.target, cell.level, random, grid.num_draws, more)
-                return cell, jax.device_get(result)
-
-        yield work(first)
+        yield first, result_of(grid, first)
         pool = ThreadPoolExecutor(CELLS_AT_ONCE)
         try:
-            yield from pool.map(work, rest)
+            yield from zip(rest, pool.map(partial(result_of, grid), rest), strict=True)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def result_of(grid: Grid, cell: Cell) -> CellResult:
+    """One cell, in float64, whatever the precision of the process (each thread has its own)."""
+    with jax.enable_x64(True):
+        random, more = drawn(grid, cell.dim), tuple(map(Extra, grid.estimators))
+        return jax.device_get(run_cell(cell.target, cell.level, random, grid.num_draws, more))
+
+
+@lru_cache(maxsize=1)
+def drawn(grid: Grid, dim: int) -> Randomness:
+    """The random numbers that all cells of a dimension share."""
+    return jax.jit(randomness, static_argnums=(1, 2))(jax.random.key(grid.seed), grid, dim)
+
+
+def computed(grid: Grid, task: Versioned[Cell]) -> bytes:
+    """One cell in a worker."""
+    return packed(flatten(result_of(grid, task.cell)))
 
 
 def flatten(result: CellResult) -> dict[str, np.ndarray]:

@@ -41,9 +41,9 @@ def sweep(command: Sweep) -> int:
     """Run a sweep, or tell its state; 1 if a cell has failed."""
     from steinflow.executors.base import Options
     from steinflow.executors.shards import shard_of, share
+    from steinflow.executors.state import state, told
     from steinflow.sweep.plan import read
     from steinflow.sweep.run import run
-    from steinflow.sweep.state import state, told
 
     options = Options(
         command.workers, command.threads, command.retries, command.time_limit, command.gpus

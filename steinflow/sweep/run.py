@@ -1,34 +1,20 @@
-"""Run what is missing of a sweep, keep why cells failed, and collect what is done."""
+"""Run what is missing of a sweep, and collect what is done."""
 
 import csv
 import io
 import json
-import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import polars as pl
 
-from steinflow.checks import lookup
-from steinflow.executors.base import Executor, Failed, Options, headline
-from steinflow.executors.process import Processes
-from steinflow.executors.ray import Ray
-from steinflow.executors.serial import Serial
-from steinflow.executors.shards import share
-from steinflow.executors.store import Writer
-from steinflow.study.progress import Progress
-from steinflow.study.store import StudyError, explained, write_atomically
+from steinflow.executors import campaign
+from steinflow.executors.base import Options
+from steinflow.executors.state import State, state
+from steinflow.io.files import explained, write_atomically
 from steinflow.sweep import work
 from steinflow.sweep.plan import Cell
-from steinflow.sweep.state import State, state
-
-EXECUTORS: dict[str, Callable[[Options], Executor]] = {
-    "serial": Serial,
-    "process": Processes,
-    "ray": Ray,
-}
 
 
 def run(
@@ -40,53 +26,16 @@ def run(
     retry_failed: bool = False,
     quiet: bool = False,
 ) -> State:
-    """Run the cells of a shard that are not done, not running elsewhere, and have not failed.
-
-    Args:
-        cells: all cells of the sweep.
-        out: a folder; machines that share it need nothing else.
-        executor: serial, process or ray.
-        options: how cells are computed.
-        shard: which share of the cells is run here, (i, n).
-        retry_failed: run those again that failed.
-        quiet: no progress.
+    """Run the cells of a shard that are missing; the arguments are `campaign.run`'s.
 
     Raises:
         StudyError: the folder cannot be written; what was finished is kept.
     """
-    engine = lookup("executor", executor, EXECUTORS)(options or Options())
-    out = out.resolve()  # a worker may be elsewhere
-    mine = share(cells, shard)
-    with explained(out):
-        failures = Writer(out / "failures")
-    before = state(out, mine)
-    skipped = before.running | (set() if retry_failed else set(before.failed))
-    todo = [cell for cell in mine if cell.name not in before.done and cell.name not in skipped]
-    function = partial(work.work, out, work.PROGRAM)
-    kept = len(mine) - len(todo)
-    with (
-        Progress(len(mine), kept, quiet, "sweep") as progress,
-        closing(engine.run(function, todo)) as outcomes,
-    ):
-        for cell, outcome in outcomes:
-            if isinstance(outcome, Failed):
-                kept_failure(out, failures, cell, outcome)
-                if not quiet:
-                    progress.line(f"{cell.label} failed: {headline(outcome.why)}")
-            progress.advance(cell.label)
-    failures.close()
+    function = partial(work.work, out.resolve(), work.PROGRAM)
+    found = campaign.run(function, cells, out, executor, options, shard, retry_failed, quiet)
     with explained(out):
         collect(out, cells)
-    return state(out, mine)
-
-
-def kept_failure(out: Path, failures: Writer, cell: Cell, failed: Failed) -> None:
-    """Keep why a cell failed; a folder that cannot be written stops everything."""
-    if failed.kind == StudyError.__name__:
-        raise StudyError(headline(failed.why).partition("StudyError: ")[2])
-    record = {"at": time.time(), "why": failed.why, "tries": failed.tries}
-    with explained(out):
-        failures.append(cell.name, json.dumps(record).encode())
+    return found
 
 
 def collect(out: Path, cells: Sequence[Cell]) -> None:

@@ -1,19 +1,13 @@
-"""One cell of a sweep: a command in a process of its own, then a record."""
+"""One cell of a sweep: a command in a process of its own."""
 
-import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from steinflow.executors.base import CellError
-from steinflow.executors.locks import locked
-from steinflow.executors.store import keep
 from steinflow.executors.worker import ended
-from steinflow.study.store import explained
+from steinflow.io.files import explained
 from steinflow.sweep.plan import Cell, words
 
 PROGRAM = ("-m", "steinflow.executors.child")
@@ -21,30 +15,27 @@ KEPT = 20_000  # characters of what a command prints
 FRAME = "╭╮╰╯│─ \t"
 
 
-def work(out: Path, program: tuple[str, ...], cell: Cell) -> None:
+def work(out: Path, program: tuple[str, ...], cell: Cell) -> bytes:
     """Run a cell's command; what it prints is kept, and why it fails.
 
     Raises:
         CellError: the command failed.
         StudyError: the folder cannot be written.
     """
-    own, clock = out / "runs" / cell.name, time.monotonic()
+    own = out / "runs" / cell.name
     with explained(out):
         own.mkdir(parents=True, exist_ok=True)
-    with marked(out, cell.name):
-        done = subprocess.run(
-            [sys.executable, *program, str(os.getpid()), *words(cell, own)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=os.environ | {"COLUMNS": "1000"},
-        )
-        if done.returncode:
-            raise CellError(f"{reason(done.stderr, done.returncode)}\n{done.stderr[-KEPT:]}")
-        record = {"seconds": time.monotonic() - clock, "printed": done.stdout[-KEPT:]}
-        with explained(out):
-            keep(out / "cells", cell.name, json.dumps(record).encode())
+    done = subprocess.run(
+        [sys.executable, *program, str(os.getpid()), *words(cell, own)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=os.environ | {"COLUMNS": "1000"},
+    )
+    if done.returncode:
+        raise CellError(f"{reason(done.stderr, done.returncode)}\n{done.stderr[-KEPT:]}")
+    return done.stdout[-KEPT:].encode()
 
 
 def reason(said: str, code: int) -> str:
@@ -59,27 +50,3 @@ def reason(said: str, code: int) -> str:
         return lines[-1]
     framed = [line.strip(FRAME) for line in said.splitlines() if line.startswith("│")]
     return (framed or lines or [f"the command ended with exit code {code}"])[0]
-
-
-@contextmanager
-def marked(out: Path, name: str) -> Iterator[None]:
-    """A locked file for as long as a cell runs, by which others see that it does.
-
-    Raises:
-        CellError: another process is running it.
-    """
-    with explained(out):
-        (out / "running").mkdir(exist_ok=True)
-        path = out / "running" / name
-        file = locked(path)
-        for _ in range(10):  # somebody may only be looking
-            if file is None:
-                time.sleep(0.05)
-                file = locked(path)
-    if file is None:
-        raise CellError("another process is running this cell")
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        file.close()

@@ -10,7 +10,7 @@ from steinflow.executors.cores import cores_here, slots
 from steinflow.executors.process import Processes
 from steinflow.executors.serial import Serial
 from steinflow.executors.shards import shard_of, share
-from steinflow.study.store import StudyError
+from steinflow.io.files import StudyError
 from tests.executors.toys import Toy, Unloadable, cores, square
 
 CELLS = [Toy(f"cell-{k}", k) for k in range(20)]

@@ -8,7 +8,7 @@ import pytest
 from steinflow.executors import store
 from steinflow.executors.locks import locked
 from steinflow.executors.store import HEADER, PREFIX, Writer, read
-from steinflow.study.store import StudyError
+from steinflow.io.files import StudyError
 
 
 def filled(folder, count=5):

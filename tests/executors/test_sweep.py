@@ -9,9 +9,9 @@ import pytest
 
 from steinflow.cli import main
 from steinflow.executors.locks import locked
+from steinflow.executors.state import state, told
 from steinflow.sweep import work
 from steinflow.sweep.plan import read, words
-from steinflow.sweep.state import state, told
 from steinflow.sweep.work import reason
 
 TOML = """
@@ -162,11 +162,11 @@ def test_a_read_only_folder_gives_a_sentence(sweep, tmp_path, monkeypatch, capsy
         raise OSError(30, "Read-only file system")
 
     with monkeypatch.context() as patch:  # at once
-        patch.setattr("steinflow.sweep.run.Writer", refused)
+        patch.setattr("steinflow.executors.campaign.Writer", refused)
         assert run(sweep, tmp_path / "out", "--executor", "serial") == 2
     assert "Could not write to" in capsys.readouterr().err
     with monkeypatch.context() as patch:  # in the middle, in a worker
-        patch.setattr("steinflow.sweep.work.keep", refused)
+        patch.setattr("steinflow.executors.campaign.keep", refused)
         assert run(sweep, tmp_path / "out", "--executor", "serial") == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "Read-only file system. Everything that was" in said

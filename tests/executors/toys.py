@@ -19,6 +19,10 @@ class Toy(NamedTuple):
     does: str = ""
     folder: str = ""
 
+    @property
+    def label(self):
+        return self.name
+
 
 def square(cell):
     """The cell's number squared, or what the cell is told to do."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from steinflow.cli import main
 from steinflow.study.conditions import StudyConfig
@@ -54,8 +55,10 @@ def test_the_reference_agrees_with_quadrature(support):
 
 
 def test_a_rerun_finds_what_is_finished(tmp_path):
-    board_run.work(SMALL, UNIT, tmp_path)
-    found = board_run.collected(SMALL, tmp_path)
+    def run(board=SMALL):
+        return board_run.run(board, tmp_path, quiet=True, executor="serial")
+
+    found = run()
     assert found.rows.height == 2 * 6 * 5 and not found.actions.height
     assert set(found.rows["q"]) == {"linear", "quadratic"}
     exact = found.rows.filter((pl.col("q") == "linear") & (pl.col("method") == "gradient"))
@@ -64,15 +67,22 @@ def test_a_rerun_finds_what_is_finished(tmp_path):
     auto = found.rows.filter(pl.col("method") == "auto")
     assert np.allclose(auto["cov_auto"], auto["mse_se"] ** 2)
 
-    path = board_run.path_of(tmp_path, UNIT)
-    before = path.read_bytes()
-    assert board_run.left(SMALL, UNIT, board_run.finished(tmp_path, UNIT, SMALL)) == []
-    board_run.work(SMALL, UNIT, tmp_path)
-    assert path.read_bytes() == before
+    path, wanted = board_run.path_of(tmp_path, UNIT), board_run.cells(SMALL)
+    before, shards = path.read_bytes(), shard_bytes(tmp_path)
+    assert set(board_run.collected(tmp_path, wanted)) == set(wanted)
+    assert_frame_equal(run().rows, found.rows, check_exact=True)
+    assert path.read_bytes() == before and shard_bytes(tmp_path) == shards
     other = Board(**{**SMALL.__dict__, "seed": 1})
-    assert len(board_run.left(other, UNIT, board_run.finished(tmp_path, UNIT, other))) == 2
-    path.write_bytes(before[: len(before) // 2])
-    assert len(board_run.left(SMALL, UNIT, board_run.finished(tmp_path, UNIT, SMALL))) == 2
+    assert board_run.collected(tmp_path, board_run.cells(other)) == {}
+    path.write_bytes(before[: len(before) // 2])  # the cells' own records are still there
+    assert board_run.collected(tmp_path, wanted) == {}
+    assert_frame_equal(run().rows, found.rows, check_exact=True)
+    assert path.read_bytes() == before and shard_bytes(tmp_path) == shards
+
+
+def shard_bytes(out):
+    """What the finished cells' files hold."""
+    return {file.name: file.read_bytes() for file in (out / "cells").glob("*.shard")}
 
 
 def test_energy_distances_of_one_law_are_zero_within_their_error():

@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from steinflow.io.files import StudyError, load_part, save_part
 from steinflow.study.conditions import StudyConfig, cells, settle
 from steinflow.study.run import run, run_study
-from steinflow.study.store import StudyError, load_part, save_part
 
 TINY = StudyConfig(trials=4, query_points=4, num_draws=(8,), taus=(0.1, 1.0), alphas=(0.8,))
 FLAGS = ["--trials", "4", "--query-points", "4", "--num-draws", "8", "--taus", "0.1", "1.0",
@@ -91,6 +91,25 @@ def test_a_half_written_rows_file_is_replaced(tmp_path, undisturbed):
     rows = pl.read_parquet(undisturbed / "rows.parquet")
     assert_frame_equal(pl.read_parquet(path), rows, check_exact=True)
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.slow
+def test_executors_and_shards_give_the_rows_of_each_other(tmp_path):
+    def say(name, *more):
+        words = command(tmp_path / name, "--quiet", *more)
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+    say("serial", "--executor", "serial")
+    say("process", "--executor", "process")
+    assert "the same command gives the report" in say("shards", "--shard", "1/2")
+    assert not (tmp_path / "shards" / "rows.parquet").exists()
+    assert "the same command" not in say("shards", "--shard", "0/2")
+    serial, *others = (
+        pl.read_parquet(tmp_path / name / "rows.parquet")
+        for name in ("serial", "process", "shards")
+    )
+    for rows in others:
+        assert_frame_equal(rows, serial, check_exact=True)
 
 
 def test_parts_of_another_fingerprint_are_not_read(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from steinflow.io.files import explained, write_json
 from steinflow.study.leaderboard.actions import SAMPLES, STEPS
 from steinflow.study.leaderboard.compare import DRIVEN, disputed, left_out, tabulate
 from steinflow.study.leaderboard.figures import FIGURES, LOOKS, SUPPORTS, values
@@ -22,7 +23,6 @@ from steinflow.study.pages import (
     keep_tables,
     page,
 )
-from steinflow.study.store import explained, write_json
 
 WORST = 20
 SECTIONS = {

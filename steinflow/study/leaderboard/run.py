@@ -1,32 +1,30 @@
-"""Run the leaderboard: units of work on single cores, finished groups never again."""
+"""Run the leaderboard: cells on single cores, finished ones never again."""
 
 import hashlib
 import io
-import multiprocessing
-import os
-import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, wait
-from multiprocessing.managers import SyncManager
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import product
+from operator import methodcaller
 from pathlib import Path
-from queue import Empty
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import polars as pl
 
 from steinflow.diagnostics import EED_CAP
-from steinflow.executors.cores import settle_on_a_core, watch
+from steinflow.executors import campaign
+from steinflow.executors.base import Options
+from steinflow.io.files import clear_temporaries, explained, write_atomically
 from steinflow.study.leaderboard import actions
 from steinflow.study.leaderboard.contest import OURS, contest, methods
 from steinflow.study.leaderboard.grid import Board, Group, Unit, groups, support_of, units
 from steinflow.study.leaderboard.problems import Problem
 from steinflow.study.leaderboard.versions import identity, kept
-from steinflow.study.progress import Progress
-from steinflow.study.store import clear_temporaries, explained, write_atomically
 
 CHOICE = 8  # states whose networks and mixtures were looked at while `auto` was made
+LABEL = ["q", "tau", "budget"]  # of a cell's rows within its unit
 
 
 class Results(NamedTuple):
@@ -36,19 +34,47 @@ class Results(NamedTuple):
     actions: pl.DataFrame
 
 
-def tasks(board: Board) -> list[Unit]:
-    """All units; the actions of a dimension on boxes are a unit of law "actions"."""
-    found = units(board)
+class Cell(NamedTuple):
+    """What is computed at once: a Q, a temperature and a budget of a unit, at all levels."""
+
+    unit: Unit
+    group: Group
+    budget: int
+    identity: str
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.unit.name} {self.group.family} {self.group.tau:g} {self.budget}"
+
+    @property
+    def name(self) -> str:
+        """All that its rows depend on."""
+        return f"{self.label.replace(' ', '-')}-{self.identity}"
+
+    @property
+    def kin(self) -> str:
+        """Cells that share compilations and truths."""
+        return f"{self.unit.support} {self.unit.dim}"
+
+    @property
+    def key(self) -> tuple[str, float, int]:
+        """Its values of LABEL."""
+        return self.group.family, self.group.tau, self.budget
+
+
+def cells(board: Board) -> list[Cell]:
+    """All cells, unit by unit; the actions of a dimension on boxes are a unit of their own."""
+    found, version = [], identity(board)
+    for unit in units(board):
+        for budget, group in product(board.budgets, groups(board, unit)):
+            found.append(Cell(unit, group, budget, version))
     if "box" in board.supports and "pi" in board.laws:
-        found += [Unit("box", dim, "actions") for dim in sorted(board.dims, reverse=True)]
+        for dim in sorted(board.dims, reverse=True):
+            unit = Unit("box", dim, "actions")
+            for group, budget in actions.problems(board, unit, groups(board, unit)):
+                found.append(Cell(unit, group, budget, version))
     return found
-
-
-def steps(board: Board, unit: Unit) -> list[tuple[Group, int]]:
-    """The pieces of a unit: groups at all budgets (0), or problems of the actions."""
-    if unit.law == "actions":
-        return actions.problems(board, unit, groups(board, unit))
-    return [(group, 0) for group in groups(board, unit)]
 
 
 def seed_of(board: Board, unit: Unit, group: Group) -> jax.Array:
@@ -58,15 +84,14 @@ def seed_of(board: Board, unit: Unit, group: Group) -> jax.Array:
     return jax.random.fold_in(jax.random.key(board.seed), number)
 
 
-def measured(board: Board, unit: Unit, group: Group, out: Path) -> Iterator[dict[str, object]]:
-    """The rows of a group: every budget, level and method."""
+def measured(board: Board, cell: Cell, out: Path) -> Iterator[dict[str, object]]:
+    """The rows of a cell: every level and method."""
+    unit, group, budget = cell.unit, cell.group, cell.budget
     first, second = jax.random.split(seed_of(board, unit, group))
     posed = kept(out, board, unit, group, first)
-    for budget in board.budgets:
-        key = jax.random.fold_in(second, budget)
-        support = support_of(unit.support)
-        losses = contest(key, posed, board.levels, support, budget, board.trials)
-        yield from summed(np.asarray(losses), posed, board, unit, group, budget)
+    key = jax.random.fold_in(second, budget)
+    losses = contest(key, posed, board.levels, support_of(unit.support), budget, board.trials)
+    yield from summed(np.asarray(losses), posed, board, unit, group, budget)
 
 
 def summed(
@@ -100,140 +125,88 @@ def summed(
             }  # fmt: skip
 
 
+def compute(board: Board, out: Path, cell: Cell) -> bytes:
+    """The rows of a cell as a file."""
+    with jax.enable_x64(True):
+        if cell.unit.law == "actions":
+            key = jax.random.fold_in(seed_of(board, cell.unit, cell.group), cell.budget)
+            rows = list(actions.compared(board, cell.unit, cell.group, cell.budget, key))
+        else:
+            rows = list(measured(board, cell, out))
+    return as_file(pl.DataFrame(rows).with_columns(identity=pl.lit(cell.identity)))
+
+
+def as_file(rows: pl.DataFrame) -> bytes:
+    """Parquet."""
+    buffer = io.BytesIO()  # polars has errors of its own for a full disk
+    rows.write_parquet(buffer, compression="zstd", compression_level=15)
+    return buffer.getvalue()
+
+
 def path_of(out: Path, unit: Unit) -> Path:
-    """Where a unit's rows lie."""
+    """Where the rows of a unit are collected."""
     return out / "parts" / f"{unit.name}.parquet"
 
 
-def finished(out: Path, unit: Unit, board: Board) -> pl.DataFrame:
-    """The rows of a unit that are there, of this configuration and code."""
-    path = path_of(out, unit)
-    try:
-        rows = pl.read_parquet(path) if path.exists() else pl.DataFrame()
-    except (pl.exceptions.PolarsError, OSError):  # cut in half by something: made again
-        return pl.DataFrame()
-    if "identity" not in rows.columns:
-        return pl.DataFrame()
-    wanted = {(g.family, g.tau, budget) for g, budget in steps(board, unit)}
-    if unit.law != "actions":
-        wanted = {(family, tau, b) for family, tau, _ in wanted for b in board.budgets}
-    labels = [label in wanted for label in rows.select("q", "tau", "budget").iter_rows()]
-    return rows.filter(
-        pl.Series(labels, dtype=pl.Boolean) & (pl.col("identity") == identity(board))
-    )
+def collected(out: Path, wanted: Sequence[Cell]) -> dict[Cell, pl.DataFrame]:
+    """The rows of cells that an earlier run has collected, of the same configuration and code."""
+    found: dict[Cell, pl.DataFrame] = {}
+    for unit in dict.fromkeys(cell.unit for cell in wanted):
+        path = path_of(out, unit)
+        try:
+            rows = pl.read_parquet(path) if path.exists() else pl.DataFrame()
+        except (pl.exceptions.PolarsError, OSError):  # cut in half by something: made again
+            continue
+        if "identity" in rows.columns:
+            parts = rows.partition_by([*LABEL, "identity"], as_dict=True)
+            own = [cell for cell in wanted if cell.unit == unit]
+            there = {cell: parts.get((*cell.key, cell.identity)) for cell in own}
+            found |= {cell: part for cell, part in there.items() if part is not None}
+    return found
 
 
-def left(board: Board, unit: Unit, rows: pl.DataFrame) -> list[tuple[Group, int]]:
-    """The steps of a unit that are missing."""
-    if not rows.height:
-        return steps(board, unit)
-    done = set(rows.select("q", "tau", "budget").iter_rows())
-    return [
-        (group, budget)
-        for group, budget in steps(board, unit)
-        if any(
-            (group.family, group.tau, b) not in done
-            for b in ([budget] if budget else board.budgets)
-        )
-    ]
-
-
-def save(out: Path, unit: Unit, rows: pl.DataFrame) -> None:
-    """Write the rows of a unit, at once or not at all."""
-    buffer = io.BytesIO()  # polars has errors of its own for a full disk
-    rows.write_parquet(buffer, compression="zstd", compression_level=15)
-    write_atomically(path_of(out, unit), lambda file: file.write(buffer.getvalue()))
-
-
-def work(board: Board, unit: Unit, out: Path, said: Any = None) -> None:
-    """Do what is missing of a unit, saving after each group."""
-    rows = finished(out, unit, board)
-    for group, budget in left(board, unit, rows):
-        with jax.enable_x64(True):
-            if unit.law == "actions":
-                key = jax.random.fold_in(seed_of(board, unit, group), budget)
-                new = list(actions.compared(board, unit, group, budget, key))
-            else:
-                new = list(measured(board, unit, group, out))
-        more = pl.DataFrame(new).with_columns(identity=pl.lit(identity(board)))
-        rows = pl.concat([rows, more]) if rows.height else more
-        with explained(out):
-            save(out, unit, rows)
-        if said is not None:
-            said.put(f"{unit.name} {group.family} {group.tau:g}")
-
-
-def run(board: Board, out: Path, quiet: bool = False, workers: int | None = None) -> Results:
-    """Run what is missing of the leaderboard; every worker has one core.
+def run(
+    board: Board,
+    out: Path,
+    quiet: bool = False,
+    executor: str = "process",
+    options: Options | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> Results:
+    """Run what is missing of the leaderboard.
 
     Args:
         board: what to run.
         out: a folder; a rerun goes on from what is finished there.
         quiet: no progress.
-        workers: processes; None is one a core, at most four.
+        executor: serial, process or ray.
+        options: how cells are computed.
+        shard: which share of the cells is run here, (i, n).
+
+    Returns:
+        What is finished, the shares of others included.
 
     Raises:
-        StudyError: the folder cannot be written; what was finished is kept.
+        StudyError: the folder cannot be written, or a cell failed; what was finished is kept.
     """
     with explained(out):
         (out / "parts").mkdir(parents=True, exist_ok=True)
         for folder in ("parts", "truths"):
             clear_temporaries(out / folder)
-    missing = {unit: len(left(board, unit, finished(out, unit, board))) for unit in tasks(board)}
-    total = sum(len(steps(board, unit)) for unit in tasks(board))
-    todo = [unit for unit, count in missing.items() if count]
-    if todo:
-        compute(board, todo, out, Progress(total, total - sum(missing.values()), quiet), workers)
-    return collected(board, out)
+    wanted = cells(board)
+    before = collected(out, wanted)
+    todo = [cell for cell in wanted if cell not in before]
+    function = partial(compute, board, out.resolve())
+    now = campaign.study(function, todo, out, executor, options, shard, quiet, len(before))
+    new = {cell: pl.read_parquet(content) for cell, content in now.items()}
+    found = {cell: (before | new)[cell] for cell in wanted if cell in before or cell in new}
+    for unit in {cell.unit for cell in new}:
+        content = as_file(pl.concat([part for c, part in found.items() if c.unit == unit]))
+        with explained(out):
+            write_atomically(path_of(out, unit), methodcaller("write", content))
 
-
-def compute(
-    board: Board, todo: list[Unit], out: Path, progress: Progress, workers: int | None
-) -> None:
-    """Spread units over processes."""
-    here = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-    workers = min(workers or min(len(here), 4), len(todo))
-    context = multiprocessing.get_context("spawn")
-    manager = SyncManager(ctx=context)
-    manager.start(watch, (os.getpid(),))
-    with manager, progress:
-        cores, said = manager.Queue(), manager.Queue()
-        for number in range(workers):
-            cores.put(here[number % len(here)])
-        settings = (cores, str(out / "compiled"))
-        with ProcessPoolExecutor(workers, context, settle_on_a_core, settings) as pool:
-            futures = {pool.submit(work, board, unit, out, said) for unit in todo}
-            try:
-                while futures:
-                    done, futures = wait(futures, timeout=0)
-                    for future in done:
-                        future.result()
-                    announce(said, progress)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in list((pool._processes or {}).values()):
-                    process.terminate()
-                raise
-        announce(said, progress, 0.0)
-
-
-def announce(said: Any, progress: Progress, patience: float = 1.0) -> None:
-    """Pass on what workers have said, waiting a while for the first word."""
-    until = time.monotonic() + patience
-    while True:
-        try:
-            progress.advance(said.get(timeout=max(until - time.monotonic(), 0.01)))
-        except Empty:
-            return
-
-
-def collected(board: Board, out: Path) -> Results:
-    """All rows that are there, in the order of the grid."""
-    found = {unit: finished(out, unit, board) for unit in tasks(board)}
-    rows = [part for unit, part in found.items() if part.height and unit.law != "actions"]
-    drawn = [part for unit, part in found.items() if part.height and unit.law == "actions"]
-
-    def joined(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    def joined(drawn: bool) -> pl.DataFrame:
+        parts = [p for cell, p in found.items() if (cell.unit.law == "actions") == drawn]
         return pl.concat(parts).drop("identity") if parts else pl.DataFrame()
 
-    return Results(joined(rows), joined(drawn))
+    return Results(joined(False), joined(True))

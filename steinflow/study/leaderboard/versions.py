@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from steinflow.io.files import explained, load_part, save_part
 from steinflow.study.leaderboard.grid import Board, Group, Unit
 from steinflow.study.leaderboard.problems import (
     KINDS,
@@ -20,7 +21,6 @@ from steinflow.study.leaderboard.problems import (
     problem,
 )
 from steinflow.study.leaderboard.reference import referenced
-from steinflow.study.store import explained, load_part, save_part
 
 PACKAGE = Path(__file__).parent.parent.parent
 OWN = "study/leaderboard/"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from steinflow.io.files import explained, write_atomically, write_json
 from steinflow.study.pages import (
     Picture,
     drawn,
@@ -14,7 +15,6 @@ from steinflow.study.pages import (
     keep_tables,
     page,
 )
-from steinflow.study.store import explained, write_atomically, write_json
 from steinflow.study.style import LOOKS, shared_legend
 from steinflow.study.training.lines import DISTANCE, compare
 from steinflow.study.training.run import BUDGET, METHODS, Cell, Trained

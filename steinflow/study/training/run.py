@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +13,12 @@ import numpy as np
 import polars as pl
 
 from steinflow.checks import lookup, require_at_least
+from steinflow.executors import campaign
+from steinflow.executors.base import Options, Versioned
+from steinflow.io.files import packed, unpacked
 from steinflow.schedules import AbstractSchedule, LinearFlow, VariancePreserving
 from steinflow.study.conditions import StudyConfig
 from steinflow.study.leaderboard.versions import code_version
-from steinflow.study.progress import Progress
-from steinflow.study.store import clear_temporaries, explained, load_part, save_part
 from steinflow.study.training.densities import DENSITIES
 from steinflow.study.training.learn import LEVELS, STATES, How, learn_all
 
@@ -95,37 +97,44 @@ def compute(plan: Plan, cell: Cell) -> dict[str, np.ndarray]:
     }
 
 
-def run(plan: Plan, out: Path, quiet: bool = False) -> Trained:
+def run(
+    plan: Plan,
+    out: Path,
+    quiet: bool = False,
+    executor: str = "process",
+    options: Options | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> Trained:
     """Train what is missing.
 
     Args:
         plan: what to train.
         out: a folder; a rerun goes on from what is finished there.
         quiet: no progress.
+        executor: serial, process or ray.
+        options: how cells are computed.
+        shard: which share of the cells is run here, (i, n).
+
+    Returns:
+        What is finished, the shares of others included.
 
     Raises:
-        StudyError: the folder cannot be written; what was finished is kept.
+        StudyError: the folder cannot be written, or a cell failed; what was finished is kept.
     """
-    folder = out / "parts"
     version = hashlib.sha256(f"{plan}{code_version(CODE)}".encode()).hexdigest()[:16]
-    with explained(out):
-        folder.mkdir(parents=True, exist_ok=True)
-        clear_temporaries(folder)
-    todo = list(cells(plan))
-    found = {cell: load_part(folder / f"{cell.name}.npz", version) for cell in todo}
-    done = sum(part is not None for part in found.values())
-    with Progress(len(todo), done, quiet) as progress, jax.enable_x64(False):
-        for cell in todo:
-            if found[cell] is None:
-                found[cell] = compute(plan, cell)
-                with explained(out):
-                    save_part(folder / f"{cell.name}.npz", found[cell] or {}, version)
-                progress.advance(cell.name)
-    parts = {cell: part for cell, part in found.items() if part is not None}
+    todo = [Versioned(cell, version) for cell in cells(plan)]
+    found = campaign.study(partial(trained, plan), todo, out, executor, options, shard, quiet)
+    parts = {one.cell: unpacked(content) for one, content in found.items()}
     rows = [row for cell, part in parts.items() for row in rows_of(plan, cell, part)]
     samples = {cell: part["samples"][0] for cell, part in parts.items()}
     samples |= {cell._replace(method="exact"): part["exact"] for cell, part in parts.items()}
     return Trained(pl.DataFrame(rows), samples)
+
+
+def trained(plan: Plan, one: Versioned[Cell]) -> bytes:
+    """What a cell found, as a file."""
+    with jax.enable_x64(False):
+        return packed(compute(plan, one.cell))
 
 
 def rows_of(plan: Plan, cell: Cell, part: dict[str, np.ndarray]) -> Iterator[dict[str, object]]:

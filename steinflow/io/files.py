@@ -1,5 +1,6 @@
 """Files of a study: written to a temporary name, then renamed; half-written ones never read."""
 
+import io
 import json
 import math
 import os
@@ -63,23 +64,31 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def packed(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays as the bytes of an archive."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an archive; np.load checks its checksums as it reads."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
 def save_part(path: Path, arrays: dict[str, np.ndarray], fingerprint: str) -> None:
     """The arrays of one finished cell."""
-    header = np.array([str(FORMAT_VERSION), fingerprint])
-    content: dict[str, Any] = {"header": header} | arrays
-    write_atomically(path, lambda file: np.savez(file, **content))
+    content = packed({"header": np.array([str(FORMAT_VERSION), fingerprint])} | arrays)
+    write_atomically(path, lambda file: file.write(content))
 
 
 def load_part(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
-    """A finished cell, or None where there is none that is whole and of this configuration.
-
-    np.load checks the archive's checksums as it reads.
-    """
+    """A finished cell, or None where there is none that is whole and of this configuration."""
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
+        found = unpacked(path.read_bytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     header = found.pop("header", None)

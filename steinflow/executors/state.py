@@ -1,14 +1,16 @@
-"""What has become of a sweep's cells, read from its folder; any process may ask."""
+"""What has become of cells, read from their folder; any process may ask."""
 
 import json
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from steinflow.executors import store
-from steinflow.executors.base import headline
+from steinflow.executors.base import C, Named, headline
 from steinflow.executors.locks import locked
-from steinflow.sweep.plan import Cell
+
+SECONDS = struct.Struct("<d")  # what a cell took, before its content
 
 
 class State(NamedTuple):
@@ -19,11 +21,11 @@ class State(NamedTuple):
     running: set[str]
 
 
-def state(out: Path, cells: Sequence[Cell]) -> State:
+def state(out: Path, cells: Sequence[Named]) -> State:
     """The state of these cells. A cell that failed once and is done now is done."""
     names = {cell.name for cell in cells}
     done = {
-        name: json.loads(content)["seconds"]
+        name: float(SECONDS.unpack_from(content)[0])
         for name, content in store.read(out / "cells").items()
         if name in names
     }
@@ -34,6 +36,12 @@ def state(out: Path, cells: Sequence[Cell]) -> State:
             newest[name] = record
     failed = {name: record["why"] for name, record in newest.items()}
     return State(done, failed, {n for n in names - set(done) if is_running(out / "running" / n)})
+
+
+def contents(out: Path, cells: Sequence[C]) -> dict[C, bytes]:
+    """What finished cells gave, in the order of the cells."""
+    found = store.read(out / "cells")
+    return {cell: found[cell.name][SECONDS.size :] for cell in cells if cell.name in found}
 
 
 def is_running(path: Path) -> bool:
@@ -47,7 +55,7 @@ def is_running(path: Path) -> bool:
     return False
 
 
-def told(cells: Sequence[Cell], now: State) -> str:
+def told(cells: Sequence[Named], now: State) -> str:
     """The state in a few lines, with the first line of why for each cell that failed."""
     failed = [cell for cell in cells if cell.name in now.failed and cell.name not in now.running]
     left = len(cells) - len(now.done) - len(now.running) - len(failed)
