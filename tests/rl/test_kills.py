@@ -2,7 +2,7 @@
 
     STEINFLOW_KILLS=20 pytest tests/rl/test_kills.py
 
-kills it twenty times; without that it is killed six times.
+kills it twenty times; without that it is killed three times.
 """
 
 import os
@@ -24,7 +24,7 @@ COMMAND = (
     "--hidden 8 8 --batch-size 16 --num-levels 2 --num-draws 2 --flow-steps 2 --eval-every 400 "
     "--log-every 200 --eval-episodes 2 --resume --seeds 2"
 )
-KILLS = int(os.environ.get("STEINFLOW_KILLS", "6"))
+KILLS = int(os.environ.get("STEINFLOW_KILLS", "3"))
 
 
 def start(out, cache):

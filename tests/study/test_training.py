@@ -57,9 +57,10 @@ def test_a_small_run_and_its_page(tmp_path, monkeypatch, capsys):
 
     small = training.Plan(densities=("corner",), seeds=2, samples=64, checkpoints=3, every=5)
     monkeypatch.setattr(training, "plan_of", lambda config: small)
+    monkeypatch.setattr(training, "METHODS", {"noise": 1, "auto": 2})
     assert main(["study", "--preset", "training", "--out", str(tmp_path), "--quiet"]) == 0
     found = pl.read_parquet(tmp_path / "rows.parquet")
-    assert found.height == 5 * (2 + 1) * 3
+    assert found.height == 2 * (2 + 1) * 3
     assert found["evaluations"].max() == 15 * 64 * 4 * 8
     assert len(json.loads((tmp_path / "training.json").read_text())) == 2
     assert (tmp_path / "report.html").read_text().count("data:image/svg") == 3
