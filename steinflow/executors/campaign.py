@@ -69,17 +69,17 @@ def run(
     before = state(out, mine)
     skipped = before.running | (set() if retry_failed else set(before.failed))
     todo = [cell for cell in mine if cell.name not in before.done and cell.name not in skipped]
-    with (
-        closing(failures),
-        Progress(known + len(mine), known + len(mine) - len(todo), quiet, title) as progress,
-        closing(engine.run(partial(work, out, function), todo)) as outcomes,
-    ):
-        for cell, outcome in outcomes:
-            if isinstance(outcome, Failed):
-                kept_failure(out, failures, cell.name, outcome)
-                if not quiet:
-                    progress.line(f"{cell.label} failed: {headline(outcome.why)}")
-            progress.advance(cell.label)
+    outcomes = engine.run(partial(work, out, function), todo)
+    with closing(failures), closing(outcomes):
+        if not todo:  # nothing is started for nothing
+            return before
+        with Progress(known + len(mine), known + len(mine) - len(todo), quiet, title) as progress:
+            for cell, outcome in outcomes:
+                if isinstance(outcome, Failed):
+                    kept_failure(out, failures, cell.name, outcome)
+                    if not quiet:
+                        progress.line(f"{cell.label} failed: {headline(outcome.why)}")
+                progress.advance(cell.label)
     return state(out, mine)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from steinflow.executors.base import C, Failed, Options, Outcome, attempt, is_final
 from steinflow.executors.cores import claim, slots
 
-AHEAD = 1000  # tasks handed over at once: enough for a cluster to grow by
+AHEAD = 20_000  # tasks handed over at once, of which as many workers can be busy
+BATCH = 1_000  # tasks handed over between two looks at what is finished
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,11 @@ class Ray:
             running: dict[Any, tuple[C, int]] = {}
             try:
                 while waiting or running:
-                    while waiting and len(running) < (self.options.workers or AHEAD):
+                    room = (self.options.workers or AHEAD) - len(running)
+                    for _ in range(min(BATCH, room, len(waiting))):
                         cell, tries = waiting.popleft()
                         running[task.remote(function, cell, self.options)] = cell, tries
-                    for done in ray.wait(list(running), num_returns=1)[0]:
+                    for done in finished(ray, list(running), patient=room <= BATCH or not waiting):
                         cell, tries = running.pop(done)
                         outcome = outcome_of(ray, done, self.options)
                         if is_final(outcome, tries, self.options):
@@ -45,6 +47,15 @@ class Ray:
             finally:
                 for left in running:
                     ray.cancel(left, force=True)
+
+
+def finished(ray: Any, tasks: list[Any], patient: bool) -> list[Any]:
+    """All tasks that are finished, at least one if patient: asking for one at a time would take
+    as long as there are tasks, for each of them."""
+    if patient:
+        ray.wait(tasks, num_returns=1)
+    ready: list[Any] = ray.wait(tasks, num_returns=len(tasks), timeout=0)[0]
+    return ready
 
 
 def outcome_of(ray: Any, done: Any, options: Options) -> Outcome:

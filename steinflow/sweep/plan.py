@@ -13,7 +13,16 @@ from steinflow.checks import lookup
 
 KEYS = ("command", "fixed", "vary", "seeds")
 POSITIONAL = {"study": (), "train": ("env",), "diagnose": ("run",)}  # the commands there are
-OURS = ("out", "config", "quiet", "resume", "seed")  # what the sweep itself decides
+OURS = (
+    "out",
+    "config",
+    "quiet",
+    "resume",
+    "seed",
+    "executor",
+    "workers",
+    "shard",
+)  # the sweep's own
 
 
 class Cell(NamedTuple):

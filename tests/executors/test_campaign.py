@@ -1,0 +1,80 @@
+"""Campaigns: what workers share, and what a rerun does not do again."""
+
+from collections import deque
+from types import SimpleNamespace
+
+import pytest
+
+from steinflow.executors import campaign
+from steinflow.executors.base import Options
+from steinflow.executors.process import place_of
+from steinflow.executors.state import contents
+from steinflow.executors.worker import Worker
+from steinflow.io.files import StudyError
+from tests.executors.toys import Toy, compiled, square
+
+
+def test_compilations_are_shared_and_damaged_ones_made_anew(tmp_path, monkeypatch):
+    """Two workers compile and write the same at once."""
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+    def run(prefix):
+        cells = [Toy(f"{prefix}{k}", k) for k in range(4)]
+        campaign.run(compiled, cells, tmp_path, options=Options(workers=2), quiet=True)
+        return list(contents(tmp_path, cells).values())
+
+    first = run("a")
+    entries = [path for path in (tmp_path / "compiled").iterdir() if path.is_file()]
+    assert len(first) == 4 and entries
+    for path in entries:
+        path.write_bytes(path.read_bytes()[:20])
+    assert run("b") == first
+
+
+def test_a_rerun_starts_nothing(tmp_path, monkeypatch):
+    cells = [Toy(f"cell-{k}", k) for k in range(3)]
+    campaign.run(squared, cells, tmp_path, "serial", quiet=True)
+    found = contents(tmp_path, cells)
+    assert [int(content) for content in found.values()] == [0, 1, 4]
+
+    def refused(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("steinflow.executors.process.Worker", refused)
+    assert set(campaign.run(squared, cells, tmp_path, quiet=True).done) == {c.name for c in cells}
+
+
+def test_a_study_says_which_cell_failed(tmp_path):
+    cells = [Toy("good", 2), Toy("bad", does="raise")]
+    with pytest.raises(StudyError, match=r"1 cells failed.*bad: ArithmeticError: no square today"):
+        campaign.study(squared, cells, tmp_path, "serial", None, (0, 1), True)
+    found = campaign.study(squared, cells[:1], tmp_path, "serial", None, (0, 1), True)
+    assert found == {cells[0]: b"4"}
+
+
+def squared(cell):
+    """The square as bytes."""
+    return str(square(cell)).encode()
+
+
+class Idle(Worker):
+    """A worker without a process."""
+
+    def __init__(self):
+        self.kin = None
+
+
+def test_workers_prefer_cells_that_share_compilations():
+    def queue(kinds):
+        return deque((SimpleNamespace(kin=kin), 1) for kin in kinds)
+
+    waiting = queue("aabbcc")
+    first, second = Idle(), Idle()
+    assert place_of(first, [first, second], waiting) == 0
+    first.kin = "a"
+    assert place_of(second, [first, second], waiting) == 2  # another kind than the first's
+    second.kin = "c"
+    assert place_of(second, [first, second], waiting) == 4
+    assert place_of(second, [first, second], queue("aa")) == 0  # nothing else is left: help
+    assert place_of(first, [first, second], deque([(Toy("plain"), 1)] * 2)) == 0
