@@ -10,8 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from steinflow.executors.locks import locked
 
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
@@ -32,15 +30,6 @@ def end_with(parent: int, every: float = 2.0) -> None:
 def watch(parent: int) -> None:
     """`end_with` in the background."""
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-
-
-def settle_on_a_core(cores: Any, cache_folder: str) -> None:
-    """Give a worker one core of its own, and the compilations of the others."""
-    watch(os.getppid())
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}"
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {cores.get()})
-    jax.config.update("jax_compilation_cache_dir", cache_folder)  # type: ignore[no-untyped-call]
 
 
 def cores_here() -> list[int]:
