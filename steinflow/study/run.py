@@ -21,6 +21,7 @@ import polars as pl
 
 from steinflow.executors import campaign
 from steinflow.executors.base import Options, Versioned
+from steinflow.executors.state import contents
 from steinflow.io.files import (
     FORMAT_VERSION,
     clear_temporaries,
@@ -121,8 +122,10 @@ def run_study(
             write_json(out / "config.json", {"format_version": FORMAT_VERSION} | asdict(grid))
         loaded = {cell: load_part(part_path(out, cell), fingerprint(grid, cell)) for cell in todo}
         parts = {cell: part for cell, part in loaded.items() if part is not None}
+    fresh = len(todo) - len(parts)
     if out is not None and engine is not None:
         tasks = [Versioned(cell, fingerprint(grid, cell)) for cell in todo if cell not in parts]
+        fresh -= len(contents(out, tasks))
         found = campaign.study(partial(computed, grid), tasks, out, *engine, quiet, len(parts))
         parts |= {task.cell: unpacked(content) for task, content in found.items()}
         if len(parts) < len(todo):
@@ -148,7 +151,7 @@ def run_study(
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": round(time.monotonic() - clock, 2),
                 "cells": len(todo),
-                "cells_computed_now": len(left),
+                "cells_computed_now": fresh,
                 "compilations_over_0.1s": compilations.count,
                 "host": platform.platform(),
                 "python": platform.python_version(),

@@ -95,6 +95,11 @@ def test_a_half_written_rows_file_is_replaced(tmp_path, undisturbed):
     assert not list(tmp_path.glob(".*"))
 
 
+def computed_now(out):
+    """How many cells the manifest says were computed."""
+    return json.loads((out / "manifest.json").read_text())["cells_computed_now"]
+
+
 @pytest.mark.slow
 def test_executors_and_shards_give_the_rows_of_each_other(tmp_path):
     def say(name, *more):
@@ -103,6 +108,7 @@ def test_executors_and_shards_give_the_rows_of_each_other(tmp_path):
 
     say("serial", "--executor", "serial")
     say("process", "--executor", "process")
+    assert computed_now(tmp_path / "process") == 8
     assert "the same command gives the report" in say("shards", "--shard", "1/2")
     assert not (tmp_path / "shards" / "rows.parquet").exists()
     assert "the same command" not in say("shards", "--shard", "0/2")
