@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from steinflow.checks import lookup
+from steinflow.executors.devices import sharded
 from steinflow.rl.actor import ActorInfo
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch, critic_loss, least_of, td_target
@@ -222,12 +223,16 @@ def learn_all(
 
 
 def side_by_side(function: Callable[..., T], *arguments: Any) -> T:
-    """vmap over seeds; a single one is spared the batched products, which cost half as much again
-    on a CPU."""
-    if jax.tree.leaves(arguments)[0].shape[0] > 1:
-        return jax.vmap(function)(*arguments)
-    found = function(*jax.tree.map(lambda leaf: leaf[0], arguments))
-    return jax.tree.map(lambda leaf: leaf[None], found)
+    """vmap over seeds, on all devices; a single one is spared the batched products, which cost
+    half as much again on a CPU."""
+
+    def share(*arguments: Any) -> T:
+        if jax.tree.leaves(arguments)[0].shape[0] > 1:
+            return jax.vmap(function)(*arguments)
+        found = function(*jax.tree.map(lambda leaf: leaf[0], arguments))
+        return jax.tree.map(lambda leaf: leaf[None], found)
+
+    return sharded(share, *arguments)
 
 
 def choose(

@@ -1,6 +1,6 @@
 """One cell of the study: draws, every estimator at every N, truth, measures.
 
-One compiled function a dimension and support: families, temperatures and levels are data.
+Three compiled functions a dimension and support: families, temperatures and levels are data.
 """
 
 from functools import partial
@@ -23,6 +23,7 @@ from steinflow.estimators import (
     NoiseExpectation,
 )
 from steinflow.estimators.reduce import weighted_mean
+from steinflow.executors.devices import on_each
 from steinflow.levels import Level
 from steinflow.methods import auto, default_proposal
 from steinflow.study.conditions import BLEND_STEPS, Grid
@@ -43,7 +44,7 @@ TRIALS_AT_ONCE = 2  # small enough for the cache, large enough to vectorise
 class Randomness(NamedTuple):
     """All random numbers of a dimension, shared by every cell: comparisons are paired."""
 
-    draws: Float[Array, "t x k d"]  # uniform numbers behind the draws
+    draws: tuple[Float[Array, "t x k d"], ...]  # uniform numbers behind the draws, in shares
     action: Float[Array, "x d"]  # uniform numbers behind a ~ pi
     noise: Float[Array, "x d"]  # eps of x = alpha a + sigma eps
 
@@ -120,14 +121,13 @@ def randomness(key: Key[Array, ""], grid: Grid, dim: int) -> Randomness:
     rows = uniforms(for_draws, int(np.prod(shape[:-1])), dim, jnp.float64)
     action = uniforms(for_action, grid.query_points, dim, jnp.float64)
     noise = jax.random.normal(for_noise, (grid.query_points, dim), jnp.float64)
-    return Randomness(rows.reshape(shape), action, noise)
+    return Randomness((rows.reshape(shape),), action, noise)
 
 
 # jaxlib 0.10 sends sums over short axes to a slow library (jax issue 37465): a quarter of a cell
 OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""} if jax.__version__ < "0.11" else None
 
 
-@partial(jax.jit, static_argnames=("sizes", "more"), compiler_options=OPTIONS)
 def run_cell(
     target: Separable,
     level: Level,
@@ -135,11 +135,36 @@ def run_cell(
     sizes: tuple[int, ...],
     more: tuple[Extra, ...] = (),
 ) -> CellResult:
-    """Measure every estimator of a cell at every sample size."""
-    x = level.alpha * target.quantile(random.action) + level.sigma * random.noise
-    truth, exact = exactly(target, level, x)
+    """Measure every estimator of a cell at every sample size; trials are shared out among the
+    devices."""
+    x, truth, exact = posed(target, level, random.action, random.noise)
+    function = partial(estimated, sizes=sizes, more=more)
+    results = on_each(function, random.draws, target, level, x, exact.best_c)
+    return measured(results, level, truth, exact)
+
+
+@jax.jit
+def posed(
+    target: Separable, level: Level, action: Float[Array, "x d"], noise: Float[Array, "x d"]
+) -> tuple[Float[Array, "x d"], Truth, Exact]:
+    """Query points, and what is known exactly there."""
+    x = level.alpha * target.quantile(action) + level.sigma * noise
+    return (x, *exactly(target, level, x))
+
+
+@partial(jax.jit, static_argnames=("sizes", "more"), compiler_options=OPTIONS)
+def estimated(
+    uniforms: Float[Array, "t x k d"],
+    target: Separable,
+    level: Level,
+    x: Float[Array, "x d"],
+    best_c: Float[Array, ""],
+    sizes: tuple[int, ...],
+    more: tuple[Extra, ...],
+) -> AtSize:
+    """All estimates at all sizes, [t, x, n, ...]."""
     found = methods(target.support.has_walls, more)
-    found["oracle-scalar"] = ControlVariate(Constant(exact.best_c))
+    found["oracle-scalar"] = ControlVariate(Constant(best_c))
     proposal = default_proposal(target.support)
 
     def one(uniform: Array, x: Array) -> AtSize:
@@ -150,7 +175,12 @@ def run_cell(
     def trial(uniform: Float[Array, "x k d"]) -> AtSize:
         return jax.vmap(one)(uniform, x)
 
-    results = jax.lax.map(trial, random.draws, batch_size=TRIALS_AT_ONCE)  # [t, x, n, ...]
+    return jax.lax.map(trial, uniforms, batch_size=TRIALS_AT_ONCE)
+
+
+@partial(jax.jit, compiler_options=OPTIONS)
+def measured(results: AtSize, level: Level, truth: Truth, exact: Exact) -> CellResult:
+    """Measures of all estimates, from [t, x, n, ...]."""
     results = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 2, 0), results)
     measures, covers, ess, ess_se, heaviest = jax.lax.map(
         lambda result: measure_size(result, truth, level), results

@@ -21,6 +21,7 @@ import polars as pl
 
 from steinflow.executors import campaign
 from steinflow.executors.base import Options, Versioned
+from steinflow.executors.devices import dealt
 from steinflow.executors.state import contents
 from steinflow.io.files import (
     FORMAT_VERSION,
@@ -34,7 +35,14 @@ from steinflow.io.files import (
     write_json,
 )
 from steinflow.io.progress import Compilations, Progress
-from steinflow.study.cell import CellResult, Randomness, methods, randomness, run_cell
+from steinflow.study.cell import (
+    TRIALS_AT_ONCE,
+    CellResult,
+    Randomness,
+    methods,
+    randomness,
+    run_cell,
+)
 from steinflow.study.conditions import Cell, Grid, StudyConfig, cells, settle
 from steinflow.study.extras import Extra, source
 from steinflow.study.rows import part_rows
@@ -187,7 +195,8 @@ def result_of(grid: Grid, cell: Cell) -> CellResult:
 @lru_cache(maxsize=1)
 def drawn(grid: Grid, dim: int) -> Randomness:
     """The random numbers that all cells of a dimension share."""
-    return jax.jit(randomness, static_argnums=(1, 2))(jax.random.key(grid.seed), grid, dim)
+    found = jax.jit(randomness, static_argnums=(1, 2))(jax.random.key(grid.seed), grid, dim)
+    return found._replace(draws=dealt(found.draws[0], TRIALS_AT_ONCE))
 
 
 def computed(grid: Grid, task: Versioned[Cell]) -> bytes:

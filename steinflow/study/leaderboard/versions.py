@@ -42,8 +42,21 @@ def code_version(patterns: tuple[str, ...]) -> str:
             body = getattr(node, "body", None)
             if isinstance(body, list) and body and is_text(body[0]):
                 node.body = body[1:]  # type: ignore[attr-defined]
-        digest.update(path.name.encode() + ast.dump(tree).encode())
+        digest.update(path.name.encode() + dumped(tree).encode())
     return digest.hexdigest()[:16]
+
+
+def dumped(node: object) -> str:
+    """`ast.dump` of Python 3.11 by any Python: later ones write more fields, or fewer."""
+    if isinstance(node, ast.AST):
+        kind = type(node)
+        names = [name for name in node._fields if name != "type_params" and hasattr(node, name)]
+        there = [(name, getattr(node, name)) for name in names]
+        given = [(n, v) for n, v in there if v is not None or getattr(kind, n, ...) is not None]
+        return f"{kind.__name__}({', '.join(f'{n}={dumped(v)}' for n, v in given)})"
+    if isinstance(node, list):
+        return f"[{', '.join(map(dumped, node))}]"
+    return repr(node)
 
 
 def is_text(node: ast.AST) -> bool:
