@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,10 +28,28 @@ def can_mount() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("mount") is not None
 
 
+def memory_groups() -> tuple[Path, str] | None:
+    """Where control groups are, and the file of one that limits its memory; None if not ours."""
+    root = Path("/sys/fs/cgroup")
+    for folder, limit in ((root / "memory", "memory.limit_in_bytes"), (root, "memory.max")):
+        group = folder / f"steinflow-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            if (group / limit).exists():
+                return folder, limit
+        finally:
+            group.rmdir()
+    return None
+
+
 NEEDS = {
     "browser": (lambda: shutil.which("chromium") is not None, "needs Debian's chromium"),
     "ray": (lambda: find_spec("ray") is not None, "needs the extra ray"),
     "mount": (can_mount, "needs root, to mount a small tmpfs"),
+    "memory": (lambda: memory_groups() is not None, "needs control groups that limit memory"),
 }
 
 
@@ -46,6 +66,21 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("soak") and "soak" not in (config.option.markexpr or ""):
             item.add_marker(pytest.mark.skip(reason="soak: hours, run by make soak"))
+
+
+@pytest.fixture
+def starving():
+    """A control group whose processes are killed beyond 300 MB."""
+    folder, limit = memory_groups()
+    group = folder / f"steinflow-{os.getpid()}"
+    group.mkdir()
+    (group / limit).write_text("300000000")
+    yield group
+    for _ in range(100):  # until the killed ones are gone
+        with suppress(OSError):
+            group.rmdir()
+            return
+        time.sleep(0.1)
 
 
 @pytest.fixture

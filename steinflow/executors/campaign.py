@@ -18,7 +18,7 @@ from steinflow.executors.ray import Ray
 from steinflow.executors.serial import Serial
 from steinflow.executors.shards import share
 from steinflow.executors.state import SECONDS, State, contents, state
-from steinflow.executors.store import Writer, keep
+from steinflow.executors.store import Writer, keep, let_go
 from steinflow.io.files import StudyError, explained
 from steinflow.io.progress import Progress
 
@@ -70,7 +70,7 @@ def run(
     skipped = before.running | (set() if retry_failed else set(before.failed))
     todo = [cell for cell in mine if cell.name not in before.done and cell.name not in skipped]
     outcomes = engine.run(partial(work, out, function), todo)
-    with closing(failures), closing(outcomes):
+    with closing(failures), closing(outcomes), ended(out):
         if not todo:  # nothing is started for nothing
             return before
         with Progress(known + len(mine), known + len(mine) - len(todo), quiet, title) as progress:
@@ -81,6 +81,15 @@ def run(
                         progress.line(f"{cell.label} failed: {headline(outcome.why)}")
                 progress.advance(cell.label)
     return state(out, mine)
+
+
+@contextmanager
+def ended(out: Path) -> Iterator[None]:
+    """Leave no file open; a cell of the serial executor opens it in this process."""
+    try:
+        yield
+    finally:
+        let_go(out / "cells")
 
 
 def study(

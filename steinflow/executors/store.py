@@ -117,3 +117,9 @@ def keep(folder: Path, name: str, content: bytes) -> None:
     if folder not in WRITERS:
         WRITERS[folder] = Writer(folder)
     WRITERS[folder].append(name, content)
+
+
+def let_go(folder: Path) -> None:
+    """Close this process's file of a folder, if it has one."""
+    if folder in WRITERS:
+        WRITERS.pop(folder).close()

@@ -1,22 +1,25 @@
-"""Compute what is missing of forty toy cells: python -m tests.executors.driver FOLDER."""
+"""Compute what is missing of forty toy cells: python -m tests.executors.driver FOLDER EXECUTOR."""
 
 import sys
 from pathlib import Path
 
+from steinflow.executors import campaign
 from steinflow.executors.base import Options
-from steinflow.executors.process import Processes
-from steinflow.executors.store import read
-from tests.executors.toys import Toy, kept
+from tests.executors.toys import Toy, noted
 
 NAMES = [f"cell-{k}" for k in range(40)]
 
 
-def main(folder: Path) -> None:
-    done = read(folder / "cells")
-    todo = [Toy(n, k, folder=str(folder)) for k, n in enumerate(NAMES) if n not in done]
-    for cell, _ in Processes(Options(workers=2, retries=3)).run(kept, todo):
-        print(cell.name, flush=True)
+def cells(folder: Path) -> list[Toy]:
+    """All cells."""
+    return [Toy(name, k, folder=str(folder)) for k, name in enumerate(NAMES)]
+
+
+def main(folder: Path, executor: str) -> None:
+    options = Options(workers=2, retries=3)
+    found = campaign.run(noted, cells(folder), folder, executor, options, quiet=True)
+    sys.exit(bool(found.failed or found.running))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

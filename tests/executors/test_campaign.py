@@ -1,5 +1,6 @@
 """Campaigns: what workers share, and what a rerun does not do again."""
 
+import subprocess
 from collections import deque
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from steinflow.executors import campaign
 from steinflow.executors.base import Options
 from steinflow.executors.process import place_of
 from steinflow.executors.state import contents
+from steinflow.executors.store import every
 from steinflow.executors.worker import Worker
 from steinflow.io.files import StudyError
 from tests.executors.toys import Toy, compiled, square
@@ -51,6 +53,44 @@ def test_a_study_says_which_cell_failed(tmp_path):
         campaign.study(squared, cells, tmp_path, "serial", None, (0, 1), True)
     found = campaign.study(squared, cells[:1], tmp_path, "serial", None, (0, 1), True)
     assert found == {cells[0]: b"4"}
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 200 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.mount
+@pytest.mark.parametrize("executor", ["serial", "process"])
+def test_a_full_and_a_read_only_disk_lose_nothing(disk, executor, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(disk.parent))
+    cells, options = [Toy(f"cell-{k}", k) for k in range(20)], Options(workers=2)
+
+    def run(*mount):
+        if mount:
+            subprocess.run(["mount", "-o", f"remount,{','.join(mount)}", disk], check=True)
+        return campaign.run(large, cells, disk / "out", executor, options, quiet=True)
+
+    with pytest.raises(StudyError, match=r"No space left.*kept.*run the same command again"):
+        run()
+    kept = contents(disk / "out", cells)
+    assert 0 < len(kept) < len(cells)
+    with pytest.raises(StudyError, match=r"Read-only file system.*choose another"):
+        run("size=4m", "ro")
+    assert contents(disk / "out", cells) == kept
+    assert len(run("rw").done) == len(cells)
+    assert contents(disk / "out", cells) == {cell: large(cell) for cell in cells}
+    assert len(list(every(disk / "out" / "cells"))) == len(cells)  # none was computed twice
+
+
+def large(cell):
+    """20 kB."""
+    return bytes([cell.number]) * 20_000
 
 
 def squared(cell):

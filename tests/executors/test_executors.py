@@ -77,6 +77,20 @@ def test_what_raises_hangs_or_dies_harms_no_other(tmp_path):
     assert 1.5 <= found["hangs"].seconds < time.monotonic() - began
 
 
+@pytest.mark.memory
+def test_a_cell_that_runs_out_of_memory_harms_no_other(starving):
+    judge_starved(Processes(Options(workers=2, retries=1)), starving)
+
+
+def judge_starved(executor, group):
+    """The kernel kills it, twice."""
+    cells = [Toy("starved", does="memory", folder=str(group)), *CELLS[:6]]
+    found = outcomes(executor, cells)
+    starved = found.pop("starved")
+    assert isinstance(starved, Failed) and starved.tries == 2 and "out of memory" in starved.why
+    assert values(found) == {cell.name: cell.number**2 for cell in CELLS[:6]}
+
+
 def test_workers_that_cannot_start_end_in_a_sentence():
     with pytest.raises(StudyError, match=r"3 times before it could start \(exit code 3\)"):
         list(Processes(Options(workers=1)).run(Unloadable(), CELLS))

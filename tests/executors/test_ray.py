@@ -1,26 +1,42 @@
 """The Ray executor on a cluster of two nodes, both on this machine."""
 
-import os
 import random
-import signal
 
 import pytest
 
-from steinflow.executors.base import Done, Options
+from steinflow.executors.base import Options
 from steinflow.executors.ray import Ray
-from steinflow.executors.store import read
-from tests.executors.driver import NAMES
-from tests.executors.test_executors import CELLS, EXPECTED, faulty, judge, outcomes, values
-from tests.executors.test_kills import EXPECTED as KEPT
-from tests.executors.test_kills import eventually, is_alive, workers
-from tests.executors.toys import Toy, cores, kept
+from tests.executors.test_executors import (
+    CELLS,
+    EXPECTED,
+    faulty,
+    judge,
+    judge_starved,
+    outcomes,
+    values,
+)
+from tests.executors.test_kills import KILLS, round_of
+from tests.executors.toys import Toy, cores
 
 pytestmark = pytest.mark.ray
 
 
+class Nodes:
+    """A cluster of a head and a second node, which can be lost and replaced."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.second = cluster.add_node(num_cpus=1)
+
+    def lose_one(self):
+        """kill -9 of the second node; another takes its place."""
+        self.cluster.remove_node(self.second, allow_graceful=False)
+        self.second = self.cluster.add_node(num_cpus=1)
+
+
 @pytest.fixture(scope="module")
 def nodes():
-    """A cluster that the executor finds connected; gives the cluster and its second node."""
+    """A cluster of our own, to which this process is connected."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -29,9 +45,10 @@ def nodes():
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         try:
-            second = cluster.add_node(num_cpus=1)
+            found = Nodes(cluster)
             ray.init(address=cluster.address, log_to_driver=False)
-            yield cluster, second
+            patch.setenv("RAY_ADDRESS", cluster.address)  # for drivers in other processes
+            yield found
             assert ray.is_initialized()  # the executor did not start it, and did not stop it
         finally:
             ray.shutdown()
@@ -46,19 +63,14 @@ def test_ray_agrees_and_survives_what_fails(nodes, tmp_path):
     assert "over its 1 s" in late["hangs"].why and late["cell-1"].value == 1
 
 
-def test_a_killed_worker_and_a_killed_node_lose_nothing(nodes, tmp_path):
-    cluster, second = nodes
-    cells = [Toy(name, k, folder=str(tmp_path)) for k, name in enumerate(NAMES)]
-    rng, found, lost = random.Random(0), {}, []
-    for cell, outcome in Ray(Options(retries=5)).run(kept, cells):
-        assert cell.name not in found
-        found[cell.name] = outcome
-        if len(found) == 8 and (there := workers(tmp_path)):
-            lost.append(rng.choice(there))
-            os.kill(lost[0], signal.SIGKILL)
-        if len(found) == 16:
-            cluster.remove_node(second, allow_graceful=False)
-    assert set(found) == set(NAMES) and all(isinstance(o, Done) for o in found.values())
-    assert read(tmp_path / "cells") == KEPT and lost
-    eventually(lambda: len(workers(tmp_path)) <= 1)  # those of the lost node have ended
-    assert not is_alive(lost[0])
+@pytest.mark.memory
+def test_a_cell_that_runs_out_of_memory_harms_no_other(nodes, starving):
+    judge_starved(Ray(Options(retries=1)), starving)
+
+
+def test_kills_of_workers_nodes_and_drivers_lose_nothing(nodes, tmp_path):
+    """STEINFLOW_KILLS=30 for thirty."""
+    rng = random.Random(0)
+    for k in range(KILLS or 3):
+        what = ("node", "worker", "driver")[k % 3]
+        round_of(tmp_path / str(k), "ray", what, rng, nodes.lose_one)

@@ -1,14 +1,13 @@
-"""Cells without JAX that succeed, raise, hang or kill themselves."""
+"""Cells without JAX that succeed, raise, hang, kill themselves or ask for too much memory."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import NamedTuple
-
-from steinflow.executors.store import keep
 
 
 class Toy(NamedTuple):
@@ -37,6 +36,11 @@ def square(cell):
         if not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+    if cell.does == "memory":  # in the control group whose folder it is given
+        (Path(cell.folder) / "cgroup.procs").write_text(str(os.getpid()))
+        had = []
+        while True:
+            had.append(bytearray(16 << 20))
     if cell.does == "leave a child":
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         time.sleep(600)
@@ -57,13 +61,14 @@ def compiled(cell):
     return " ".join(map(str, found.tolist())).encode()
 
 
-def kept(cell):
-    """Square, slowly, and keep the result; say who is at work."""
-    folder = Path(cell.folder)
-    (folder / "pids").mkdir(exist_ok=True)
-    (folder / "pids" / str(os.getpid())).touch()
+def noted(cell):
+    """The square as bytes, slowly; the cell's folder says which processes were at work, on what."""
+    for name in (f"pids/{os.getpid()}", f"calls/{cell.name}.{uuid.uuid4().hex}"):
+        path = Path(cell.folder) / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     time.sleep(0.05)
-    keep(folder / "cells", cell.name, str(square(cell)).encode())
+    return str(square(cell)).encode()
 
 
 class Unloadable:
