@@ -18,6 +18,7 @@ from pathlib import Path
 import polars as pl
 from polars.testing import assert_frame_equal
 
+from steinflow.executors.campaign import Engine
 from steinflow.executors.cores import cores_here, pin
 from steinflow.io.files import write_json
 from steinflow.study.leaderboard.grid import Board
@@ -47,7 +48,7 @@ def main() -> None:
     if given.run:
         executor, shard, out = given.run
         own, number = map(int, shard.split("/"))
-        run(board, Path(out), False, executor, shard=(own, number))
+        run(board, Path(out), False, Engine(executor, shard=(own, number)))
         return
 
     sizes = ["--states", str(given.states), "--trials", str(given.trials)]

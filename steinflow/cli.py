@@ -17,7 +17,7 @@ from steinflow.study.conditions import StudyConfig
 from steinflow.sweep.command import Sweep, sweep
 
 if TYPE_CHECKING:
-    from steinflow.study.run import Engine
+    from steinflow.executors.campaign import Engine
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,11 @@ def study(command: Study) -> int:
     import time
 
     from steinflow.executors.base import Options
+    from steinflow.executors.campaign import Engine
     from steinflow.executors.shards import shard_of
     from steinflow.study.pages import is_for_paper
     from steinflow.study.report import write
-    from steinflow.study.run import Engine, UnfinishedError, run_study
+    from steinflow.study.run import UnfinishedError, run_study
 
     clock = time.monotonic()
     command = with_file(command)
@@ -171,7 +172,7 @@ def leaderboard(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, p
     from steinflow.study.leaderboard.report import write
     from steinflow.study.leaderboard.run import run
 
-    found = run(board_of(config), out, quiet, *engine)
+    found = run(board_of(config), out, quiet, engine)
     page = write(found.rows, found.actions, out, shell(config), paper)
     print(f"{found.rows.height:,} rows. Open {page}")
     return 0
@@ -183,7 +184,7 @@ def training(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, pape
     from steinflow.study.training.report import write
     from steinflow.study.training.run import plan_of, run
 
-    found = run(plan_of(config), out, quiet, *engine)
+    found = run(plan_of(config), out, quiet, engine)
     page = write(found, out, shell(config), paper)
     flow = [line for line in compare(found.rows) if line["policy"] == "flow"]
     least = sum(line["least"] for line in flow)

@@ -11,13 +11,18 @@ from steinflow.checks import require_at_least
 
 
 @runtime_checkable
-class Named(Protocol):
-    """A picklable cell: its name is its identity."""
+class HasName(Protocol):
+    """What has a name."""
 
     @property
     def name(self) -> str:
-        """Different for different cells."""
+        """Different for different ones."""
         ...
+
+
+@runtime_checkable
+class Named(HasName, Protocol):
+    """A picklable cell: its name is its identity."""
 
     @property
     def label(self) -> str:
@@ -26,17 +31,6 @@ class Named(Protocol):
 
 
 C = TypeVar("C", bound=Named)
-
-
-@runtime_checkable
-class HasName(Protocol):
-    """What has a name."""
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        ...
-
 
 N = TypeVar("N", bound=HasName)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
@@ -29,13 +30,24 @@ EXECUTORS: dict[str, Callable[[Options], Executor]] = {
 }
 
 
+class Engine(NamedTuple):
+    """Where and how cells are computed."""
+
+    executor: str = "process"
+    """serial, process or ray"""
+    options: Options = Options()
+    shard: tuple[int, int] = (0, 1)
+    """(i, n): the share of the cells that is computed here"""
+
+
+HERE = Engine()
+
+
 def run(
     function: Callable[[C], bytes],
     cells: Sequence[C],
     out: Path,
-    executor: str = "process",
-    options: Options | None = None,
-    shard: tuple[int, int] = (0, 1),
+    engine: Engine = HERE,
     retry_failed: bool = False,
     quiet: bool = False,
     title: str = "sweep",
@@ -47,9 +59,7 @@ def run(
         function: picklable; what it gives for a cell is kept.
         cells: all cells, with names that say everything their content depends on.
         out: a folder; machines that share it need nothing else.
-        executor: serial, process or ray.
-        options: how cells are computed.
-        shard: which share of the cells is run here, (i, n).
+        engine: where they are computed; its shard of them is.
         retry_failed: run those again that failed.
         quiet: no progress.
         title: what the progress calls it.
@@ -61,15 +71,15 @@ def run(
     Raises:
         StudyError: the folder cannot be written; what was finished is kept.
     """
-    engine = lookup("executor", executor, EXECUTORS)(options or Options())
+    executor = lookup("executor", engine.executor, EXECUTORS)(engine.options)
     out = out.resolve()  # a worker may be elsewhere
-    mine = share(cells, shard)
+    mine = share(cells, engine.shard)
     with explained(out):
         failures = Writer(out / "failures")
     before = state(out, mine)
     skipped = before.running | (set() if retry_failed else set(before.failed))
     todo = [cell for cell in mine if cell.name not in before.done and cell.name not in skipped]
-    outcomes = engine.run(partial(work, out, function), todo)
+    outcomes = executor.run(partial(work, out, function), todo)
     with closing(failures), closing(outcomes), ended(out):
         if not todo:  # nothing is started for nothing
             return before
@@ -96,9 +106,7 @@ def study(
     function: Callable[[C], bytes],
     cells: Sequence[C],
     out: Path,
-    executor: str,
-    options: Options | None,
-    shard: tuple[int, int],
+    engine: Engine,
     quiet: bool,
     known: int = 0,
 ) -> dict[C, bytes]:
@@ -107,7 +115,7 @@ def study(
     Raises:
         StudyError: the folder cannot be written, or a cell failed; what was finished is kept.
     """
-    found = run(function, cells, out, executor, options, shard, True, quiet, "study", known)
+    found = run(function, cells, out, engine, True, quiet, "study", known)
     for name, why in found.failed.items():
         raise StudyError(
             f"{len(found.failed)} cells failed, the first being {name}: {headline(why)}. What was "

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from steinflow.executors import campaign
-from steinflow.executors.base import Options, Versioned
+from steinflow.executors.base import Versioned
 from steinflow.executors.devices import dealt
 from steinflow.executors.state import contents
 from steinflow.io.files import (
@@ -61,14 +61,6 @@ class Study(NamedTuple):
     coverage: dict[str, np.ndarray]  # estimator -> [2, bins]: covered, count
 
 
-class Engine(NamedTuple):
-    """Where cells are computed (`campaign.run`)."""
-
-    executor: str
-    options: Options
-    shard: tuple[int, int] = (0, 1)
-
-
 class UnfinishedError(Exception):
     """Cells of other shards are missing."""
 
@@ -102,7 +94,7 @@ def run_study(
     out: Path | None,
     quiet: bool = False,
     command: str = "steinflow.study.run(config, out)",
-    engine: Engine | None = None,
+    engine: campaign.Engine | None = None,
 ) -> Study:
     """Run what is missing of a study and judge it.
 
@@ -134,7 +126,7 @@ def run_study(
     if out is not None and engine is not None:
         tasks = [Versioned(cell, fingerprint(grid, cell)) for cell in todo if cell not in parts]
         fresh -= len(contents(out, tasks))
-        found = campaign.study(partial(computed, grid), tasks, out, *engine, quiet, len(parts))
+        found = campaign.study(partial(computed, grid), tasks, out, engine, quiet, len(parts))
         parts |= {task.cell: unpacked(content) for task, content in found.items()}
         if len(parts) < len(todo):
             raise UnfinishedError(len(parts), len(todo))

@@ -40,6 +40,7 @@ class Sweep:
 def sweep(command: Sweep) -> int:
     """Run a sweep, or tell its state; 1 if a cell has failed."""
     from steinflow.executors.base import Options
+    from steinflow.executors.campaign import Engine
     from steinflow.executors.shards import shard_of, share
     from steinflow.executors.state import state, told
     from steinflow.sweep.plan import read
@@ -48,13 +49,14 @@ def sweep(command: Sweep) -> int:
     options = Options(
         command.workers, command.threads, command.retries, command.time_limit, command.gpus
     )
-    shard, cells = shard_of(command.shard), read(command.file, command.threads)
+    engine = Engine(command.executor, options, shard_of(command.shard))
+    cells = read(command.file, command.threads)
     out = command.out or Path("runs") / f"sweep-{command.file.stem}"
-    mine = share(cells, shard)
+    mine = share(cells, engine.shard)
     if command.status:
         print(told(mine, state(out, mine)))
         return 0
-    found = run(cells, out, command.executor, options, shard, command.retry_failed, command.quiet)
+    found = run(cells, out, engine, command.retry_failed, command.quiet)
     print(told(mine, found))
     if found.failed:
         print("The same command with --retry-failed runs those again.")

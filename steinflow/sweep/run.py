@@ -10,7 +10,6 @@ from pathlib import Path
 import polars as pl
 
 from steinflow.executors import campaign
-from steinflow.executors.base import Options
 from steinflow.executors.state import State, state
 from steinflow.io.files import explained, write_atomically
 from steinflow.sweep import work
@@ -20,9 +19,7 @@ from steinflow.sweep.plan import Cell
 def run(
     cells: Sequence[Cell],
     out: Path,
-    executor: str = "process",
-    options: Options | None = None,
-    shard: tuple[int, int] = (0, 1),
+    engine: campaign.Engine = campaign.HERE,
     retry_failed: bool = False,
     quiet: bool = False,
 ) -> State:
@@ -32,7 +29,7 @@ def run(
         StudyError: the folder cannot be written; what was finished is kept.
     """
     function = partial(work.work, out.resolve(), work.PROGRAM)
-    found = campaign.run(function, cells, out, executor, options, shard, retry_failed, quiet)
+    found = campaign.run(function, cells, out, engine, retry_failed, quiet)
     with explained(out):
         collect(out, cells)
     return found

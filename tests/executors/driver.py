@@ -5,6 +5,7 @@ from pathlib import Path
 
 from steinflow.executors import campaign
 from steinflow.executors.base import Options
+from steinflow.executors.campaign import Engine
 from tests.executors.toys import Toy, noted
 
 NAMES = [f"cell-{k}" for k in range(40)]
@@ -16,8 +17,8 @@ def cells(folder: Path) -> list[Toy]:
 
 
 def main(folder: Path, executor: str) -> None:
-    options = Options(workers=2, retries=3)
-    found = campaign.run(noted, cells(folder), folder, executor, options, quiet=True)
+    engine = Engine(executor, Options(workers=2, retries=3))
+    found = campaign.run(noted, cells(folder), folder, engine, quiet=True)
     sys.exit(bool(found.failed or found.running))
 
 

@@ -8,12 +8,15 @@ import pytest
 
 from steinflow.executors import campaign
 from steinflow.executors.base import Options
+from steinflow.executors.campaign import Engine
 from steinflow.executors.process import place_of
 from steinflow.executors.state import contents
 from steinflow.executors.store import every
 from steinflow.executors.worker import Worker
 from steinflow.io.files import StudyError
 from tests.executors.toys import Toy, compiled, square
+
+SERIAL = Engine("serial")
 
 
 def test_compilations_are_shared_and_damaged_ones_made_anew(tmp_path, monkeypatch):
@@ -23,7 +26,7 @@ def test_compilations_are_shared_and_damaged_ones_made_anew(tmp_path, monkeypatc
 
     def run(prefix):
         cells = [Toy(f"{prefix}{k}", k) for k in range(4)]
-        campaign.run(compiled, cells, tmp_path, options=Options(workers=2), quiet=True)
+        campaign.run(compiled, cells, tmp_path, Engine(options=Options(workers=2)), quiet=True)
         return list(contents(tmp_path, cells).values())
 
     first = run("a")
@@ -36,7 +39,7 @@ def test_compilations_are_shared_and_damaged_ones_made_anew(tmp_path, monkeypatc
 
 def test_a_rerun_starts_nothing(tmp_path, monkeypatch):
     cells = [Toy(f"cell-{k}", k) for k in range(3)]
-    campaign.run(squared, cells, tmp_path, "serial", quiet=True)
+    campaign.run(squared, cells, tmp_path, SERIAL, quiet=True)
     found = contents(tmp_path, cells)
     assert [int(content) for content in found.values()] == [0, 1, 4]
 
@@ -50,8 +53,8 @@ def test_a_rerun_starts_nothing(tmp_path, monkeypatch):
 def test_a_study_says_which_cell_failed(tmp_path):
     cells = [Toy("good", 2), Toy("bad", does="raise")]
     with pytest.raises(StudyError, match=r"1 cells failed.*bad: ArithmeticError: no square today"):
-        campaign.study(squared, cells, tmp_path, "serial", None, (0, 1), True)
-    found = campaign.study(squared, cells[:1], tmp_path, "serial", None, (0, 1), True)
+        campaign.study(squared, cells, tmp_path, SERIAL, True)
+    found = campaign.study(squared, cells[:1], tmp_path, SERIAL, True)
     assert found == {cells[0]: b"4"}
 
 
@@ -69,12 +72,13 @@ def disk(tmp_path):
 @pytest.mark.parametrize("executor", ["serial", "process"])
 def test_a_full_and_a_read_only_disk_lose_nothing(disk, executor, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(disk.parent))
-    cells, options = [Toy(f"cell-{k}", k) for k in range(20)], Options(workers=2)
+    cells = [Toy(f"cell-{k}", k) for k in range(20)]
+    engine = Engine(executor, Options(workers=2))
 
     def run(*mount):
         if mount:
             subprocess.run(["mount", "-o", f"remount,{','.join(mount)}", disk], check=True)
-        return campaign.run(large, cells, disk / "out", executor, options, quiet=True)
+        return campaign.run(large, cells, disk / "out", engine, quiet=True)
 
     with pytest.raises(StudyError, match=r"No space left.*kept.*run the same command again"):
         run()

@@ -1,5 +1,6 @@
 """The leaderboard's problems, truths, files and rows, at a small size."""
 
+import ast
 import subprocess
 import sys
 import time
@@ -13,12 +14,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from steinflow.cli import main
+from steinflow.executors import campaign
 from steinflow.study.conditions import StudyConfig
 from steinflow.study.leaderboard import run as board_run
 from steinflow.study.leaderboard.actions import energy_distance
 from steinflow.study.leaderboard.grid import Board, Group, Unit, board_of, groups, units
 from steinflow.study.leaderboard.problems import problem, state_seed
 from steinflow.study.leaderboard.reference import referenced
+from steinflow.study.leaderboard.versions import dumped
 
 UNIT = Unit("real", 2, "pi")
 SMALL = Board(
@@ -56,7 +59,7 @@ def test_the_reference_agrees_with_quadrature(support):
 
 def test_a_rerun_finds_what_is_finished(tmp_path):
     def run(board=SMALL):
-        return board_run.run(board, tmp_path, quiet=True, executor="serial")
+        return board_run.run(board, tmp_path, quiet=True, engine=campaign.Engine("serial"))
 
     found = run()
     assert found.rows.height == 2 * 6 * 5 and not found.actions.height
@@ -125,3 +128,16 @@ def alive(pid):
         return stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_code_is_written_alike_by_every_python():
+    """As Python 3.11 does; 3.12 has type parameters, and 3.13 leaves empty lists out."""
+    text = "def f(x, *, y=None):\n    return [x, None] if y else f'{x!r}'\n"
+    assert dumped(ast.parse(text)) == (
+        "Module(body=[FunctionDef(name='f', args=arguments(posonlyargs=[], args=[arg(arg='x')], "
+        "kwonlyargs=[arg(arg='y')], kw_defaults=[Constant(value=None)], defaults=[]), "
+        "body=[Return(value=IfExp(test=Name(id='y', ctx=Load()), body=List(elts=[Name(id='x', "
+        "ctx=Load()), Constant(value=None)], ctx=Load()), orelse=JoinedStr(values=[FormattedValue("
+        "value=Name(id='x', ctx=Load()), conversion=114)])))], decorator_list=[])], "
+        "type_ignores=[])"
+    )

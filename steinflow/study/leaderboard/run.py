@@ -15,7 +15,6 @@ import polars as pl
 
 from steinflow.diagnostics import EED_CAP
 from steinflow.executors import campaign
-from steinflow.executors.base import Options
 from steinflow.io.files import clear_temporaries, explained, write_atomically
 from steinflow.study.leaderboard import actions
 from steinflow.study.leaderboard.contest import OURS, contest, methods
@@ -169,9 +168,7 @@ def run(
     board: Board,
     out: Path,
     quiet: bool = False,
-    executor: str = "process",
-    options: Options | None = None,
-    shard: tuple[int, int] = (0, 1),
+    engine: campaign.Engine = campaign.HERE,
 ) -> Results:
     """Run what is missing of the leaderboard.
 
@@ -179,9 +176,7 @@ def run(
         board: what to run.
         out: a folder; a rerun goes on from what is finished there.
         quiet: no progress.
-        executor: serial, process or ray.
-        options: how cells are computed.
-        shard: which share of the cells is run here, (i, n).
+        engine: where cells are computed.
 
     Returns:
         What is finished, the shares of others included.
@@ -197,7 +192,7 @@ def run(
     before = collected(out, wanted)
     todo = [cell for cell in wanted if cell not in before]
     function = partial(compute, board, out.resolve())
-    now = campaign.study(function, todo, out, executor, options, shard, quiet, len(before))
+    now = campaign.study(function, todo, out, engine, quiet, len(before))
     new = {cell: pl.read_parquet(content) for cell, content in now.items()}
     found = {cell: (before | new)[cell] for cell in wanted if cell in before or cell in new}
     for unit in {cell.unit for cell in new}:

@@ -14,7 +14,7 @@ import polars as pl
 
 from steinflow.checks import lookup, require_at_least
 from steinflow.executors import campaign
-from steinflow.executors.base import Options, Versioned
+from steinflow.executors.base import Versioned
 from steinflow.io.files import packed, unpacked
 from steinflow.schedules import AbstractSchedule, LinearFlow, VariancePreserving
 from steinflow.study.conditions import StudyConfig
@@ -101,9 +101,7 @@ def run(
     plan: Plan,
     out: Path,
     quiet: bool = False,
-    executor: str = "process",
-    options: Options | None = None,
-    shard: tuple[int, int] = (0, 1),
+    engine: campaign.Engine = campaign.HERE,
 ) -> Trained:
     """Train what is missing.
 
@@ -111,9 +109,7 @@ def run(
         plan: what to train.
         out: a folder; a rerun goes on from what is finished there.
         quiet: no progress.
-        executor: serial, process or ray.
-        options: how cells are computed.
-        shard: which share of the cells is run here, (i, n).
+        engine: where cells are computed.
 
     Returns:
         What is finished, the shares of others included.
@@ -123,7 +119,7 @@ def run(
     """
     version = hashlib.sha256(f"{plan}{code_version(CODE)}".encode()).hexdigest()[:16]
     todo = [Versioned(cell, version) for cell in cells(plan)]
-    found = campaign.study(partial(trained, plan), todo, out, executor, options, shard, quiet)
+    found = campaign.study(partial(trained, plan), todo, out, engine, quiet)
     parts = {one.cell: unpacked(content) for one, content in found.items()}
     rows = [row for cell, part in parts.items() for row in rows_of(plan, cell, part)]
     samples = {cell: part["samples"][0] for cell, part in parts.items()}
