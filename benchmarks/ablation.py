@@ -4,8 +4,8 @@ Five estimators, two tasks, three seeds, networks 128 wide; each has the default
 state. A cell is a task, an estimator and a seed: learning curve, ESS along the way, and, on the
 critics of three checkpoints, how many perfect draws the targets were worth (EED, in the
 estimator's own space, against a truth of 2^14 shared draws a level). Each writes one small file
-under benchmarks/results/ablation, and a rerun skips what is there. With --part A/B only every
-B-th cell.
+under benchmarks/results/ablation, and a rerun skips what is there. Cells go through an executor
+(docs/sweeps.md), each on one core.
 """
 
 import argparse
@@ -13,11 +13,14 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from critic_accuracy import Contestant, measured
 
+from steinflow.executors import campaign
+from steinflow.executors.shards import shard_of
+from steinflow.executors.state import told as state_told
 from steinflow.io.files import write_json
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.curves import Curve, curve_of, draw
@@ -36,9 +39,27 @@ SEEDS, EPISODES, HIDDEN = 3, 10, (128, 128)
 STATES, TRIALS, CHUNKS = 8, 16, 8
 
 
+class Cell(NamedTuple):
+    """A training and the accuracy of its targets."""
+
+    env: str
+    estimator: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its identity."""
+        return f"{self.env}-{self.estimator}-{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.name
+
+
 def path_of(env: str, estimator: str, seed: int) -> Path:
     """The result of a cell."""
-    return RESULTS / f"{env}-{estimator}-{seed}.json"
+    return RESULTS / f"{Cell(env, estimator, seed).name}.json"
 
 
 def accuracy(run: Run, step: int) -> dict[str, Any]:
@@ -52,7 +73,16 @@ def accuracy(run: Run, step: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def cell(env: str, estimator: str, seed: int) -> dict[str, Any]:
+def computed(cell: Cell) -> bytes:
+    """Write the result of a cell."""
+    began = time.perf_counter()
+    found = trained(*cell)
+    minutes = round((time.perf_counter() - began) / 60.0, 1)
+    write_json(path_of(*cell), found | {"minutes": minutes})
+    return b""
+
+
+def trained(env: str, estimator: str, seed: int) -> dict[str, Any]:
     """Train, and look at the targets afterwards."""
     steps, every, looked_at = TASKS[env]
     config = TrainConfig(
@@ -60,7 +90,7 @@ def cell(env: str, estimator: str, seed: int) -> dict[str, Any]:
         hidden=HIDDEN, keep=100, buffer_size=steps,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        run = train(config, env, Path(folder) / "run", quiet=False)
+        run = train(config, env, Path(folder) / "run")
         curve, rows = curve_of(run), run.metrics()
         losses = rows.drop_nulls("ess").select("step", "ess", "std_error").to_dict(as_series=False)
         return {
@@ -122,20 +152,17 @@ def told(env: str, estimator: str, paths: list[Path]) -> Curve:
 def main() -> None:
     """Run what is missing, and judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", default="0/1", help="which cells: i/n")
+    parser.add_argument("--executor", default="process", help="serial, process or ray")
+    parser.add_argument("--shard", default="0/1", help="i/n: every n-th cell")
     parser.add_argument("--env", default="", help="only this one")
     options = parser.parse_args()
-    part, parts = map(int, options.part.split("/"))
-    cells = [(env, e, seed) for env in TASKS for seed in range(SEEDS) for e in ESTIMATORS]
-    for number, (env, estimator, seed) in enumerate(cells):
-        path = path_of(env, estimator, seed)
-        if number % parts != part or path.exists() or options.env not in env:
-            continue
-        began = time.perf_counter()
-        found = cell(env, estimator, seed)
-        minutes = round((time.perf_counter() - began) / 60.0, 1)
-        write_json(path, found | {"minutes": minutes})
-        print(f"{path.name}: {found['eval_return'][-1]:.0f} in {minutes} min", flush=True)
+    every = [Cell(env, e, seed) for env in TASKS for seed in range(SEEDS) for e in ESTIMATORS]
+    cells = [one for one in every if options.env in one.env and not path_of(*one).exists()]
+    engine = campaign.Engine(options.executor, shard=shard_of(options.shard))
+    with tempfile.TemporaryDirectory() as folder:  # the results are elsewhere
+        found = campaign.run(computed, cells, Path(folder), engine, title="ablation")
+    if cells:
+        print(state_told(cells, found))
     judge()
 
 

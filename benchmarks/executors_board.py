@@ -1,6 +1,6 @@
 """A part of the leaderboard by every executor: the same rows, and what two cores gain.
 
-    python benchmarks/executors_board.py [--states 8] [--trials 16]
+    python benchmarks/executors_board.py [--states 4] [--trials 8]
 
 All problems of two dimensions, 525 cells: once to compile (not timed), then serial pinned to one
 core, process, Ray and three shards, each in a process of its own that finds all compilations on
@@ -18,8 +18,10 @@ from pathlib import Path
 import polars as pl
 from polars.testing import assert_frame_equal
 
+from steinflow.executors import store
 from steinflow.executors.campaign import Engine
 from steinflow.executors.cores import cores_here, pin
+from steinflow.executors.state import SECONDS
 from steinflow.io.files import write_json
 from steinflow.study.leaderboard.grid import Board
 from steinflow.study.leaderboard.run import cells, run
@@ -40,8 +42,8 @@ def rows(out: Path) -> dict[str, pl.DataFrame]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--states", type=int, default=8)
-    parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--states", type=int, default=4)
+    parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--run", nargs=3, metavar=("EXECUTOR", "SHARD", "OUT"), help="only this")
     given = parser.parse_args()
     board = board_of(given.states, given.trials)
@@ -66,8 +68,13 @@ def main() -> None:
             pin(here)
             return time.monotonic() - began
 
+        warm = seconds("process", "0/1", "warm")
+        done = store.read(folder / "warm" / "cells").values()
+        whole = sum(SECONDS.unpack_from(content)[0] for content in done)
         print(
-            f"{len(cells(board))} cells; compiling took {seconds('process', '0/1', 'warm'):.0f} s"
+            f"{len(cells(board))} cells; compiling took {warm:.0f} s, {whole:.0f} s of one core. "
+            f"Less than {3.0 * whole / 60.0:.0f} minutes for the rest",
+            flush=True,
         )
         spent = {name: seconds(name, "0/1", name) for name in ("serial", "process", "ray")}
         for k in range(SHARDS):
