@@ -10,6 +10,7 @@ under benchmarks/results/ablation, and a rerun skips what is there. Cells go thr
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +30,7 @@ from steinflow.rl.training import train
 from steinflow.study.style import panels, styled
 
 RESULTS = Path(__file__).parent / "results" / "ablation"
+FOLDER = Path("runs") / "ablation"  # of the executor: why cells failed
 FIGURE = Path(__file__).parent.parent / "docs" / "figures" / "ablation.svg"
 TASKS = {  # steps, steps between evaluations, steps whose critics are looked at
     "InvertedDoublePendulum-v5": (15_000, 1_500, (3_000, 9_000, 15_000)),
@@ -152,18 +154,21 @@ def told(env: str, estimator: str, paths: list[Path]) -> Curve:
 def main() -> None:
     """Run what is missing, and judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--executor", default="process", help="serial, process or ray")
-    parser.add_argument("--shard", default="0/1", help="i/n: every n-th cell")
+    parser.add_argument(
+        "--executor",
+        default="process",
+        help="serial, process or ray",
+    )
+    parser.add_argument("--shard", default="0/1", help="i/n: a share of the cells")
     parser.add_argument("--env", default="", help="only this one")
     options = parser.parse_args()
     every = [Cell(env, e, seed) for env in TASKS for seed in range(SEEDS) for e in ESTIMATORS]
     cells = [one for one in every if options.env in one.env and not path_of(*one).exists()]
     engine = campaign.Engine(options.executor, shard=shard_of(options.shard))
-    with tempfile.TemporaryDirectory() as folder:  # the results are elsewhere
-        found = campaign.run(computed, cells, Path(folder), engine, title="ablation")
-    if cells:
-        print(state_told(cells, found))
+    found = campaign.run(computed, cells, FOLDER, engine, retry_failed=True, title="ablation")
+    print(state_told(cells, found))
     judge()
+    sys.exit(bool(found.failed))
 
 
 if __name__ == "__main__":

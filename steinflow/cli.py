@@ -1,17 +1,26 @@
 """The command line: one dataclass a command."""
 
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import tyro
 
 from steinflow import __version__
 from steinflow.checks import lookup
 from steinflow.diagnosis.command import Diagnose, diagnose
+from steinflow.io.texts import read_toml
 from steinflow.rl import commands as rl
 from steinflow.study.conditions import StudyConfig
 from steinflow.sweep.command import Sweep, sweep
@@ -106,27 +115,48 @@ C = TypeVar("C", Study, rl.Train)
 
 
 def with_file(command: C) -> C:
-    """Options from --config under the flags; unknown keys are refused with the nearest."""
+    """Options from --config under the flags; unknown keys are refused with the nearest.
+
+    Raises:
+        ValueError: the file is no TOML, or a key or a value's type is not an option's.
+    """
     if command.config is None:
         return command
     try:
-        content = tomllib.loads(command.config.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        content = read_toml(command.config)
+    except (OSError, ValueError) as error:
         raise ValueError(f"Could not read {command.config}: {error}. Give a TOML file.") from error
     known = {f.name: f for f in fields(command) if f.name not in ("config",)}
-    changes = {}
+    kinds, changes = get_type_hints(type(command)), {}
     for key, value in content.items():
         name = lookup("option", key.replace("-", "_"), known).name
         if getattr(command, name) == known[name].default:
-            changes[name] = typed(name, value)
+            try:
+                changes[name] = as_type(value, kinds[name])
+            except TypeError:
+                default = known[name].default
+                raise ValueError(
+                    f"{key} in {command.config} cannot be {value!r}. Its default is {default!r}."
+                ) from None
     return replace(command, **changes)
 
 
-def typed(name: str, value: Any) -> Any:
-    """A TOML value as the option's type."""
-    if name == "out":
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+def as_type(value: Any, kind: Any) -> Any:
+    """A TOML value as the type of an option.
+
+    Raises:
+        TypeError: it is of another type.
+    """
+    options = get_args(kind)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(as_type(entry, options[0]) for entry in value)
+    if get_origin(kind) is UnionType:  # such as int | None
+        return as_type(value, next(option for option in options if option is not type(None)))
+    if kind in (float, Path) and type(value) in ({int, float} if kind is float else {str}):
+        return kind(value)
+    if type(value) is not kind:
+        raise TypeError
+    return value
 
 
 def study(command: Study) -> int:

@@ -75,12 +75,17 @@ def starving():
     group = folder / f"steinflow-{os.getpid()}"
     group.mkdir()
     (group / limit).write_text("300000000")
+    for swap, most in (("memory.memsw.limit_in_bytes", "300000000"), ("memory.swap.max", "0")):
+        if (group / swap).exists():
+            (group / swap).write_text(most)
     yield group
     for _ in range(100):  # until the killed ones are gone
         with suppress(OSError):
             group.rmdir()
+        if not group.exists():
             return
         time.sleep(0.1)
+    raise AssertionError(f"{group} still has processes")
 
 
 @pytest.fixture

@@ -13,38 +13,43 @@ T = TypeVar("T")
 AXIS = "share"
 
 
-def count_for(size: int, together: int = 1) -> int:
-    """How many equal shares of an axis there are: one a device, or as many as divide it.
-
-    Args:
-        size: of the axis.
-        together: how many of its entries are computed as one.
-    """
-    counts = range(1, len(jax.devices()) + 1)
-    return max(n for n in counts if n == 1 or size % (n * together) == 0)
+def devices() -> list[jax.Device]:
+    """The devices of this process, or the one that was chosen for it."""
+    chosen = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return jax.local_devices() if chosen is None else []
 
 
 def sharded(function: Callable[..., T], *arguments: Any) -> T:
-    """A traceable function of arrays [n, ...] that treats each entry alone, on all devices.
+    """A traceable function of arrays [n, ...] that treats each entry alone, on as many devices as
+    give equal shares.
 
     What it gives has the leading axis too. One device may round otherwise than several.
     """
-    count = count_for(jax.tree.leaves(arguments)[0].shape[0])
+    size, there = jax.tree.leaves(arguments)[0].shape[0], devices()
+    count = max((n for n in range(1, len(there) + 1) if size % n == 0), default=1)
     if count == 1:
         return function(*arguments)
-    mesh = Mesh(np.array(jax.devices()[:count]), (AXIS,))
+    mesh = Mesh(np.array(there[:count]), (AXIS,))
     spec = PartitionSpec(AXIS)  # type: ignore[no-untyped-call]
     placed = jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
     return placed(*arguments)
 
 
 def dealt(array: Array, together: int = 1) -> tuple[Array, ...]:
-    """Equal shares of a leading axis, each on a device of its own."""
-    count = count_for(array.shape[0], together)
-    if count == 1:
+    """Shares of a leading axis, each on a device of its own, and as equal as can be.
+
+    Args:
+        array: [n, ...]
+        together: how many entries a loop takes at once. A share has at least two rounds of it,
+            and no rest: both are compiled otherwise, and round otherwise.
+    """
+    units, rest = divmod(array.shape[0], together)
+    there = devices()[: units // 2]
+    if rest or len(there) < 2:
         return (array,)
-    parts = zip(jnp.split(array, count), jax.devices(), strict=False)
-    return tuple(jax.device_put(part, device) for part, device in parts)
+    ends = [together * (units * k // len(there)) for k in range(1, len(there))]
+    parts = jnp.split(array, ends)
+    return tuple(map(jax.device_put, parts, there))
 
 
 def on_each(function: Callable[..., T], shares: Sequence[Array], *whole: Any) -> T:

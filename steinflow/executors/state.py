@@ -1,6 +1,5 @@
 """What has become of cells, read from their folder; any process may ask."""
 
-import json
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 from steinflow.executors import store
 from steinflow.executors.base import C, Named, headline
 from steinflow.executors.locks import locked
+from steinflow.io.texts import parse_json
 
 SECONDS = struct.Struct("<d")  # what a cell took, before its content
 
@@ -27,12 +27,14 @@ def state(out: Path, cells: Sequence[Named]) -> State:
     done = {
         name: float(SECONDS.unpack_from(content)[0])
         for name, content in store.read(out / "cells").items()
-        if name in names
+        if name in names and len(content) >= SECONDS.size
     }
     newest: dict[str, dict[str, Any]] = {}
     for name, content in store.every(out / "failures"):
-        record = json.loads(content)
-        if name in names - set(done) and record["at"] >= newest.get(name, record)["at"]:
+        record = failure_of(content)
+        if record is None or name not in names - set(done):
+            continue
+        if record["at"] >= newest.get(name, record)["at"]:
             newest[name] = record
     failed = {name: record["why"] for name, record in newest.items()}
     return State(done, failed, {n for n in names - set(done) if is_running(out / "running" / n)})
@@ -41,7 +43,18 @@ def state(out: Path, cells: Sequence[Named]) -> State:
 def contents(out: Path, cells: Sequence[C]) -> dict[C, bytes]:
     """What finished cells gave, in the order of the cells."""
     found = store.read(out / "cells")
-    return {cell: found[cell.name][SECONDS.size :] for cell in cells if cell.name in found}
+    there = ((cell, found.get(cell.name, b"")) for cell in cells)
+    return {cell: whole[SECONDS.size :] for cell, whole in there if len(whole) >= SECONDS.size}
+
+
+def failure_of(content: bytes) -> dict[str, Any] | None:
+    """A record of a failed cell; None if it is not one of ours."""
+    try:
+        record = parse_json(content.decode())
+    except ValueError:
+        return None
+    sound = isinstance(record, dict) and isinstance(record.get("why"), str)
+    return record if sound and isinstance(record.get("at"), float) else None
 
 
 def is_running(path: Path) -> bool:

@@ -45,7 +45,7 @@ def records(path: Path) -> Iterator[tuple[str, bytes, int]]:
             return
         at += length
         name, _, content = body.partition(b"\n")
-        yield name.decode(), content, at
+        yield name.decode(errors="replace"), content, at
 
 
 def every(folder: Path) -> Iterator[tuple[str, bytes]]:

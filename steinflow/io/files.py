@@ -72,7 +72,15 @@ def packed(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def unpacked(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an archive; np.load checks its checksums as it reads."""
+    """The arrays of an archive; np.load checks its checksums as it reads.
+
+    Raises:
+        ValueError: it is no archive, or compressed: ours are not, and cannot grow in memory.
+        zipfile.BadZipFile: it is damaged.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as whole:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in whole.infolist()):
+            raise ValueError("the archive is compressed")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 

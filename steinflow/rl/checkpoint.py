@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from steinflow.io.files import write_atomically
+from steinflow.io.texts import parse_json
 
 FORMAT_VERSION = 1
 Arrays = dict[str, NDArray[Any]]
@@ -54,7 +55,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         whole = header.get("sha256") == digest_of(arrays, header.get("about", ""))
-        about = json.loads(header.get("about", "null"))
+        about = parse_json(header.get("about", "null"))
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"{path} is not a whole checkpoint ({error}). Use another one.") from error
     if not whole or not isinstance(about, dict):

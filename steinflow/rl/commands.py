@@ -157,8 +157,9 @@ def evaluate(command: Eval) -> int:
             text = f"mean return {mean:.1f} ± {error:.1f} ({episodes})"
             print(text if which == "best" else f"{which} checkpoint: {text}", flush=True)
         target = command.out or path / "eval.json"
-        about = {"format_version": 1, "protocol": "best of M, undiscounted", "seeds": run.seeds,
-                 "episodes": command.episodes, "seed": command.seed}  # fmt: skip
+        about = {"format_version": 1, "protocol": "best of M, undiscounted",
+                 "seeds": list(run.seeds), "episodes": command.episodes,
+                 "seed": command.seed}  # fmt: skip
         with explained(target.parent):
             write_json(target, about | found)
     return 0

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steinflow.io.texts import parse_json
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -49,7 +51,7 @@ def state_of(env: Any) -> Arrays | None:
 def set_state(env: Any, state: Arrays) -> None:
     """Put a state back into an environment that has been reset."""
     inner, own = env.unwrapped, dict(state)
-    rest = json.loads(own.pop("rest").tobytes())
+    rest = parse_json(own.pop("rest").tobytes().decode())
     if hasattr(inner, "state_dict"):
         inner.load_state_dict(own)
     elif "mujoco" in own:

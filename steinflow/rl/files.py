@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import sys
-import tomllib
 from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +13,7 @@ import jax
 
 from steinflow.checks import lookup
 from steinflow.io.files import write_atomically
+from steinflow.io.texts import parse_json, read_toml
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 
@@ -43,14 +43,14 @@ def read_config(path: Path) -> tuple[TrainConfig, str | None, dict[str, Any]]:
         ValueError: an option is unknown or out of range.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = read_toml(path)
+    except (OSError, ValueError) as error:
         raise RunError(f"Could not read {path}: {error}. Give the folder of a run.") from error
     if content.pop("format_version", None) != FORMAT_VERSION:
         raise RunError(f"{path} is of another format. Use the steinflow that wrote it.")
     env, text = content.pop("env", ""), content.pop("env_kwargs", "{}")
     try:
-        kwargs = json.loads(text)
+        kwargs = parse_json(text)
         sound = isinstance(env, str) and isinstance(kwargs, dict)
     except (ValueError, TypeError):
         sound = False
@@ -101,6 +101,7 @@ def manifest(spaces: dict[str, Any]) -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "device": str(jax.devices()[0]),
+        "devices": jax.device_count(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "spaces": spaces,
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from steinflow.checks import lookup
 from steinflow.io.files import write_atomically
+from steinflow.io.texts import parse_json
 
 Record = dict[str, Any]
 Tracker = Callable[[Record], None]
@@ -52,7 +53,7 @@ def read(path: Path) -> list[Record]:
     found = []
     for line in path.read_text("utf-8", errors="replace").splitlines() if path.exists() else ():
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             continue
         if isinstance(record, dict) and isinstance(record.get("step"), int):

@@ -1,6 +1,5 @@
 """A run that is on disk: its policy, its metrics, its evaluation."""
 
-import json
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from jaxtyping import Array, Key
 from numpy.typing import NDArray
 
 from steinflow.checks import lookup
+from steinflow.io.texts import parse_json, read_text
 from steinflow.rl import checkpoint, metrics
 from steinflow.rl.agent import AgentState, Learner, Sizes, choose, initial
 from steinflow.rl.checkpoint import Arrays, RunError
@@ -40,9 +40,9 @@ class Run:
         one = given.name.startswith("seed-") and (given.parent / "config.toml").exists()
         self.path = given.parent if one else given
         self.config, self.env, self.env_kwargs = read_config(self.path / "config.toml")
-        self.seeds = list(range(self.config.seed, self.config.seed + self.config.seeds))
+        self.seeds = range(self.config.seed, self.config.seed + self.config.seeds)
         if one:
-            self.seeds = [seed for seed in self.seeds if given.name == f"seed-{seed}"]
+            self.seeds = own_seed(given.name, self.seeds)
         if not self.seeds:
             raise RunError(f"{given} is no seed of this run. Seeds are in {self.path}.")
         self.spaces = self.manifest()["spaces"]
@@ -53,7 +53,7 @@ class Run:
         """manifest.json."""
         path = self.path / "manifest.json"
         try:
-            found = json.loads(path.read_text("utf-8"))
+            found = parse_json(read_text(path))
             spaces = found["spaces"]
             low, high = (np.asarray(spaces[side], float) for side in ("low", "high"))
             if low.shape != high.shape or low.size != spaces["action"] or not spaces["obs"] >= 1:
@@ -172,6 +172,13 @@ class Run:
                 return evaluator.run(self.learner, states, normaliser, seed)
         finally:
             evaluator.close()
+
+
+def own_seed(name: str, seeds: range) -> range:
+    """The seed that a folder `seed-3` holds, if it is one of these."""
+    digits = name.removeprefix("seed-")
+    seed = int(digits) if digits.isdecimal() and len(digits) < 12 else -1
+    return range(seed, seed + 1) if seed in seeds and name == f"seed-{seed}" else range(0)
 
 
 chosen = jax.jit(choose, static_argnames=("learner", "greedy"))

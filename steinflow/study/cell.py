@@ -1,6 +1,7 @@
 """One cell of the study: draws, every estimator at every N, truth, measures.
 
-Three compiled functions a dimension and support: families, temperatures and levels are data.
+Three compiled functions a dimension and support (one of them on each device): families,
+temperatures and levels are data.
 """
 
 from functools import partial
@@ -143,7 +144,7 @@ def run_cell(
     return measured(results, level, truth, exact)
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=OPTIONS)
 def posed(
     target: Separable, level: Level, action: Float[Array, "x d"], noise: Float[Array, "x d"]
 ) -> tuple[Float[Array, "x d"], Truth, Exact]:

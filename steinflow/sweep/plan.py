@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import product
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from steinflow.checks import lookup
+from steinflow.io.texts import read_toml
 
 KEYS = ("command", "fixed", "vary", "seeds")
 POSITIONAL = {"study": (), "train": ("env",), "diagnose": ("run",)}  # the commands there are
@@ -45,8 +45,8 @@ def read(path: Path, threads: int = 1) -> list[Cell]:
         ValueError: it cannot be read, or a key or a value is not known.
     """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = read_toml(path)
+    except (OSError, ValueError) as error:
         raise ValueError(f"Could not read {path}: {error}. Give a TOML file.") from error
     for key in content:
         lookup("key of a sweep", key, dict.fromkeys(KEYS))

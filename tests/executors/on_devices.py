@@ -10,12 +10,18 @@ import numpy as np
 from steinflow.rl.agent import Learner, Sizes, act, initial, learn_all
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch
-from steinflow.study.conditions import StudyConfig
-from steinflow.study.run import run
+from steinflow.study.conditions import StudyConfig, settle
+from steinflow.study.run import drawn, run
 
 SEEDS, SIZES = 4, Sizes(3, 2)
 STUDY = StudyConfig(
-    preset="box", trials=16, query_points=4, num_draws=(8, 64), taus=(0.1, 1.0), alphas=(0.8,)
+    preset="box",
+    trials=18,
+    query_points=4,
+    num_draws=(8, 64),
+    dims=(2,),
+    taus=(0.1,),
+    alphas=(0.8,),
 )
 
 
@@ -29,15 +35,18 @@ def agents() -> dict[str, np.ndarray]:
     fields = [np.asarray(f, np.float32) for f in (obs, action, reward, obs, np.zeros(shape))]
     states = jax.vmap(lambda seed: initial(learner, seed))(jnp.arange(SEEDS))
     states, _ = learn_all(learner, states, Batch(*fields))
+    used = len(states.updates.sharding.device_set)
     found = {f"leaf {k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(states))}
     seen = np.asarray(rng.normal(size=(SEEDS, 5, 3)), np.float32)
-    return found | {"action": np.asarray(act(learner, states, jnp.asarray(0), seen))}
+    return found | {"used": used, "action": np.asarray(act(learner, states, jnp.asarray(0), seen))}
 
 
 def main(out: Path) -> None:
     out.mkdir()
     with jax.enable_x64(False):
-        np.savez(out / "agents.npz", **agents(), devices=len(jax.devices()))
+        np.savez(out / "agents.npz", **agents())
+    with jax.enable_x64(True):
+        np.savetxt(out / "shares.txt", [len(share) for share in drawn(settle(STUDY), 2).draws])
     run(STUDY, quiet=True).write_parquet(out / "rows.parquet")
 
 

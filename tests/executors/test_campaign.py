@@ -70,7 +70,8 @@ def disk(tmp_path):
 
 @pytest.mark.mount
 @pytest.mark.parametrize("executor", ["serial", "process"])
-def test_a_full_and_a_read_only_disk_lose_nothing(disk, executor, monkeypatch):
+def test_a_full_disk_and_then_a_read_only_one_lose_nothing(disk, executor, monkeypatch):
+    """It is full for the workers; that it is read-only is seen before there are any."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(disk.parent))
     cells = [Toy(f"cell-{k}", k) for k in range(20)]
     engine = Engine(executor, Options(workers=2))

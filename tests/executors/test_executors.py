@@ -89,6 +89,9 @@ def judge_starved(executor, group):
     starved = found.pop("starved")
     assert isinstance(starved, Failed) and starved.tries == 2 and "out of memory" in starved.why
     assert values(found) == {cell.name: cell.number**2 for cell in CELLS[:6]}
+    events = [group / name for name in ("memory.oom_control", "memory.events")]
+    [told] = [path.read_text().split() for path in events if path.exists()]
+    assert int(told[told.index("oom_kill") + 1]) == 2
 
 
 def test_workers_that_cannot_start_end_in_a_sentence():
