@@ -165,3 +165,20 @@ def test_no_tracked_file_names_a_host_or_this_machine():
             assert not re.search(r"index-url\s*=|/simple/|pythonhosted|find-links", text) or (
                 path == Path(__file__)
             ), name
+
+
+def test_nothing_executes_what_a_file_says():
+    """No pickle is read, and no text is run."""
+    forbidden = {"eval", "exec", "compile", "__import__"}
+    loaders = {"pickle": {"dumps", "PicklingError"}}
+    for name in ("yaml", "marshal", "shelve", "joblib", "cloudpickle", "dill", "tarfile"):
+        loaders[name] = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in forbidden, f"{path}:{node.lineno}"
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                allowed = loaders.get(node.value.id)
+                assert allowed is None or node.attr in allowed, f"{path}:{node.lineno}"
+            if isinstance(node, ast.ImportFrom):
+                assert node.module not in loaders, f"{path}:{node.lineno}"
