@@ -31,7 +31,7 @@ class Run:
 
     Attributes:
         path: its folder.
-        seeds: those of it, or the one that was asked for.
+        seeds: those of it, or the one that was asked for; a range.
         config: its options.
     """
 

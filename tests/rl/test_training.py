@@ -89,7 +89,7 @@ def test_what_was_learned_survives_a_broken_environment(trouble, sentence, tmp_p
 
 def test_a_run_loads_with_its_policy_metrics_and_evaluation(undisturbed):
     run = load(undisturbed.path)
-    assert run.seeds == [0, 1] and load(undisturbed.path / "seed-1").seeds == [1]
+    assert list(run.seeds) == [0, 1] and list(load(undisturbed.path / "seed-1").seeds) == [1]
     import jax
 
     actions = run.policy(np.zeros((5, 2)), jax.random.key(0))
