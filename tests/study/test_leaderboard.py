@@ -109,7 +109,7 @@ def test_options_of_the_study_are_those_of_the_board(capsys):
 def test_workers_end_with_their_driver(tmp_path):
     """kill -9 of a process leaves no worker of it behind."""
     child = "import os; from steinflow.executors.cores import end_with; "
-    child += "print(os.getpid(), flush=True); end_with(os.getppid(), 0.1)"
+    child += "parent = os.getppid(); print(os.getpid(), flush=True); end_with(parent, 0.1)"
     driver = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     process = subprocess.Popen([sys.executable, "-c", driver], stdout=subprocess.PIPE, text=True)
     worker = int(process.stdout.readline())
