@@ -6,7 +6,7 @@ PYTEST_WORKERS ?= 2
 .PHONY: study test train docs lint mutants bench-study bench-box bench-cost bench-estimators bench-train bench-returns bench-ablation leaderboard torch seeds lock clean
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
-	@echo "Running the study (under a minute on 2 cores) ..."
+	@echo "Running the study (a minute or two on 2 cores) ..."
 	.venv/bin/steinflow study
 
 test: .venv/all.done  ## the whole test-suite
