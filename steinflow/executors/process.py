@@ -9,15 +9,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from multiprocessing import connection
 from typing import Any
 
 from steinflow.executors.base import C, Failed, Options, Outcome, is_final, require_no_gpus
 from steinflow.executors.cores import slots
+from steinflow.executors.kin import place_of
 from steinflow.executors.worker import Worker
-
-AHEAD = 1000  # cells that are looked at for kin
 
 
 @dataclass(frozen=True)
@@ -72,16 +70,6 @@ def give(workers: list[Worker], waiting: deque[tuple[Any, int]]) -> None:
             place = place_of(worker, workers, waiting)
             if worker.give(waiting[place]):
                 del waiting[place]
-
-
-def place_of(worker: Worker, workers: list[Worker], waiting: deque[tuple[Any, int]]) -> int:
-    """Where its next cell waits: the first of its last one's `kin`, which share compilations;
-    else the first whose kin no worker has; else the first."""
-    kins = [getattr(cell, "kin", None) for cell, _ in islice(waiting, AHEAD)]
-    if worker.kin in kins:
-        return kins.index(worker.kin)
-    taken = {other.kin for other in workers}
-    return next((place for place, kin in enumerate(kins) if kin not in taken), 0)
 
 
 def awaited(workers: list[Worker], limit: float | None) -> list[Worker]:

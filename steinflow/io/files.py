@@ -72,17 +72,20 @@ def packed(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def unpacked(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an archive; np.load checks its checksums as it reads.
+    """The arrays of an archive; its checksums are looked at as it is read.
 
     Raises:
-        ValueError: it is no archive, or compressed: ours are not, and cannot grow in memory.
-        zipfile.BadZipFile: it is damaged.
+        ValueError: it is damaged, no archive, or compressed: ours are not, and cannot grow in
+            memory.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as whole:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in whole.infolist()):
-            raise ValueError("the archive is compressed")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as whole:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in whole.infolist()):
+                raise ValueError("the archive is compressed")
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # noqa: BLE001 - damage takes many ways through zipfile and NumPy
+        raise ValueError(f"the archive cannot be read: {error}") from error
 
 
 def save_part(path: Path, arrays: dict[str, np.ndarray], fingerprint: str) -> None:
@@ -97,7 +100,7 @@ def load_part(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
         return None
     try:
         found = unpacked(path.read_bytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError):
         return None
     header = found.pop("header", None)
     if header is None or list(header) != [str(FORMAT_VERSION), fingerprint]:

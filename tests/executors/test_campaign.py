@@ -9,7 +9,7 @@ import pytest
 from steinflow.executors import campaign
 from steinflow.executors.base import Options
 from steinflow.executors.campaign import Engine
-from steinflow.executors.process import place_of
+from steinflow.executors.kin import place_of
 from steinflow.executors.state import contents
 from steinflow.executors.store import every
 from steinflow.executors.worker import Worker
