@@ -84,7 +84,7 @@ def unpacked(content: bytes) -> dict[str, np.ndarray]:
                 raise ValueError("the archive is compressed")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except Exception as error:  # noqa: BLE001 - damage takes many ways through zipfile and NumPy
+    except Exception as error:  # damage takes many ways through zipfile and NumPy
         raise ValueError(f"the archive cannot be read: {error}") from error
 
 

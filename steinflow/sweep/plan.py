@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import product
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from steinflow.checks import lookup
 from steinflow.io.texts import read_toml
 
+MOST = 100_000  # cells of a table
 KEYS = ("command", "fixed", "vary", "seeds")
 POSITIONAL = {"study": (), "train": ("env",), "diagnose": ("run",)}  # the commands there are
 OURS = (
@@ -60,7 +62,7 @@ def cells(content: dict[str, Any], threads: int) -> Iterator[Cell]:
     command, seen = content["command"], set()
     known = options_of(command)
     fixed = checked("fixed", content.get("fixed", {}), known)
-    tables = content.get("vary", {})
+    tables, seeds = content.get("vary", {}), seeds_of(content.get("seeds", 1))
     for table in tables if isinstance(tables, list) else [tables]:
         vary = checked("vary", table, known)
         both = sorted(set(fixed) & set(vary))
@@ -69,9 +71,12 @@ def cells(content: dict[str, Any], threads: int) -> Iterator[Cell]:
         for name, values in vary.items():
             if not isinstance(values, list) or not values:
                 raise ValueError(f"{name} under [vary] must be a list of values, got {values!r}.")
+        many = len(seeds) * math.prod(map(len, vary.values()))
+        if many > MOST:
+            raise ValueError(f"These are more than {MOST:,} cells. Cut the lists or the seeds.")
         for values in product(*vary.values()):
             varied = dict(zip(vary, values, strict=True))
-            for seed in seeds_of(content.get("seeds", 1)):
+            for seed in seeds:
                 cell = made(command, fixed, varied, seed, threads)
                 if cell.name not in seen:
                     seen.add(cell.name)
@@ -98,7 +103,7 @@ def checked(where: str, table: Any, known: dict[str, Any]) -> dict[str, Any]:
 
 def seeds_of(given: Any) -> list[int]:
     """A list of seeds, or the first so many."""
-    seeds = list(range(given)) if type(given) is int else given
+    seeds = list(range(min(given, MOST + 1))) if type(given) is int else given
     if not isinstance(seeds, list) or not seeds or any(type(s) is not int or s < 0 for s in seeds):
         raise ValueError(f"seeds must be a count or a list of them, got {given!r}.")
     return seeds
