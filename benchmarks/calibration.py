@@ -1,0 +1,178 @@
+"""Do the intervals of a study cover, and do its verdicts agree with what a far larger one finds?
+
+    python benchmarks/calibration.py [--studies 1000] [--trials 64] [--points 32]
+
+A thousand reduced studies of the paper's four Q-functions and eight temperatures (one noise
+level, N = 8 and 64) with a seed each, in one process, compiled once. The truth is one study of a
+thousand times the trials, at a thousand times the query points: its statistics are unbiased, so
+they are the means of those of a thousand further seeds. A family of intervals covers where every
+condition of a claim does; 95 % are promised. Blocks of a hundred seeds that are done are skipped.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from steinflow.draws import from_uniforms, prefix
+from steinflow.estimators import GradientExpectation, NoiseExpectation
+from steinflow.io.files import write_json
+from steinflow.methods import default_proposal
+from steinflow.study.cell import at_size, randomness
+from steinflow.study.claims import CLAIMS, Evidence, Table, condition_verdict, judge
+from steinflow.study.conditions import Cell, Grid, cells
+from steinflow.study.uncertainty import Interval, Statistics, resampling, statistics
+
+RESULTS = Path(__file__).parent / "results" / "calibration.json"
+BLOCK = 100
+FAR = 1_000_000  # seeds of the truth begin here
+PAIR = {"noise": NoiseExpectation(), "gradient": GradientExpectation()}
+ALONE = np.ones((1, 1))
+
+
+def studies(grid: Grid) -> tuple[list[Cell], Callable[[int], tuple[Any, Any]]]:
+    """The cells of a grid, and what gives the scores of all of them for a seed."""
+    found = list(cells(grid))
+    targets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(cell.target for cell in found))
+    level = found[0].level
+
+    @jax.jit
+    def of_seed(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(least, most N) x (noise, gradient) [c, 2, 2, t, x, d] and s* [c, x, d]."""
+        random = randomness(key, grid, 2)
+        [shared] = random.draws
+
+        def of_cell(target: Any) -> tuple[jax.Array, jax.Array]:
+            x = level.alpha * target.quantile(random.action) + level.sigma * random.noise
+            proposal = default_proposal(target.support)
+
+            def one(uniform: jax.Array, x: jax.Array) -> jax.Array:
+                draws = from_uniforms(uniform, target, x, level, proposal)
+                sizes = [at_size(prefix(draws, n), level, PAIR).score for n in grid.num_draws]
+                return jnp.stack(sizes)
+
+            scores = jax.vmap(jax.vmap(one), (0, None))(shared, x)  # [t, x, n, 2, d]
+            exact = jax.vmap(lambda point: target.exact_score(point, level))(x)
+            return jnp.moveaxis(scores, (2, 3), (0, 1)), exact
+
+        return jax.lax.map(of_cell, targets)
+
+    return found, lambda seed: jax.device_get(of_seed(jax.random.key(seed)))
+
+
+def table(found: list[Cell], scores: Any, exact: Any, how: Any) -> Table:
+    """Evidence of every cell."""
+    evidence = {}
+    for cell, score, truth in zip(found, scores, exact, strict=True):
+        least, most = (statistics(*pair, truth, how, (1.0, 1.0)) for pair in score)
+        evidence[cell.family, cell.tau] = Evidence(most, least, float(cell.level.sigma / cell.alpha))
+    return evidence
+
+
+def truth_of(grid: Grid, count: int, say: Callable[[str], None]) -> Table:
+    """The evidence of `count` studies as one."""
+    found, scores_of = studies(grid)
+    equal = resampling(grid.trials, grid.query_points, 0)
+    equal = equal._replace(trials=equal.trials[:1], points=equal.points[:1])
+    total: dict[Any, Any] = {}
+    began = time.monotonic()
+    for k in range(count):
+        for at, one in table(found, *scores_of(FAR + k), equal).items():
+            parts = np.stack([np.concatenate(one.most), np.concatenate(one.least)])
+            total[at] = total.get(at, 0.0) + parts / count
+        if k == count // 100:
+            say(f"the truth: {(time.monotonic() - began) * count / (k + 1) / 60:.0f} minutes")
+    ratio = float(found[0].level.sigma / found[0].alpha)
+    return {
+        at: Evidence(*(Statistics(*(row[:, None])) for row in rows), ratio)
+        for at, rows in total.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--points", type=int, default=32)
+    given = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    say = partial(print, flush=True)
+    grid = Grid("paper", given.trials, given.points, num_draws=(8, 64), alphas=(0.8,))
+    about = {"trials": given.trials, "query_points": given.points, "num_draws": grid.num_draws}
+    kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if kept.get("about") != json.loads(json.dumps(about)):
+        kept = {"about": about, "blocks": {}}
+    claims = [claim for claim in CLAIMS if not claim.exact]  # computed, not estimated
+    blocks = [k for k in range(given.studies // BLOCK) if str(k) not in kept["blocks"]]
+    if blocks:
+        truth = truth_of(grid, max(given.studies, 100), say)
+        right = {c.id: {at: float(c.statistic(truth, at)[0]) for at in c.conditions} for c in claims}
+        kept["verdicts"] = {c.id: judge(c, pointed(truth), given.trials)["verdict"] for c in claims}
+        found, scores_of = studies(grid)
+    for block in blocks:
+        began, told = time.monotonic(), []
+        for seed in range(BLOCK * block, BLOCK * (block + 1)):
+            how = resampling(grid.trials, grid.query_points, seed)
+            told.append(judged(claims, table(found, *scores_of(seed), how), right, given.trials))
+        kept["blocks"][str(block)] = {
+            claim.id: {
+                "covered": sum(one[claim.id][0] for one in told),
+                "verdicts": [one[claim.id][1] for one in told],
+                "missed": [at for one in told for at in one[claim.id][2]],
+            }
+            for claim in claims
+        }
+        write_json(RESULTS, kept)
+        say(f"block {block}: {(time.monotonic() - began) / BLOCK:.2f} s a study")
+    report(kept, say)
+
+
+def pointed(truth: Table) -> Table:
+    """The same with a second replicate like the first, whose intervals are points."""
+    def twice(s: Statistics) -> Statistics:
+        return Statistics(*(np.repeat(values, 3) for values in s))
+
+    return {at: one._replace(most=twice(one.most), least=twice(one.least))
+            for at, one in truth.items()}  # fmt: skip
+
+
+def judged(claims: list[Any], evidence: Table, right: Any, trials: int) -> dict[str, Any]:
+    """claim -> whether all intervals cover, the verdict, and where they do not."""
+    found = {}
+    for claim in claims:
+        entry = judge(claim, evidence, trials)
+        missed = []
+        for one in entry["conditions"]:
+            exact = right[claim.id][one["q"], one["tau"]]
+            slack = 1e-9 * (1.0 + abs(exact))
+            if not one["low"] - slack <= exact <= one["high"] + slack:
+                missed.append(f"{one['q']} {one['tau']:g}")
+        found[claim.id] = not missed, entry["verdict"], missed
+    return found
+
+
+def report(kept: dict[str, Any], say: Callable[[str], None]) -> None:
+    """A line a claim: coverage, opposite verdicts, and where intervals miss most."""
+    opposite = {"supported": "refuted", "refuted": "supported"}
+    for name, verdict in kept["verdicts"].items():
+        parts = [block[name] for block in kept["blocks"].values()]
+        count = BLOCK * len(parts)
+        share = sum(part["covered"] for part in parts) / count
+        error = 1.96 * (share * (1.0 - share) / count) ** 0.5
+        told = [v for part in parts for v in part["verdicts"]]
+        wrong = sum(v == opposite.get(verdict) for v in told)
+        missed = [at for part in parts for at in part["missed"]]
+        worst = max(set(missed), key=missed.count) if missed else "none"
+        say(f"{name:26} {100 * share:5.1f} ± {100 * error:.1f} %, truth {verdict}, "
+            f"{wrong} of {count} opposite; most missed: {worst} ({missed.count(worst)})")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
