@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: study test train docs lint mutants bench-study bench-box bench-cost bench-estimators bench-train bench-returns bench-ablation leaderboard torch seeds lock clean
+.PHONY: study test train docs lint mutants mutants-all soak faults calibration bench-study bench-box bench-cost bench-estimators bench-train bench-returns bench-ablation leaderboard torch seeds lock clean
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	@echo "Running the study (a minute or two on 2 cores) ..."
@@ -28,6 +28,22 @@ lint: .venv/all.done  ## style and types
 
 mutants: .venv/all.done  ## twenty-two one-token mutations of the core, each must be killed
 	.venv/bin/python tests/mutants.py
+
+mutants-all: .venv/all.done build/cosmic-ray/done  ## three hundred mutants of every file that computes (hours)
+	PYTHONPATH=$(CURDIR):build/cosmic-ray .venv/bin/python tests/mutants_all.py
+
+build/cosmic-ray/done:  # apart: what it brings along is nothing that we test with
+	$(PIP) install -q --target build/cosmic-ray cosmic-ray==8.7.0
+	@touch $@
+
+soak: .venv/all.done  ## 20,000 examples of the property tests, and the truth by another way (over an hour)
+	STEINFLOW_EXAMPLES=20000 .venv/bin/python -m pytest -m "soak or not soak" -n $(PYTEST_WORKERS) --dist worksteal tests/test_properties.py tests/test_second_truth.py
+
+faults: .venv/all.done  ## two hundred random faults over study, train, sweep and export (root; half an hour)
+	.venv/bin/python -m tests.faults
+
+calibration: .venv/all.done  ## a thousand reduced studies: do intervals cover?
+	.venv/bin/python benchmarks/calibration.py
 
 bench-study: .venv/all.done  ## the study against a plain NumPy version
 	.venv/bin/python benchmarks/bench_study.py

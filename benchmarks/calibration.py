@@ -26,9 +26,9 @@ from steinflow.estimators import GradientExpectation, NoiseExpectation
 from steinflow.io.files import write_json
 from steinflow.methods import default_proposal
 from steinflow.study.cell import at_size, randomness
-from steinflow.study.claims import CLAIMS, Evidence, Table, condition_verdict, judge
+from steinflow.study.claims import CLAIMS, Evidence, Table, judge
 from steinflow.study.conditions import Cell, Grid, cells
-from steinflow.study.uncertainty import Interval, Statistics, resampling, statistics
+from steinflow.study.uncertainty import Statistics, resampling, statistics
 
 RESULTS = Path(__file__).parent / "results" / "calibration.json"
 BLOCK = 100
@@ -72,7 +72,9 @@ def table(found: list[Cell], scores: Any, exact: Any, how: Any) -> Table:
     evidence = {}
     for cell, score, truth in zip(found, scores, exact, strict=True):
         least, most = (statistics(*pair, truth, how, (1.0, 1.0)) for pair in score)
-        evidence[cell.family, cell.tau] = Evidence(most, least, float(cell.level.sigma / cell.alpha))
+        evidence[cell.family, cell.tau] = Evidence(
+            most, least, float(cell.level.sigma / cell.alpha)
+        )
     return evidence
 
 
@@ -113,7 +115,9 @@ def main() -> None:
     blocks = [k for k in range(given.studies // BLOCK) if str(k) not in kept["blocks"]]
     if blocks:
         truth = truth_of(grid, max(given.studies, 100), say)
-        right = {c.id: {at: float(c.statistic(truth, at)[0]) for at in c.conditions} for c in claims}
+        right = {
+            c.id: {at: float(c.statistic(truth, at)[0]) for at in c.conditions} for c in claims
+        }
         kept["verdicts"] = {c.id: judge(c, pointed(truth), given.trials)["verdict"] for c in claims}
         found, scores_of = studies(grid)
     for block in blocks:
@@ -136,6 +140,7 @@ def main() -> None:
 
 def pointed(truth: Table) -> Table:
     """The same with a second replicate like the first, whose intervals are points."""
+
     def twice(s: Statistics) -> Statistics:
         return Statistics(*(np.repeat(values, 3) for values in s))
 
@@ -170,8 +175,10 @@ def report(kept: dict[str, Any], say: Callable[[str], None]) -> None:
         wrong = sum(v == opposite.get(verdict) for v in told)
         missed = [at for part in parts for at in part["missed"]]
         worst = max(set(missed), key=missed.count) if missed else "none"
-        say(f"{name:26} {100 * share:5.1f} ± {100 * error:.1f} %, truth {verdict}, "
-            f"{wrong} of {count} opposite; most missed: {worst} ({missed.count(worst)})")  # fmt: skip
+        say(
+            f"{name:26} {100 * share:5.1f} ± {100 * error:.1f} %, truth {verdict}, {wrong} of "
+            f"{count} opposite; most missed: {worst} ({missed.count(worst)})"
+        )
 
 
 if __name__ == "__main__":

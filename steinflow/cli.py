@@ -1,6 +1,7 @@
 """The command line: one dataclass a command."""
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -86,11 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="steinflow",
         config=(tyro.conf.AvoidSubcommands,),
     )
-    from steinflow.io.files import StudyError
+    from steinflow.io.files import DamageWarning, StudyError
     from steinflow.rl.checkpoint import RunError
 
     try:
-        return COMMANDS[type(command)](command)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DamageWarning)
+            warnings.showwarning = plainly
+            return COMMANDS[type(command)](command)
     except (ValueError, StudyError, RunError) as error:
         print(f"steinflow: {error}", file=sys.stderr)
         return 2
@@ -108,6 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         print(f"\nsteinflow: stopped. {own.get(type(command), kept)}", file=sys.stderr)
         return 130
+
+
+def plainly(message: Warning | str, *where: Any, **more: Any) -> None:
+    """A warning without the line of code that it came from."""
+    print(f"steinflow: {message}", file=sys.stderr)
 
 
 EXTRAS = {"gymnasium": "rl", "mujoco": "rl", "imageio_ffmpeg": "rl", "shimmy": "dmc", "ray": "ray"}

@@ -97,34 +97,49 @@ MUTANTS = (
 )  # fmt: skip
 
 
-def killed(mutant: Mutant) -> bool:
-    """Whether the tests fail on the mutant, and pass on nothing else being wrong."""
+def killed(file: str, text: str, tests: str, seconds: float = 1800.0) -> bool:
+    """Whether tests fail, or hang, where a file of the package has another text.
+
+    Raises:
+        SystemExit: they end in another way than by failing.
+    """
     with tempfile.TemporaryDirectory() as folder:
         for name in ("steinflow", "tests"):
             shutil.copytree(ROOT / name, Path(folder) / name)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        path = Path(folder) / "steinflow" / mutant.file
-        text = path.read_text()
-        if mutant.old and text.count(mutant.old) != 1:
-            raise SystemExit(f"{mutant.file} holds {mutant.old!r} {text.count(mutant.old)} times.")
-        path.write_text(text.replace(mutant.old, mutant.new) if mutant.old else text)
-        words = mutant.tests.split(" -k ")
+        (Path(folder) / "steinflow" / file).write_text(text)
+        words = tests.split(" -k ")
         command = [sys.executable, "-m", "pytest", "-q", "-x", *words[0].split()]
         command += ["-k", words[1]] if len(words) > 1 else []
-        environment = os.environ | {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode not in (0, 1):
-            raise SystemExit(f"{mutant.what}: pytest ended with {done.returncode}\n{done.stdout}")
-        return done.returncode == 1
+        more = {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1",
+                "JAX_COMPILATION_CACHE_DIR": str(ROOT / "build" / "compiled")}  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, cwd=folder, env=os.environ | more, capture_output=True, text=True,
+                check=False, timeout=seconds,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return True
+        if done.returncode in (0, 1) or "ImportError while loading conftest" in done.stderr:
+            return done.returncode != 0
+        if done.returncode == 2 and "error" in done.stdout:  # it cannot be imported
+            return True
+        raise SystemExit(f"{file}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}")
+
+
+def mutated(mutant: Mutant) -> str:
+    """The text of its file."""
+    text = (ROOT / "steinflow" / mutant.file).read_text()
+    if text.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.file} holds {mutant.old!r} {text.count(mutant.old)} times.")
+    return text.replace(mutant.old, mutant.new)
 
 
 def main() -> int:
     """Print a line a mutant; 1 if any survived."""
     survivors = 0
     for number, mutant in enumerate(MUTANTS, 1):
-        dead = killed(mutant)
+        dead = killed(mutant.file, mutated(mutant), mutant.tests)
         survivors += not dead
         print(f"{number:2} {'killed  ' if dead else 'SURVIVED'} {mutant.what}", flush=True)
     print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} killed")

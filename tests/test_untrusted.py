@@ -22,6 +22,7 @@ from steinflow.rl import checkpoint
 from steinflow.rl.checkpoint import RunError, digest_of
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.files import read_config, write_config
+from steinflow.rl.metrics import line_of
 from steinflow.rl.run import Run
 from steinflow.sweep import plan
 from tests.executors.toys import Toy
@@ -91,7 +92,7 @@ def run(tmp_path_factory):
     arrays = {"agent.a": np.arange(6.0), "agent.b": np.zeros((2, 2), np.float32)}
     checkpoint.write(folder / "step-000000000010.safetensors", arrays, {"step": 10})
     records = [{"step": k, "seed": 0, "eval_return": -1.0 * k} for k in range(20)]
-    (path / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    (path / "metrics.jsonl").write_text("".join(map(line_of, records)))
     return path
 
 

@@ -2,7 +2,8 @@
 
 A file is a line that names the format, then records: the length and the CRC-32 of what
 follows, then the cell's name, a line break and its content. A record cut in half is never
-read, and is overwritten by the next worker that takes the file. Cells are named by what
+read, and is overwritten by the next worker that takes the file; one that is damaged is left
+out, with a warning, and those after it are found. Cells are named by what
 their content depends on, so any number of files, in any order, gives the same content.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from steinflow.executors.locks import locked
-from steinflow.io.files import StudyError
+from steinflow.io.files import StudyError, tell_damage
 
 MAGIC = b"steinflow shard"
 HEADER = MAGIC + b" 1\n"
@@ -25,27 +26,58 @@ SUFFIX = ".shard"
 LOOKED_AT = 8  # files of earlier workers that a new one tries to go on with
 
 
-def records(path: Path) -> Iterator[tuple[str, bytes, int]]:
-    """The whole records of a file: name, content, and where the record ends.
+def records(path: Path, tell: bool = True) -> Iterator[tuple[str, bytes, int]]:
+    """The whole records of a file: name, content, and where the record ends; tell of damage.
 
     Raises:
         StudyError: the file is of a later version.
     """
-    data = path.read_bytes()
+    data, at = path.read_bytes(), len(HEADER)
     if not data.startswith(HEADER):
         if data.startswith(MAGIC) and b"\n" in data:
             raise StudyError(f"{path} was written by a later steinflow. Update, or move it away.")
-        return
-    at = len(HEADER)
+        first = next_whole(data, 0)
+        if first is None:
+            return
+        at = first
+        if tell:
+            tell_damage(f"{path} does not begin as it should. What it holds is read all the same.")
     while at + PREFIX.size <= len(data):
         length, checksum = PREFIX.unpack_from(data, at)
-        at += PREFIX.size
-        body = data[at : at + length]
+        body = data[at + PREFIX.size : at + PREFIX.size + length]
         if len(body) < length or zlib.crc32(body) != checksum:
-            return
-        at += length
+            after = next_whole(data, at)
+            if tell and (after is not None or len(body) == length):
+                tell_damage(
+                    f"{path} has a damaged record. It is left out, and its cell runs again."
+                )
+            if after is None:
+                return
+            at = after
+            continue
+        at += PREFIX.size + length
         name, _, content = body.partition(b"\n")
         yield name.decode(errors="replace"), content, at
+
+
+def next_whole(data: bytes, after: int) -> int | None:
+    """Where the first whole record after a damaged one begins, as its checksum tells.
+
+    Lengths are below 2^32, so that four zeros come four bytes after where one begins.
+    """
+    zeros, patience = after, 16 * len(data)
+    while patience > 0 and (zeros := data.find(b"\0\0\0\0", zeros + 1)) >= 0:
+        start = zeros - 4
+        if start <= after or start + PREFIX.size > len(data):
+            continue
+        length, checksum = PREFIX.unpack_from(data, start)
+        body = data[start + PREFIX.size : start + PREFIX.size + length]
+        if length < 2 or len(body) < length:
+            continue
+        patience -= length
+        if zlib.crc32(body) == checksum:
+            return start
+    return None
 
 
 def every(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -69,7 +101,7 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.file = taken(folder)
-        ends = [end for _, _, end in records(self.path)]
+        ends = [end for _, _, end in records(self.path, tell=False)]
         self.end = ends[-1] if ends else len(HEADER)
         if not ends:
             self.write(0, HEADER)

@@ -1,23 +1,36 @@
 """Files of a study: written to a temporary name, then renamed; half-written ones never read."""
 
+import hashlib
 import io
 import json
 import math
 import os
 import tempfile
+import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from steinflow.io.texts import parse_json, read_text
+
 FORMAT_VERSION = 1
 
 
 class StudyError(Exception):
     """A sentence about what stopped a study, and what to do."""
+
+
+class DamageWarning(UserWarning):
+    """Something on the disk is not as it was written; it is left out, or made again."""
+
+
+def tell_damage(sentence: str) -> None:
+    """Warn of it; the command line prints the sentence alone."""
+    warnings.warn(sentence, DamageWarning, stacklevel=3)
 
 
 @contextmanager
@@ -101,11 +114,30 @@ def load_part(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
     try:
         found = unpacked(path.read_bytes())
     except (OSError, ValueError):
+        tell_damage(f"{path} is damaged. It is left out, and computed again by the same command.")
         return None
     header = found.pop("header", None)
     if header is None or list(header) != [str(FORMAT_VERSION), fingerprint]:
         return None
     return found
+
+
+def digests(out: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of files of a folder, for its manifest."""
+    return {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
+
+
+def unlike_manifest(out: Path) -> list[str]:
+    """The files of a folder that are not what its manifest says, which is `digests` under sha256.
+
+    Files that are gone, and folders without a manifest of this kind, are as they should be.
+    """
+    try:
+        told = parse_json(read_text(out / "manifest.json"))["sha256"]
+        there = {name: told[name] for name in told if (out / Path(name).name).is_file()}
+        return [name for name, right in there.items() if digests(out, [name])[name] != right]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def clear_temporaries(folder: Path) -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import export as jax_export
 from jaxtyping import Array, Float, Int
 
-from steinflow.io.files import write_atomically, write_json
+from steinflow.io.files import digests, write_atomically, write_json
 from steinflow.rl import checkpoint
 from steinflow.rl.agent import choose
 from steinflow.rl.files import versions
@@ -27,7 +27,8 @@ target `{estimator}`.
 - evaluation: {evaluation}
 
 Files: `policy.safetensors` (networks of the agent, no pickle), `config.json` (every option),
-`policy.stablehlo` (a compiled program, (obs [b, {obs}], seed []) -> actions [b, {action}]).
+`policy.stablehlo` (a compiled program, (obs [b, {obs}], seed []) -> actions [b, {action}]),
+`SHA256SUMS` (`sha256sum -c SHA256SUMS` says whether they are as they were written).
 
     import steinflow as sf
     run = sf.load("{path}")                     # the run that this was exported from
@@ -82,7 +83,11 @@ def export(run: Run, out: Path, which: str = "best") -> list[Path]:
     write_json(written[1], described(run))
     write_atomically(written[2], lambda file: file.write(bytes(program)))
     write_atomically(out / "README.md", lambda file: file.write(card(run, which).encode()))
-    return [*written, out / "README.md"]
+    written.append(out / "README.md")
+    sums = digests(out, [path.name for path in written])
+    text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
+    write_atomically(out / "SHA256SUMS", lambda file: file.write(text.encode()))
+    return [*written, out / "SHA256SUMS"]
 
 
 def described(run: Run) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from steinflow.rl.critic import Batch
 from steinflow.rl.environment_state import set_state, state_of
 from steinflow.rl.environments import Factory, side_by_side, sizes_of
 from steinflow.rl.evaluate import seeds_of
+from steinflow.rl.memory import require_room
 from steinflow.rl.metrics import Record
 from steinflow.rl.normaliser import Normaliser
 from steinflow.rl.replay import Replay, Steps
@@ -38,6 +39,8 @@ class Trainer:
         self.config, sizes = config, Sizes(*sizes_of(env))
         env.close()
         self.learner = Learner(config, sizes)
+        self.chunk, self.rounds = cadence(config)
+        require_room(self.learner, self.rounds)
         self.rings = config.seeds * config.num_envs
         self.shape = (config.seeds, config.num_envs)
         seeds = jnp.arange(config.seeds) + config.seed
@@ -49,7 +52,6 @@ class Trainer:
         self.returns, self.lengths = np.zeros(self.rings), np.zeros(self.rings, np.int64)
         self.infos: list[UpdateInfo] = []
         self.seconds, self.clock = 0.0, time.monotonic()
-        self.chunk, self.rounds = cadence(config)
         self.obs = self.reset()
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steinflow.checks import lookup
-from steinflow.io.files import write_atomically
+from steinflow.io.files import tell_damage, write_atomically
 from steinflow.io.texts import parse_json
 
 Record = dict[str, Any]
@@ -28,7 +29,7 @@ class Metrics:
         if not records:
             return
         with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(finite(record)) + "\n" for record in records)
+            file.writelines(line_of(finite(record)) for record in records)
         for record in records:
             for listener in self.listeners:
                 listener(record)
@@ -36,7 +37,7 @@ class Metrics:
     def forget_after(self, step: int) -> None:
         """Keep what was said up to a step: a resumed run says the rest again."""
         kept = [record for record in read(self.path) if record["step"] <= step]
-        text = "".join(json.dumps(record) + "\n" for record in kept)
+        text = "".join(map(line_of, kept))
         write_atomically(self.path, lambda file: file.write(text.encode()))
 
 
@@ -48,17 +49,35 @@ def finite(record: Mapping[str, Any]) -> Record:
     }
 
 
+def line_of(record: Record) -> str:
+    """A record as a line that ends with its own checksum, the CRC-32 of the rest."""
+    text = json.dumps(record)
+    return f'{text[:-1]}, "crc": "{zlib.crc32(text.encode()):08x}"}}\n'
+
+
 def read(path: Path) -> list[Record]:
-    """All whole records; a line that is cut or damaged is left out."""
-    found = []
-    for line in path.read_text("utf-8", errors="replace").splitlines() if path.exists() else ():
-        try:
-            record = parse_json(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            found.append(record)
+    """All whole records.
+
+    A line that is not what was written is left out, with a warning; the last one without, if it
+    was cut when the process ended.
+    """
+    text = path.read_text("utf-8", errors="replace") if path.exists() else ""
+    lines = text.split("\n")[:-1]  # what follows the last break was cut
+    found = [record for line in lines if (record := record_of(line)) is not None]
+    if len(found) < len(lines):
+        tell_damage(f"{path}: {len(lines) - len(found)} lines are damaged. They are left out.")
     return found
+
+
+def record_of(line: str) -> Record | None:
+    """What a line says, if that is what was written."""
+    try:
+        record = parse_json(line)
+        given = record.pop("crc")
+        whole = line_of(record).endswith(f'"{given}"}}\n') and type(record["step"]) is int
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
+    return record if whole else None
 
 
 def scalars(record: Record) -> dict[str, float]:

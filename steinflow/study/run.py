@@ -26,10 +26,13 @@ from steinflow.executors.state import contents
 from steinflow.io.files import (
     FORMAT_VERSION,
     clear_temporaries,
+    digests,
     explained,
     load_part,
     packed,
     save_part,
+    tell_damage,
+    unlike_manifest,
     unpacked,
     write_atomically,
     write_json,
@@ -143,6 +146,8 @@ def run_study(
         with explained(out):
             buffer = io.BytesIO()  # polars has errors of its own for a full disk
             study.rows.write_parquet(buffer)
+            for name in unlike_manifest(out):
+                tell_damage(f"{out / name} was not what the study had written. It is made again.")
             write_atomically(out / "rows.parquet", lambda file: file.write(buffer.getvalue()))
             write_json(out / "claims.json", study.claims)
             manifest = {
@@ -156,6 +161,7 @@ def run_study(
                 "host": platform.platform(),
                 "python": platform.python_version(),
                 "versions": {name: package_version(name) for name in PACKAGES},
+                "sha256": digests(out, ("rows.parquet", "claims.json")),
             }
             write_json(out / "manifest.json", manifest)
     return study

@@ -11,7 +11,7 @@ import polars as pl
 
 from steinflow.executors import campaign
 from steinflow.executors.state import State, state
-from steinflow.io.files import explained, write_atomically
+from steinflow.io.files import explained, tell_damage, unlike_manifest, write_atomically
 from steinflow.sweep import work
 from steinflow.sweep.plan import Cell
 
@@ -47,12 +47,17 @@ def collect(out: Path, cells: Sequence[Cell]) -> None:
         values = [json.dumps(cell.options.get(name, None)) for name in names]
         table.writerow([cell.name, cell.command, *values, cell.seed, cell.threads])
     write_atomically(out / "cells.csv", lambda file: file.write(text.getvalue().encode()))
-    paths = [(cell.name, out / "runs" / cell.name / "rows.parquet") for cell in finished]
-    rows = [
-        pl.read_parquet(path).with_columns(cell=pl.lit(name))
-        for name, path in paths
-        if path.exists()
-    ]
+    rows = []
+    for cell in finished:
+        folder = out / "runs" / cell.name
+        if "rows.parquet" in unlike_manifest(folder):
+            tell_damage(
+                f"{folder} has damaged rows. They are left out. Run the command that its "
+                "manifest.json names again: it makes them from the parts."
+            )
+        elif (folder / "rows.parquet").exists():
+            found = pl.read_parquet(folder / "rows.parquet")
+            rows.append(found.with_columns(cell=pl.lit(cell.name)))
     if rows:
         buffer = io.BytesIO()  # polars has errors of its own for a full disk
         pl.concat(rows, how="diagonal_relaxed").write_parquet(buffer)

@@ -1,5 +1,8 @@
 """Small parts of the agent against what they should equal."""
 
+import json
+import warnings
+
 import gymnasium as gym
 import jax
 import jax.numpy as jnp
@@ -7,13 +10,14 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from steinflow.io.files import DamageWarning
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import BACKUPS
 from steinflow.rl.curves import interquartile_mean, interval
 from steinflow.rl.environment_state import set_state, state_of
 from steinflow.rl.files import read_config, toml_of, typed, write_config
 from steinflow.rl.loop import cadence
-from steinflow.rl.metrics import read
+from steinflow.rl.metrics import line_of, read
 from steinflow.rl.multigoal import GOALS, MultiGoal
 from steinflow.rl.networks import Critics, Layers, least
 from steinflow.rl.normaliser import Normaliser
@@ -126,8 +130,15 @@ def test_updates_a_step_are_kept_to():
 
 def test_lines_that_are_cut_are_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "seed": 0}\n[1]\n{"seed": 0}\n{"step": 2, "se')
-    assert read(path) == [{"step": 1, "seed": 0}]
+    record = {"step": 1, "seed": 0, "episode_return": -1.5e-7}
+    path.write_text(line_of(record) + line_of(record)[:20])
+    with warnings.catch_warnings(action="error"):
+        assert read(path) == [record]  # cut as a process ended
+    other = line_of(record | {"step": 2})
+    lines = [line_of(record), other.replace("-1.5", "-1.6"), "[1]\n", json.dumps(record) + "\n"]
+    path.write_text("".join(lines))
+    with pytest.warns(DamageWarning, match="3 lines are damaged"):
+        assert read(path) == [record]
 
 
 def test_interquartile_means_and_their_intervals():

@@ -1,16 +1,19 @@
 """Training from end to end on a toy: resume, failures, files."""
 
 import json
+import time
 
+import jax
 import numpy as np
 import pytest
 
-from steinflow.rl import checkpoint
+from steinflow.rl import checkpoint, memory
+from steinflow.rl.agent import Learner, Sizes
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.run import Run, folder_of, load
 from steinflow.rl.training import train
-from tests.rl.toys import Forgetful, Point
+from tests.rl.toys import Forgetful, Point, Wide
 
 SMALL = {
     "estimator": "noise", "steps": 600, "warmup": 100, "hidden": (8, 8), "batch_size": 16,
@@ -152,3 +155,20 @@ def test_a_header_that_was_changed_is_damage(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"best", b"cest"))
     with pytest.raises(RunError, match="is damaged"):
         checkpoint.read(path)
+
+
+def test_an_update_that_cannot_fit_is_said_beforehand(tmp_path):
+    """128 actions, 4,096 states, 1,024 draws: in the time that it takes to count."""
+    began = time.monotonic()
+    large = TrainConfig(num_draws=1024, batch_size=4096, actor_batch=4096, steps=2_000)
+    with pytest.raises(RunError, match=r"would take about .* GiB .* Lower --num-draws \(1024"):
+        train(large, Wide, tmp_path, quiet=True)
+    assert time.monotonic() - began < 20.0
+    assert not (tmp_path / "config.toml").exists()
+
+
+def test_the_count_of_memory_is_near_the_compilers():
+    some = TrainConfig(num_draws=64, batch_size=256, actor_batch=256, hidden=(64, 64))
+    learner = Learner(some, Sizes(3, 8))
+    with jax.enable_x64(False):
+        assert 0.3 < memory.needed(learner, 1) / memory.rough(learner) < 3.0

@@ -46,6 +46,12 @@ class Forgetful(Point):
     state_dict = load_state_dict = property(lambda self: (_ for _ in ()).throw(AttributeError))
 
 
+class Wide(Point):
+    """One of 128 actions moves it."""
+
+    action_space = gym.spaces.Box(-np.ones(128, np.float32), np.ones(128, np.float32))
+
+
 def broken():
     raise OSError("the simulator has hung up")
 
