@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", DamageWarning)
-            warnings.showwarning = plainly
+            warnings.showwarning = partial(plainly, warnings.showwarning)
             return COMMANDS[type(command)](command)
     except (ValueError, StudyError, RunError) as error:
         print(f"steinflow: {error}", file=sys.stderr)
@@ -114,9 +115,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def plainly(message: Warning | str, *where: Any, **more: Any) -> None:
-    """A warning without the line of code that it came from."""
-    print(f"steinflow: {message}", file=sys.stderr)
+def plainly(otherwise: Callable[..., None], message: Warning | str, *where: Any) -> None:
+    """Damage is told without the line of code that saw it; other warnings as always."""
+    from steinflow.io.files import DamageWarning
+
+    if isinstance(message, DamageWarning):
+        print(f"steinflow: {message}", file=sys.stderr)
+    else:
+        otherwise(message, *where)
 
 
 EXTRAS = {"gymnasium": "rl", "mujoco": "rl", "imageio_ffmpeg": "rl", "shimmy": "dmc", "ray": "ray"}
