@@ -44,10 +44,11 @@ def burn(cell: Cell) -> int:
 
 def timed(name: str, cells: list[Cell]) -> tuple[float, float]:
     """Seconds until the first cell (workers start), and those after it."""
-    began, first = time.monotonic(), 0.0
+    began, first, last = time.monotonic(), 0.0, 0.0
     for _ in EXECUTORS[name](Options()).run(burn, cells):
-        first = first or time.monotonic()
-    return first - began, time.monotonic() - first
+        last = time.monotonic()
+        first = first or last
+    return first - began, last - first
 
 
 def costs(count: int, seconds: float) -> None:
