@@ -232,7 +232,7 @@ class Chain:
         faults = [*SIGNALS, "no room", *(f"{k}: {how}" for k in self.work.files
                                          for how in ("cut", "bit"))]  # fmt: skip
         fault = self.rng.choice(faults)
-        before = self.now()
+        self.before = set(self.now())
         if fault in SIGNALS:
             self.signalled(SIGNALS[fault])
         elif fault == "no room":
@@ -240,10 +240,6 @@ class Chain:
         elif not self.damaged(fault):
             return self.disturb()  # there is no such file yet
         self.counts[fault] += 1
-        if ":" not in fault:
-            lost = set(before) - set(self.now())
-            lost = {name for name in lost if not name.startswith("checkpoint")}  # old ones go
-            assert not lost, f"{fault}: {lost} was finished"
         return None
 
     def signalled(self, what: signal.Signals) -> None:
@@ -300,7 +296,11 @@ class Chain:
         return unlike_manifest(self.out)
 
     def heard(self, said: str) -> None:
-        """No traceback; a chain that has come to its end is compared, and begins anew."""
+        """Nothing is lost, and no traceback; a chain that has come to its end is compared, and
+        begins anew."""
+        lost = self.before - set(self.now())
+        lost = {name for name in lost if not name.startswith("checkpoint")}  # old ones go
+        assert not lost, f"{lost} was finished"
         assert "Traceback" not in said, said
         if self.work.is_complete(self.out):
             assert self.work.name == "export" or self.is_right()
