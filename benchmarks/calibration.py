@@ -28,6 +28,7 @@ from steinflow.methods import default_proposal
 from steinflow.study.cell import at_size, randomness
 from steinflow.study.claims import CLAIMS, Evidence, Table, judge
 from steinflow.study.conditions import Cell, Grid, cells
+from steinflow.study.run import code_version
 from steinflow.study.uncertainty import Statistics, resampling, statistics
 
 RESULTS = Path(__file__).parent / "results" / "calibration.json"
@@ -107,12 +108,13 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     say = partial(print, flush=True)
     grid = Grid("paper", given.trials, given.points, num_draws=(8, 64), alphas=(0.8,))
-    about = {"trials": given.trials, "query_points": given.points, "num_draws": grid.num_draws}
+    about = {"trials": given.trials, "query_points": given.points, "num_draws": grid.num_draws,
+             "truth": max(given.studies, 100), "code": code_version()}  # fmt: skip
     kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if kept.get("about") != json.loads(json.dumps(about)):
         kept = {"about": about, "blocks": {}}
     claims = [claim for claim in CLAIMS if not claim.exact]  # computed, not estimated
-    blocks = [k for k in range(given.studies // BLOCK) if str(k) not in kept["blocks"]]
+    blocks = [k for k in range(max(1, given.studies // BLOCK)) if str(k) not in kept["blocks"]]
     if blocks:
         truth = truth_of(grid, max(given.studies, 100), say)
         right = {

@@ -1,10 +1,8 @@
 """The command line: one dataclass a command."""
 
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -88,13 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="steinflow",
         config=(tyro.conf.AvoidSubcommands,),
     )
-    from steinflow.io.files import DamageWarning, StudyError
+    from steinflow.io.files import StudyError, damage_told
     from steinflow.rl.checkpoint import RunError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", DamageWarning)
-            warnings.showwarning = partial(plainly, warnings.showwarning)
+        with damage_told():
             return COMMANDS[type(command)](command)
     except (ValueError, StudyError, RunError) as error:
         print(f"steinflow: {error}", file=sys.stderr)
@@ -113,16 +109,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         print(f"\nsteinflow: stopped. {own.get(type(command), kept)}", file=sys.stderr)
         return 130
-
-
-def plainly(otherwise: Callable[..., None], message: Warning | str, *where: Any) -> None:
-    """Damage is told without the line of code that saw it; other warnings as always."""
-    from steinflow.io.files import DamageWarning
-
-    if isinstance(message, DamageWarning):
-        print(f"steinflow: {message}", file=sys.stderr)
-    else:
-        otherwise(message, *where)
 
 
 EXTRAS = {"gymnasium": "rl", "mujoco": "rl", "imageio_ffmpeg": "rl", "shimmy": "dmc", "ray": "ray"}

@@ -127,6 +127,7 @@ class Team:
         Raises:
             StudyError: workers end again and again before they are ready.
         """
+        stillborn = False  # many may end at once, with their node
         asked = {member.call: member for member in self.members if member.call is not None}
         for call in finished(self.ray, list(asked)):
             member = asked[call]
@@ -136,7 +137,8 @@ class Team:
                 self.stillborn = 0
             except self.ray.exceptions.RayError as error:
                 outcome = lost(error, self.options)
-                self.stillborn += not member.is_ready
+                self.stillborn += not (member.is_ready or stillborn)
+                stillborn |= not member.is_ready
                 self.dismiss(member)
             if self.stillborn >= STARTS:
                 raise StudyError(

@@ -23,6 +23,7 @@ MAGIC = b"steinflow shard"
 HEADER = MAGIC + b" 1\n"
 PREFIX = struct.Struct("<QI")
 SUFFIX = ".shard"
+LONGEST = 500  # bytes of a name
 LOOKED_AT = 8  # files of earlier workers that a new one tries to go on with
 
 
@@ -33,10 +34,11 @@ def records(path: Path, tell: bool = True) -> Iterator[tuple[str, bytes, int]]:
         StudyError: the file is of a later version.
     """
     data, at = path.read_bytes(), len(HEADER)
+    patience = [8 * len(data)]
     if not data.startswith(HEADER):
         if data.startswith(MAGIC) and b"\n" in data:
             raise StudyError(f"{path} was written by a later steinflow. Update, or move it away.")
-        first = next_whole(data, 0)
+        first = next_whole(data, 0, patience)
         if first is None:
             return
         at = first
@@ -46,10 +48,12 @@ def records(path: Path, tell: bool = True) -> Iterator[tuple[str, bytes, int]]:
         length, checksum = PREFIX.unpack_from(data, at)
         body = data[at + PREFIX.size : at + PREFIX.size + length]
         if len(body) < length or zlib.crc32(body) != checksum:
-            after = next_whole(data, at)
+            patience[0] -= len(body)
+            after = next_whole(data, at, patience)
             if tell and (after is not None or len(body) == length):
                 tell_damage(
-                    f"{path} has a damaged record. It is left out, and its cell runs again."
+                    f"{path} has a damaged record, which is left out. Its cell runs again, unless "
+                    "it is kept elsewhere too."
                 )
             if after is None:
                 return
@@ -60,22 +64,26 @@ def records(path: Path, tell: bool = True) -> Iterator[tuple[str, bytes, int]]:
         yield name.decode(errors="replace"), content, at
 
 
-def next_whole(data: bytes, after: int) -> int | None:
-    """Where the first whole record after a damaged one begins, as its checksum tells.
+def next_whole(data: bytes, after: int, patience: list[int]) -> int | None:
+    """Where the first whole record after a damaged one begins, as its name and checksum tell.
 
-    Lengths are below 2^32, so that four zeros come four bytes after where one begins.
+    Lengths are below 2^32, so that four zeros come four bytes after where one begins. `patience` is
+    how many bytes of a file may still be looked at in vain, so that no file takes long.
     """
-    zeros, patience = after, 16 * len(data)
-    while patience > 0 and (zeros := data.find(b"\0\0\0\0", zeros + 1)) >= 0:
-        start = zeros - 4
-        if start <= after or start + PREFIX.size > len(data):
+    zeros = after
+    while patience[0] > 0 and (zeros := data.find(b"\0\0\0\0", zeros + 1)) >= 0:
+        start, body = zeros - 4, zeros - 4 + PREFIX.size
+        if start <= after or body > len(data):
             continue
         length, checksum = PREFIX.unpack_from(data, start)
-        body = data[start + PREFIX.size : start + PREFIX.size + length]
-        if length < 2 or len(body) < length:
+        if length < 2 or body + length > len(data):
             continue
-        patience -= length
-        if zlib.crc32(body) == checksum:
+        name = data[body : body + min(length, LONGEST)].partition(b"\n")[0]
+        patience[0] -= len(name)
+        if not 0 < len(name) < LONGEST or not name.decode(errors="replace").isprintable():
+            continue
+        patience[0] -= length
+        if zlib.crc32(memoryview(data)[body : body + length]) == checksum:
             return start
     return None
 

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -31,6 +32,24 @@ class DamageWarning(UserWarning):
 def tell_damage(sentence: str) -> None:
     """Warn of it; the command line prints the sentence alone."""
     warnings.warn(sentence, DamageWarning, stacklevel=3)
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Damage is told on standard error, once, without the line of code that saw it; other warnings
+    as always."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", DamageWarning)
+        otherwise = warnings.showwarning
+
+        def show(message: Warning | str, *where: Any, **more: Any) -> None:
+            if isinstance(message, DamageWarning):
+                print(f"steinflow: warning: {message}", file=sys.stderr)
+            else:
+                otherwise(message, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager
@@ -134,7 +153,8 @@ def unlike_manifest(out: Path) -> list[str]:
     """
     try:
         told = parse_json(read_text(out / "manifest.json"))["sha256"]
-        there = {name: told[name] for name in told if (out / Path(name).name).is_file()}
+        own = [name for name in told if Path(name).name == name]  # never out of the folder
+        there = {name: told[name] for name in own if (out / name).is_file()}
         return [name for name, right in there.items() if digests(out, [name])[name] != right]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -1,11 +1,13 @@
 """How much memory an update would take, said before it is tried."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from steinflow.executors.devices import devices
 from steinflow.rl.agent import Learner, initial, learn_all
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.critic import Batch
@@ -13,12 +15,19 @@ from steinflow.rl.critic import Batch
 GIB = 2**30
 BYTES = 4  # float32
 MEMINFO = Path("/proc/meminfo")
+GROUPS = (  # of containers: the most, and what is used
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+FAR = 32  # times too much: not worth asking the compiler
 
 
 def rough(learner: Learner) -> int:
-    """Bytes that the values and gradients of Q at all draws take at once, about."""
+    """Bytes of a device that the values and gradients of Q at all draws take at once, about."""
     config = learner.config
-    points = config.seeds * config.actor_batch * config.num_levels * config.num_draws
+    seeds = -(-config.seeds // max(1, len(devices())))
+    states = min(config.actor_batch, config.batch_size)
+    points = seeds * states * config.num_levels * config.num_draws
     widths = config.critics * sum(config.hidden) + 6 * learner.sizes.action
     return BYTES * points * widths if config.policy != "gaussian" else 0
 
@@ -38,20 +47,26 @@ def needed(learner: Learner, rounds: int) -> int:
     plan = learn_all.lower(learner, states, batch).compile().memory_analysis()
     if plan is None:
         return rough(learner)
-    return int(plan.temp_size_in_bytes + plan.argument_size_in_bytes + plan.output_size_in_bytes)
+    twice = plan.alias_size_in_bytes  # states that are written over
+    whole = plan.temp_size_in_bytes + plan.argument_size_in_bytes + plan.output_size_in_bytes
+    return int(whole - twice)
 
 
 def free() -> int | None:
     """Bytes that the device has left; None where nobody knows."""
-    device = jax.devices()[0]
+    device = (devices() or jax.local_devices())[0]
     if device.platform != "cpu":
         stats = device.memory_stats() or {}
         limit = stats.get("bytes_limit")
         return None if limit is None else int(limit - stats.get("bytes_in_use", 0))
-    if not MEMINFO.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
-    return 1024 * int(lines["MemAvailable"].split()[0])
+    limits = []
+    if MEMINFO.exists():
+        lines = [line.split() for line in MEMINFO.read_text().splitlines()]
+        limits += [1024 * int(words[1]) for words in lines if words[0] == "MemAvailable:"]
+    for most, now in GROUPS:
+        with suppress(OSError, ValueError):  # without a limit it says "max"
+            limits.append(int(Path(most).read_text()) - int(Path(now).read_text()))
+    return min(limits, default=None)
 
 
 def require_room(learner: Learner, rounds: int) -> None:
@@ -66,7 +81,7 @@ def require_room(learner: Learner, rounds: int) -> None:
     config, there, need = learner.config, free(), rough(learner)
     if there is None or need < there / 4:
         return
-    if need < 4 * there:
+    if need < FAR * there:
         need = needed(learner, rounds)
     if need > there:
         raise RunError(

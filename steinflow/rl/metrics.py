@@ -75,7 +75,7 @@ def record_of(line: str) -> Record | None:
         record = parse_json(line)
         given = record.pop("crc")
         whole = line_of(record).endswith(f'"{given}"}}\n') and type(record["step"]) is int
-    except (ValueError, TypeError, AttributeError, KeyError):
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
     return record if whole else None
 

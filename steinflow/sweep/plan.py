@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from steinflow.checks import lookup
 from steinflow.io.texts import read_toml
 
-MOST = 100_000  # cells of a table
+MOST = 100_000  # cells of a file
 KEYS = ("command", "fixed", "vary", "seeds")
 POSITIONAL = {"study": (), "train": ("env",), "diagnose": ("run",)}  # the commands there are
 OURS = (
@@ -59,7 +59,7 @@ def read(path: Path, threads: int = 1) -> list[Cell]:
 
 def cells(content: dict[str, Any], threads: int) -> Iterator[Cell]:
     """The product of seeds and every table of [vary]; [[vary]] twice is two products."""
-    command, seen = content["command"], set()
+    command, seen, every = content["command"], set(), 0
     known = options_of(command)
     fixed = checked("fixed", content.get("fixed", {}), known)
     tables, seeds = content.get("vary", {}), seeds_of(content.get("seeds", 1))
@@ -71,9 +71,9 @@ def cells(content: dict[str, Any], threads: int) -> Iterator[Cell]:
         for name, values in vary.items():
             if not isinstance(values, list) or not values:
                 raise ValueError(f"{name} under [vary] must be a list of values, got {values!r}.")
-        many = len(seeds) * math.prod(map(len, vary.values()))
-        if many > MOST:
-            raise ValueError(f"These are more than {MOST:,} cells. Cut the lists or the seeds.")
+        every += len(seeds) * math.prod(map(len, vary.values()))
+        if every > MOST:
+            raise ValueError(f"These are over {MOST:,} cells. Make several sweeps of them.")
         for values in product(*vary.values()):
             varied = dict(zip(vary, values, strict=True))
             for seed in seeds:

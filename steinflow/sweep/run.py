@@ -53,7 +53,8 @@ def collect(out: Path, cells: Sequence[Cell]) -> None:
         if "rows.parquet" in unlike_manifest(folder):
             tell_damage(
                 f"{folder} has damaged rows. They are left out. Run the command that its "
-                "manifest.json names again: it makes them from the parts."
+                f"manifest.json names with --out {folder}, which makes them from the parts, and "
+                "then this command again."
             )
         elif (folder / "rows.parquet").exists():
             found = pl.read_parquet(folder / "rows.parquet")

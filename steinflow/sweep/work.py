@@ -43,7 +43,8 @@ def reason(said: str, code: int) -> str:
     if code < 0:
         return ended(code).replace("the worker", "the command")
     lines = [line for line in (line.strip(FRAME) for line in said.splitlines()) if line]
-    own = [line for line in lines if line.startswith("steinflow: ")]
+    told = [line for line in lines if line.startswith("steinflow: ")]
+    own = [line for line in told if not line.startswith("steinflow: warning: ")]
     if own:
         return own[-1].removeprefix("steinflow: ")
     if any(line.startswith("Traceback") for line in lines):

@@ -157,8 +157,9 @@ def test_a_header_that_was_changed_is_damage(tmp_path):
         checkpoint.read(path)
 
 
-def test_an_update_that_cannot_fit_is_said_beforehand(tmp_path):
+def test_an_update_that_cannot_fit_is_said_beforehand(tmp_path, monkeypatch):
     """128 actions, 4,096 states, 1,024 draws: in the time that it takes to count."""
+    monkeypatch.setattr(memory, "free", lambda: 2**30)
     began = time.monotonic()
     large = TrainConfig(num_draws=1024, batch_size=4096, actor_batch=4096, steps=2_000)
     with pytest.raises(RunError, match=r"would take about .* GiB .* Lower --num-draws \(1024"):
