@@ -102,6 +102,11 @@ def steps_in(folder: Path) -> list[int]:
     return sorted((int(name[1]) for name in names if name), reverse=True)
 
 
+def common(folders: Iterable[Path]) -> set[int]:
+    """The steps that have a checkpoint in all folders; a kill may come between two of them."""
+    return set.intersection(*(set(steps_in(folder)) for folder in folders))
+
+
 def newest(
     folders: Iterable[Path], said: list[str]
 ) -> tuple[int, list[tuple[Arrays, dict[str, Any]]]]:
@@ -111,8 +116,7 @@ def newest(
         RunError: there is none.
     """
     folders = list(folders)
-    common = set.intersection(*(set(steps_in(folder)) for folder in folders))
-    for step in sorted(common, reverse=True):
+    for step in sorted(common(folders), reverse=True):
         try:
             found = [read(path_of(folder, step)) for folder in folders]
             if all(about.get("step") == step for _, about in found):

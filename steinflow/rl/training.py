@@ -143,7 +143,7 @@ class Session:
         for name in ("config.toml", "manifest.json", "metrics.jsonl"):  # theirs alone, in `path`
             for half in path.glob(f".{name}.*"):
                 half.unlink(missing_ok=True)
-        if there and any(checkpoint.steps_in(folder) for folder in self.folders):
+        if there and checkpoint.common(self.folders):
             self.resume()
         elif resume:
             self.metrics.forget_after(-1)

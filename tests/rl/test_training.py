@@ -157,6 +157,14 @@ def test_a_header_that_was_changed_is_damage(tmp_path):
         checkpoint.read(path)
 
 
+def test_a_kill_between_the_first_checkpoints_of_two_seeds_begins_anew(undisturbed, tmp_path):
+    out = tmp_path / "run"
+    train(config(seeds=2, steps=200), Point, out)
+    for path in folder_of(out, 1).glob("step-*"):
+        path.unlink()
+    assert told(train(config(seeds=2), Point, out, resume=True)) == told(undisturbed)
+
+
 def test_an_update_that_cannot_fit_is_said_beforehand(tmp_path, monkeypatch):
     """128 actions, 4,096 states, 1,024 draws: in the time that it takes to count."""
     monkeypatch.setattr(memory, "free", lambda: 2**30)
