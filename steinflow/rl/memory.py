@@ -15,10 +15,7 @@ from steinflow.rl.critic import Batch
 GIB = 2**30
 BYTES = 4  # float32
 MEMINFO = Path("/proc/meminfo")
-GROUPS = (  # of containers: the most, and what is used
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
+LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of containers, in /sys/fs/cgroup
 FAR = 32  # times too much: not worth asking the compiler
 
 
@@ -63,9 +60,9 @@ def free() -> int | None:
     if MEMINFO.exists():
         lines = [line.split() for line in MEMINFO.read_text().splitlines()]
         limits += [1024 * int(words[1]) for words in lines if words[0] == "MemAvailable:"]
-    for most, now in GROUPS:
+    for name in LIMITS:  # not what is used of it: that counts files which can be dropped
         with suppress(OSError, ValueError):  # without a limit it says "max"
-            limits.append(int(Path(most).read_text()) - int(Path(now).read_text()))
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
     return min(limits, default=None)
 
 
