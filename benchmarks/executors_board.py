@@ -1,10 +1,10 @@
 """A part of the leaderboard by every executor: the same rows, and what two cores gain.
 
-    python benchmarks/executors_board.py [--states 4] [--trials 8]
+    python benchmarks/executors_board.py [--states 8] [--trials 16]
 
-All 504 cells of two dimensions: once to compile (not timed; what is compiled is kept in
-runs/executors-board), then serial pinned to one core, process, Ray and three shards at once, each
-in processes of its own that find all compilations on the disk.
+An hour, on a quiet machine. All 504 cells of two dimensions: once to compile (not timed; what is
+compiled is kept in runs/executors-board), then serial pinned to one core, process, Ray and three
+shards at once, each in processes of its own that find all compilations on the disk.
 """
 
 import argparse
@@ -47,8 +47,8 @@ def rows(out: Path, wanted: list[Cell]) -> list[pl.DataFrame]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--states", type=int, default=4)
-    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--states", type=int, default=8)
+    parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--run", nargs=3, metavar=("EXECUTOR", "SHARD", "OUT"), help="only this")
     given = parser.parse_args()
     board, wanted = part_of(given.states, given.trials)
@@ -101,7 +101,8 @@ def main() -> None:
     print(f"{count:,} rows, the same by serial, process, ray and {SHARDS} shards")
     for name, time_spent in spent.items():
         print(f"{name:10} {time_spent:6.1f} s, {spent['serial'] / time_spent:.2f} times serial")
-    about = {"cells": len(wanted), "rows": count, "cores": len(here)}
+    about = {"cells": len(wanted), "states": given.states, "trials": given.trials}
+    about |= {"rows": count, "cores": len(here)}
     write_json(RESULTS, about | {"seconds": spent})
 
 
