@@ -267,6 +267,8 @@ class Chain:
     def damaged(self, fault: str) -> bool:
         """Damage a file, if there is one, and let the command go on to its end."""
         kind, how = fault.split(": ")
+        if self.work.name == "export" and not self.now():
+            self.complete()
         there = [p for pattern in self.work.files[kind] for p in self.out.glob(pattern)]
         there = [p for p in there if p.stat().st_size]
         if not there:
@@ -329,7 +331,6 @@ def main() -> int:
     parser.add_argument("--only", default="", help="chains whose name holds this")
     given = parser.parse_args()
     began = time.monotonic()
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as name, disk(Path(name) / "disk") as run_disk:
         sweep, run = Path(name) / "sweep.toml", run_disk / "run"
         sweep.write_text(SWEEP)
@@ -351,6 +352,7 @@ def main() -> int:
                 told = ", ".join(f"{what} {n}" for what, n in sorted(chain.counts.items()))
                 print(f"{work.name}: {told}; nothing that was finished was lost", flush=True)
                 if given.count >= 200:
+                    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
                     kept[work.name] = {"seed": given.seed, "faults": dict(chain.counts)}
                     write_json(RESULTS, kept)
                 return chain.counts

@@ -115,17 +115,25 @@ def serve(pipe: Connection, function: Callable[..., Any], parent: int) -> None:
     """The worker's own end: compute what comes through the pipe until it is closed."""
     os.setsid()  # a group of its own, which is killed as a whole
     watch(parent)
-    pipe.send(READY)
-    while True:
-        try:
-            cell = pipe.recv()
-        except EOFError:
-            return
-        except Exception as error:  # noqa: BLE001 - a cell that cannot be unpickled
-            pipe.send(Failed(traceback.format_exc(), type(error).__name__, 1, 0.0))
-            continue
-        outcome = attempt(function, cell)
-        try:
-            pipe.send(outcome)
-        except Exception as error:  # noqa: BLE001 - a result that cannot be pickled
-            pipe.send(Failed(traceback.format_exc(), type(error).__name__, 1, outcome.seconds))
+    with suppress(EOFError, ConnectionError):  # who asks has ended
+        pipe.send(READY)
+        while True:
+            answer(pipe, function)
+
+
+def answer(pipe: Connection, function: Callable[..., Any]) -> None:
+    """Compute one cell."""
+    try:
+        cell = pipe.recv()
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a cell that cannot be unpickled
+        pipe.send(Failed(traceback.format_exc(), type(error).__name__, 1, 0.0))
+        return
+    outcome = attempt(function, cell)
+    try:
+        pipe.send(outcome)
+    except ConnectionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a result that cannot be pickled
+        pipe.send(Failed(traceback.format_exc(), type(error).__name__, 1, outcome.seconds))

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -153,11 +153,23 @@ def unlike_manifest(out: Path) -> list[str]:
     """
     try:
         told = parse_json(read_text(out / "manifest.json"))["sha256"]
-        own = [name for name in told if Path(name).name == name]  # never out of the folder
-        there = {name: told[name] for name in own if (out / name).is_file()}
-        return [name for name, right in there.items() if digests(out, [name])[name] != right]
+        return unlike(out, told)
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def unlike_sums(out: Path) -> list[str]:
+    """The same by SHA256SUMS, as the command of that name writes it."""
+    path = out / "SHA256SUMS"
+    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    lines = [line.partition("  ") for line in text.splitlines()]
+    return unlike(out, {name: right for right, _, name in lines if name and "\0" not in name})
+
+
+def unlike(out: Path, told: Mapping[str, str]) -> list[str]:
+    """The files of a folder, never outside of it, whose SHA-256 is not what is told."""
+    there = [name for name in told if Path(name).name == name and (out / name).is_file()]
+    return [name for name, found in digests(out, there).items() if found != told[name]]
 
 
 def clear_temporaries(folder: Path) -> None:

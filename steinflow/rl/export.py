@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import export as jax_export
 from jaxtyping import Array, Float, Int
 
-from steinflow.io.files import digests, write_atomically, write_json
+from steinflow.io.files import digests, tell_damage, unlike_sums, write_atomically, write_json
 from steinflow.rl import checkpoint
 from steinflow.rl.agent import choose
 from steinflow.rl.files import versions
@@ -78,6 +78,8 @@ def export(run: Run, out: Path, which: str = "best") -> list[Path]:
         struct: Any = jax.ShapeDtypeStruct
         shape, seed = struct((rows, learner.sizes.obs), jnp.float32), struct((), jnp.int32)
         program = jax_export.export(jax.jit(policy))(shape, seed).serialize()
+    for name in unlike_sums(out):
+        tell_damage(f"{out / name} was not what had been exported. It is made again.")
     written = [out / name for name in ("policy.safetensors", "config.json", "policy.stablehlo")]
     checkpoint.write(written[0], arrays, {"which": which, "seed": run.seeds[0]})
     write_json(written[1], described(run))

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 
 FORMAT_VERSION = 1
+CHANGEABLE = ("steps", "keep", "eval_every", "log_every", "env_timeout")  # options, by --resume
 PACKAGES = ("steinflow", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "mujoco")
 
 
@@ -105,3 +106,23 @@ def manifest(spaces: dict[str, Any]) -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "spaces": spaces,
     }
+
+
+def same_options(
+    path: Path, config: TrainConfig, env: str | None, env_kwargs: dict[str, Any]
+) -> None:
+    """A resumed run has the options that it began with, but for its length.
+
+    Raises:
+        ValueError: one of them differs.
+    """
+    old, old_env, old_kwargs = read_config(path / "config.toml")
+    old = replace(old, **{name: getattr(config, name) for name in CHANGEABLE})
+    before, after = (asdict(c) for c in (old, config))
+    differ = [name for name in before if before[name] != after[name]]
+    differ += ["env"] * (old_env != env) + ["env_kwargs"] * (old_kwargs != env_kwargs)
+    if differ:
+        raise ValueError(
+            f"The run in {path} began with other options: {', '.join(differ)}. "
+            "Give the same ones, or another --out."
+        )

@@ -5,7 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from steinflow.rl.checkpoint import Arrays, RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.environments import Factory, factory_of
 from steinflow.rl.evaluate import Evaluator
-from steinflow.rl.files import manifest, read_config, write_config
+from steinflow.rl.files import manifest, same_options, write_config
 from steinflow.rl.loop import DivergedError, Trainer
 from steinflow.rl.metrics import Metrics, Record, tracker
 from steinflow.rl.run import Run, folder_of
@@ -131,7 +131,7 @@ class Session:
         self.folders = [folder_of(path, config.seed + k) for k in range(config.seeds)]
         self.trainer = Trainer(config, make)
         self.evaluator = Evaluator(make, config.seeds, config.eval_episodes, config.env_timeout)
-        self.best = np.full(config.seeds, -np.inf)
+        self.best, self.owed = np.full(config.seeds, -np.inf), False
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
         if not there:
@@ -158,6 +158,7 @@ class Session:
         about = [header for _, header in found]
         whole = self.trainer.restore(step, [arrays for arrays, _ in found], about[0]["seconds"])
         self.best = np.array([header["best"] for header in about], float)
+        self.owed = bool(about[0].get("owed"))  # an evaluation that was interrupted
         for folder in self.folders:
             checkpoint.forget_after(folder, step)
         self.metrics.forget_after(step)
@@ -177,15 +178,17 @@ class Session:
             Progress(config.steps, trainer.step, self.quiet, "train", "steps") as progress,
             asked_to_stop() as stop,
         ):
-            while trainer.step < config.steps and not stop:
+            while (self.owed or trainer.step < config.steps) and not stop:
                 before, records = trainer.step, list[Record]()
                 try:
-                    records = trainer.advance()
-                    now = trainer.step
-                    if now // config.log_every > before // config.log_every:
-                        records += trainer.losses()
-                    due = now // config.eval_every > before // config.eval_every
-                    if due or now >= config.steps:
+                    if not self.owed:
+                        records = trainer.advance()
+                        now = trainer.step
+                        if now // config.log_every > before // config.log_every:
+                            records += trainer.losses()
+                        due = now // config.eval_every > before // config.eval_every
+                        self.owed = due or now >= config.steps
+                    if due := self.owed:
                         self.evaluate(records, stop)
                 except Exception as error:
                     raise self.kept_from(error, records) from error
@@ -196,7 +199,7 @@ class Session:
                 self.metrics.say(records)
                 for record in records:
                     shown |= record
-                if due or now >= config.steps:
+                if due:
                     self.save()
                 text = described(shown)
                 progress.advance(text, trainer.step - before, text + ", " if text else "")
@@ -238,6 +241,7 @@ class Session:
                 "eval_return": float(mean), "eval_return_se": float(found.standard_error[k]),
                 "eval_length": float(found.lengths[k].mean()),
             })  # fmt: skip
+        self.owed = False
 
     def save(self, environments: bool = True) -> None:
         """Checkpoints of all seeds."""
@@ -258,31 +262,8 @@ class Session:
                 "one is kept. Free some space, or choose a smaller --buffer-size."
             )
         about = {"step": self.trainer.step, "seconds": round(self.trainer.elapsed, 3),
-                 "best": float(self.best[k])}  # fmt: skip
+                 "best": float(self.best[k]), "owed": self.owed}  # fmt: skip
         checkpoint.write(path, arrays, about)
-
-
-def same_options(
-    path: Path, config: TrainConfig, env: str | None, env_kwargs: dict[str, Any]
-) -> None:
-    """A resumed run has the options that it began with, but for its length.
-
-    Raises:
-        ValueError: one of them differs.
-    """
-    old, old_env, old_kwargs = read_config(path / "config.toml")
-    old = replace(old, **{name: getattr(config, name) for name in CHANGEABLE})
-    before, after = (asdict(c) for c in (old, config))
-    differ = [name for name in before if before[name] != after[name]]
-    differ += ["env"] * (old_env != env) + ["env_kwargs"] * (old_kwargs != env_kwargs)
-    if differ:
-        raise ValueError(
-            f"The run in {path} began with other options: {', '.join(differ)}. "
-            "Give the same ones, or another --out."
-        )
-
-
-CHANGEABLE = ("steps", "keep", "eval_every", "log_every", "env_timeout")
 
 
 def spaces_of(trainer: Trainer) -> dict[str, Any]:

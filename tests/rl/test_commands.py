@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 import steinflow as sf
 from steinflow.cli import main
+from steinflow.io.files import unlike_sums
 from steinflow.rl.commands import Train, values_of, with_preset
 from steinflow.rl.presets import PRESETS
 
@@ -95,6 +96,19 @@ def test_an_exported_policy_acts_like_the_run(pendulum, tmp_path):
     obs = np.float32([[1.0, 0.0, 0.3], [0.0, 1.0, -2.0], [-1.0, 0.1, 4.0]])
     found = program.call(obs, np.int32(5))
     assert np.allclose(found, sf.load(pendulum).policy(obs, jax.random.key(5)), atol=1e-5)
+
+
+def test_a_damaged_export_is_told_and_made_again(pendulum, tmp_path, capsys):
+    assert main(["export", str(pendulum), "--out", str(tmp_path)]) == 0
+    path = tmp_path / "policy.stablehlo"
+    whole = path.read_bytes()
+    assert "not what had been exported" not in capsys.readouterr().err
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    (tmp_path / "SHA256SUMS").open("a").write(f"{64 * '0'}  ../elsewhere\nnonsense\n")
+    assert main(["export", str(pendulum), "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert said.count("policy.stablehlo was not what had been exported. It is made again.") == 1
+    assert "elsewhere" not in said and unlike_sums(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from steinflow.rl import checkpoint, memory
 from steinflow.rl.agent import Learner, Sizes
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
+from steinflow.rl.evaluate import Evaluator
 from steinflow.rl.run import Run, folder_of, load
 from steinflow.rl.training import train
 from tests.rl.toys import Forgetful, Point, Wide
@@ -46,6 +47,26 @@ def test_a_resumed_run_says_what_an_undisturbed_one_does(undisturbed, tmp_path):
         mine, whole = (run.arrays(seed, "last") for run in (resumed, undisturbed))
         assert all(np.array_equal(mine[name], whole[name]) for name in whole)
     assert half == json.loads((out / "manifest.json").read_text())
+
+
+def test_an_evaluation_that_a_signal_ended_is_made_by_the_resumed_run(
+    undisturbed, tmp_path, monkeypatch
+):
+    """The first of three evaluations, and then the last one."""
+    run, calls = Evaluator.run, []
+
+    def ended(*given):
+        calls.append(None)
+        if len(calls) in (1, 4):
+            raise KeyboardInterrupt
+        return run(*given)
+
+    monkeypatch.setattr(Evaluator, "run", ended)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(config(seeds=2), Point, tmp_path / "run", resume=True)
+    resumed = train(config(seeds=2), Point, tmp_path / "run", resume=True)
+    assert told(resumed) == told(undisturbed) and len(calls) == 5
 
 
 def test_an_environment_without_a_state_begins_new_episodes(tmp_path, capsys):
