@@ -43,10 +43,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2_000_000)
     given = parser.parse_args()
+    each = given.steps // 100
     config = TrainConfig(
         steps=given.steps, hidden=(64, 64), buffer_size=50_000, updates_per_step=0.25,
-        batch_size=64, actor_batch=32, eval_every=20_000, eval_episodes=2, log_every=20_000,
-        keep=2,
+        batch_size=64, actor_batch=32, eval_every=each, eval_episodes=2, log_every=each, keep=2,
     )  # fmt: skip
     seen: list[tuple[int, float, int]] = []
     spent: list[tuple[int, float]] = []
