@@ -239,7 +239,7 @@ def judge(claim: Claim, table: Table, trials: int) -> dict[str, Any]:
         gone = [{"q": family, "tau": tau} for family, tau in missing]
         empty = {"estimate": None, "low": None, "high": None, "verdict": "incomplete"}
         return head | empty | {"conditions": [], "missing": gone}
-    intervals = simultaneous({at: claim.statistic(table, at) for at in claim.conditions})
+    intervals = simultaneous({at: claim.statistic(table, at) for at in claim.conditions}, trials)
     conditions: list[dict[str, Any]] = []
     verdicts: list[str] = []
     for (family, tau), interval in intervals.items():

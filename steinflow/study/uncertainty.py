@@ -1,7 +1,7 @@
-"""Bootstrap over trials and query points, and simultaneous intervals from it.
+"""Bootstrap over trials, and simultaneous intervals from it.
 
-Trials and query points are crossed, so both are resampled, independently (the pigeonhole
-bootstrap, Owen 2007). All cells share their random numbers, so all share the resampling.
+Query points are a design, the same for every seed, and are not resampled: what is said holds for
+their mean. All cells share their random numbers, so all share the resampling.
 """
 
 from collections.abc import Mapping
@@ -9,18 +9,12 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 Floats = NDArray[np.float64]
 Key = TypeVar("Key")
 REPLICATES = 1000
 CONFIDENCE = 0.95
-
-
-class Resampling(NamedTuple):
-    """Bootstrap weights; row 0 is the data itself."""
-
-    trials: Floats  # [1 + B, T], rows sum to 1
-    points: Floats  # [1 + B, X], rows sum to 1
 
 
 class Statistics(NamedTuple):
@@ -45,19 +39,16 @@ class Interval(NamedTuple):
     high: float
 
 
-def resampling(trials: int, points: int, seed: int) -> Resampling:
-    """Weights of REPLICATES resamples (with replacement) of trials and of query points."""
+def resampling(trials: int, seed: int) -> Floats:
+    """Weights [1 + REPLICATES, T] of resamples (with replacement) of trials; rows sum to 1, and
+    row 0 is the data itself."""
     rng = np.random.default_rng([seed, 20260113])
-
-    def weights(size: int) -> Floats:
-        drawn = rng.multinomial(size, np.full(size, 1.0 / size), size=REPLICATES) / size
-        return np.vstack([np.full(size, 1.0 / size), drawn])
-
-    return Resampling(weights(trials), weights(points))
+    drawn = rng.multinomial(trials, np.full(trials, 1.0 / trials), size=REPLICATES) / trials
+    return np.vstack([np.full(trials, 1.0 / trials), drawn])
 
 
 def statistics(
-    noise: Floats, gradient: Floats, score: Floats, how: Resampling, limits: tuple[float, float]
+    noise: Floats, gradient: Floats, score: Floats, how: Floats, limits: tuple[float, float]
 ) -> Statistics:
     """Statistics of two estimators [T, X, d] against limits x the exact score [X, d].
 
@@ -68,14 +59,14 @@ def statistics(
     errors = noise - limits[0] * score, gradient - limits[1] * score
 
     def mean(values: Floats) -> Floats:  # [T, X, ...] -> [1 + B, X, ...]
-        flat = how.trials @ values.reshape(trials, -1)
+        flat = how @ values.reshape(trials, -1)
         return flat.reshape(-1, points, *values.shape[2:])
 
     def over_points(values: Floats) -> Floats:
-        return np.einsum("bx,bx->b", how.points, values)
+        return np.asarray(np.mean(values, axis=1))
 
     means = [mean(error) for error in errors]
-    twice = np.full(how.trials.shape[0], trials / (trials - 1.0))
+    twice = np.full(how.shape[0], trials / (trials - 1.0))
     twice[1:] **= 2
 
     def moment(i: int, j: int) -> Floats:
@@ -92,7 +83,7 @@ def statistics(
         square = np.sum(means[i] ** 2, axis=-1)
         return over_points(square - variances[i] * inflation[:, None] / trials)
 
-    norms = np.sum(score**2, axis=-1)
+    norm2 = np.mean(np.sum(score**2, axis=-1))
     return Statistics(
         variance_noise=over_points(variances[0]),
         variance_gradient=over_points(variances[1]),
@@ -102,12 +93,16 @@ def statistics(
         bias2_gradient=bias2(1),
         norm_noise=over_points(mean(lengths[0])),
         norm_gradient=over_points(mean(lengths[1])),
-        score_norm2=how.points @ norms,
+        score_norm2=np.full(how.shape[0], norm2),
     )
 
 
-def simultaneous(values: Mapping[Key, Floats]) -> dict[Key, Interval]:
-    """Simultaneous intervals for several statistics [1 + B] by the bootstrap of max |t|."""
+def simultaneous(values: Mapping[Key, Floats], trials: int) -> dict[Key, Interval]:
+    """Simultaneous intervals for several statistics [1 + B] by the bootstrap of max |t|.
+
+    Replicates vary by (T - 1)/T too little, and their quantile is a normal one: both are put
+    right as for a mean, the quantile by Student's t of T - 1 degrees.
+    """
     if not values:
         return {}
     table = np.stack(list(values.values()))
@@ -115,7 +110,8 @@ def simultaneous(values: Mapping[Key, Floats]) -> dict[Key, Interval]:
     spread = np.nanstd(replicates, axis=1, ddof=1)
     scale = np.where(spread > 1e-12 * (1.0 + np.abs(estimate)), spread, np.inf)
     t = np.abs(replicates - estimate[:, None]) / scale[:, None]
-    width = np.quantile(np.max(t, axis=0), CONFIDENCE) * spread
+    quantile = -stdtrit(trials - 1, ndtr(-np.quantile(np.max(t, axis=0), CONFIDENCE)))
+    width = quantile * np.sqrt(trials / (trials - 1.0)) * spread
     return {
         key: Interval(float(e), float(e - w), float(e + w))
         for key, e, w in zip(values, estimate, width, strict=True)

@@ -8,7 +8,7 @@ import polars as pl
 
 from steinflow.study.claims import CLAIMS, Claim, Evidence, Table, finite_ratio_change, judge
 from steinflow.study.conditions import Cell, Grid
-from steinflow.study.uncertainty import Floats, Resampling, resampling, simultaneous, statistics
+from steinflow.study.uncertainty import Floats, resampling, simultaneous, statistics
 
 
 class Samples(NamedTuple):
@@ -34,7 +34,7 @@ def present(rows: pl.DataFrame, grid: Grid) -> set[tuple[str, float, float, int,
 
 
 def evidence(
-    sample: Samples, how: Resampling, scales: tuple[float, float], limits: tuple[float, float]
+    sample: Samples, how: Floats, scales: tuple[float, float], limits: tuple[float, float]
 ) -> Evidence:
     """Bootstrap statistics of one cell in one scale convention."""
 
@@ -45,11 +45,11 @@ def evidence(
     return Evidence(at(1), at(0), sample.exact_ratio)
 
 
-def of_network(sample: Samples, how: Resampling, found: Evidence) -> Evidence:
+def of_network(sample: Samples, how: Floats, found: Evidence) -> Evidence:
     """The same with the cosine of parameter gradients in the place of the scores'."""
     return found._replace(
-        most=found.most._replace(cosine=how.trials @ sample.network[-1]),
-        least=found.least._replace(cosine=how.trials @ sample.network[0]),
+        most=found.most._replace(cosine=how @ sample.network[-1]),
+        least=found.least._replace(cosine=how @ sample.network[0]),
     )
 
 
@@ -62,7 +62,7 @@ def judge_all(
     """
     there = present(rows, grid)
     dim = grid.dims[0]
-    how = resampling(grid.trials, grid.query_points, grid.seed)
+    how = resampling(grid.trials, grid.seed)
     kept = {
         cell: sample
         for cell, sample in samples.items()
@@ -102,7 +102,7 @@ def judge_all(
         for alpha, other in again.items():
             beside[f"alpha = {alpha:g}"] = brief(claim, other, grid)
         if claim.exact and entry["conditions"]:
-            entry["finite_n"] = finite_ratios(main, claim)
+            entry["finite_n"] = finite_ratios(main, claim, grid.trials)
         entry |= {"alpha": grid.alphas[0], "dim": dim, "num_draws": grid.num_draws[-1]}
         found.append(entry | {"beside": beside})
     return found
@@ -119,7 +119,9 @@ def fewest(table: Table) -> Table:
     return {at: found._replace(most=found.least) for at, found in table.items()}
 
 
-def finite_ratios(table: Table, claim: Claim) -> list[dict[str, Any]]:
+def finite_ratios(table: Table, claim: Claim, trials: int) -> list[dict[str, Any]]:
     """How much the ratio of the estimates' norms varies with tau at the largest N."""
-    intervals = simultaneous({at: finite_ratio_change(table, at) for at in claim.conditions})
+    intervals = simultaneous(
+        {at: finite_ratio_change(table, at) for at in claim.conditions}, trials
+    )
     return [{"q": at[0]} | interval._asdict() for at, interval in intervals.items()]

@@ -3,7 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from scipy.special import ndtr
 
+from steinflow.study.cell import randomness
+from steinflow.study.conditions import Grid
 from steinflow.study.measure import Truth, cosine, coverage, measure, network_cosine
 from steinflow.study.uncertainty import resampling, simultaneous, statistics
 
@@ -102,7 +106,7 @@ def test_coverage_counts_by_effective_sample_size():
 
 def test_bootstrap_statistics_agree_with_the_measures(key):
     truth, estimate, noise = known(key, 40, points=5)
-    how = resampling(40, 5, seed=0)
+    how = resampling(40, seed=0)
     found = statistics(
         np.asarray(noise), np.asarray(estimate), np.asarray(truth.score), how, (1.0, 1.0)
     )
@@ -122,12 +126,22 @@ def test_bootstrap_statistics_agree_with_the_measures(key):
         assert abs(values[1:].mean() - values[0]) < 4 * values[1:].std() / np.sqrt(1000) * 2, name
 
 
-def test_simultaneous_intervals_cover_together():
-    """Five means at once: all five covered in 95 % of 300 experiments, give or take."""
+@pytest.mark.parametrize("trials", [12, 60])
+def test_simultaneous_intervals_cover_together(trials):
+    """Five means at once: all five covered in 95 % of 600 experiments, give or take."""
     rng, hits = np.random.default_rng(1), 0
-    how = resampling(60, 2, seed=3)
-    for _ in range(300):
-        data = rng.standard_normal((60, 5))
-        found = simultaneous({k: how.trials @ data[:, k] for k in range(5)})
+    how = resampling(trials, seed=3)
+    for _ in range(600):
+        data = rng.standard_normal((trials, 5))
+        found = simultaneous({k: how @ data[:, k] for k in range(5)}, trials)
         hits += all(interval.low <= 0 <= interval.high for interval in found.values())
-    assert 0.90 <= hits / 300 <= 0.985
+    assert 0.92 <= hits / 600 <= 0.975
+
+
+def test_query_points_are_a_design_and_seeds_differ_in_their_draws():
+    grid = Grid("paper", trials=3, query_points=64, num_draws=(8,))
+    one, two = (randomness(jax.random.key(seed), grid, 2) for seed in (0, 1))
+    assert np.array_equal(one.action, two.action) and np.array_equal(one.noise, two.noise)
+    assert not np.any(one.draws[0] == two.draws[0])
+    net = np.hstack([one.action, ndtr(one.noise)])
+    assert all(sorted(column) == list(range(64)) for column in (64 * net).astype(int).T)
