@@ -184,6 +184,14 @@ def resize(folder: Path, size: int, how: str = "remount,") -> None:
     subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", folder], check=True)
 
 
+def last_length(path: Path) -> range:
+    """Where the last record of a worker's file has its length."""
+    if path.suffix != ".shard":
+        return range(0)
+    ends = [len(store.HEADER), *(end for _, _, end in store.records(path, tell=False))]
+    return range(ends[-2], ends[-2] + 8) if len(ends) > 1 else range(0)
+
+
 class Chain:
     """One folder, and all that happens to it."""
 
@@ -237,10 +245,9 @@ class Chain:
             self.signalled(SIGNALS[fault])
         elif fault == "no room":
             self.crowded()
-        elif not self.damaged(fault):
-            return self.disturb()  # there is no such file yet
+        else:
+            self.damaged(fault)
         self.counts[fault] += 1
-        return None
 
     def signalled(self, what: signal.Signals) -> None:
         """A signal at any moment, to the process alone."""
@@ -264,22 +271,20 @@ class Chain:
         assert process.returncode in (0, 1, 2), said  # 1: a cell of a sweep failed
         assert process.returncode == 0 or "free some space" in said.lower(), said
 
-    def damaged(self, fault: str) -> bool:
-        """Damage a file, if there is one, and let the command go on to its end."""
+    def damaged(self, fault: str) -> None:
+        """Damage a file, and let the command go on to its end; without a file, after its end."""
         kind, how = fault.split(": ")
-        if self.work.name == "export" and not self.now():
-            self.complete()
-        there = [p for pattern in self.work.files[kind] for p in self.out.glob(pattern)]
-        there = [p for p in there if p.stat().st_size]
+        there = self.of(kind)
         if not there:
-            return False
-        path = self.rng.choice(sorted(there))
+            self.complete()
+        path = self.rng.choice(there or self.of(kind))
         before, told = self.now(), self.out_of_order()
         data = bytearray(path.read_bytes())
+        at, lengths = self.rng.randrange(len(data)), last_length(path)
         if how == "cut":
-            del data[self.rng.randrange(len(data)) :]
+            del data[at:]
         else:
-            data[self.rng.randrange(len(data))] ^= 1 << self.rng.randrange(8)
+            data[at] ^= 1 << self.rng.randrange(8)
         path.write_bytes(data)
         after = self.now()
         seen = after != before or self.out_of_order() != told
@@ -289,7 +294,7 @@ class Chain:
         if process.returncode == 2 and "Train from the start" in said:
             self.counts["refused"] += 1
             self.anew(3)
-            return True
+            return
         if process.returncode == 2 and "later steinflow" in said:
             path.unlink()  # as it says
             self.counts["refused"] += 1
@@ -297,6 +302,7 @@ class Chain:
         said += self.complete()
         words = ("damaged", "not a whole", "made again", "was not what", "cut", "no whole")
         silent = how == "cut" and path.suffix in (".shard", ".jsonl")  # as when a process ends
+        silent |= at in lengths  # that looks the same
         newest = path.suffix != ".safetensors" or self.work.name == "export"
         assert not seen or silent or not newest or any(w in said for w in words), (path, said)
         if self.work.name != "export":  # lines of metrics that were damaged are gone for good
@@ -304,7 +310,11 @@ class Chain:
             missing = set(self.right) - set(self.now())
             assert missing <= gone, (path, missing, said)
         self.anew(3)
-        return True
+
+    def of(self, kind: str) -> list[Path]:
+        """Files that may be damaged."""
+        found = (p for pattern in self.work.files[kind] for p in self.out.glob(pattern))
+        return sorted(p for p in found if p.stat().st_size)
 
     def out_of_order(self) -> list[str]:
         """Files unlike their manifest."""

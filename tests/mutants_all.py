@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
+from scipy.stats import binomtest
 
 from steinflow.io.files import write_json
 from tests.mutants import ROOT, killed
@@ -148,14 +149,6 @@ def judged(mutant: Mutant) -> dict[str, Any]:
             "change": difference(mutant), "seconds": round(time.monotonic() - began)}  # fmt: skip
 
 
-def interval(killed: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share."""
-    z, p = 1.96, killed / count
-    middle = (p + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z * (p * (1 - p) / count + z**2 / (4 * count**2)) ** 0.5 / (1 + z**2 / count)
-    return middle - half, middle + half
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300)
@@ -185,7 +178,8 @@ def main() -> int:
 def summary(found: dict[str, Any], wanted: int) -> dict[str, Any]:
     """The file that is committed."""
     dead = sum(entry["killed"] for entry in found.values())
-    low, high = (round(100 * end, 1) for end in interval(dead, len(found)))
+    ends = binomtest(dead, len(found)).proportion_ci(method="wilson")
+    low, high = (round(100 * end, 1) for end in ends)
     every = Counter(entry["file"] for entry in found.values())
     gone = Counter(entry["file"] for entry in found.values() if entry["killed"])
     by_file = {file: f"{gone[file]} of {count}" for file, count in sorted(every.items())}
