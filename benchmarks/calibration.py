@@ -35,8 +35,9 @@ from steinflow.study.uncertainty import Statistics, resampling, statistics
 
 RESULTS = Path(__file__).parent / "results" / "calibration.json"
 PACKAGE = Path(steinflow.__file__).parent
-SOURCES = ("study/claims.py", "study/uncertainty.py", "study/cell.py", "draws.py",
-           "estimators/*.py", "proposals/*.py", "targets/*.py")  # fmt: skip
+SOURCES = ("study/claims.py", "study/uncertainty.py", "study/cell.py", "study/conditions.py",
+           "study/measure.py", "estimators/*.py", "proposals/*.py", "targets/*.py", "draws.py",
+           "sobol.py", "methods.py", "supports.py", "levels.py", "diagnostics.py")  # fmt: skip
 BLOCK = 100
 TRUTH = 250  # studies in one
 FAR = 1_000_000  # seeds of the truth begin here

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -105,7 +106,9 @@ def learned(out: Path) -> Finished:
             text = json.dumps({k: v for k, v in record.items() if not k.endswith("seconds")})
             if "actor_loss" in record:  # means since the last one, or since a signal was obeyed
                 text = "means"
-            found[f"{record['step']} {record['seed']} {sorted(record)}"] = text
+            name = f"{record['step']} {record['seed']} {sorted(record)}"
+            assert name not in found or text == "means", f"{name} twice"
+            found[name] = text
     return found
 
 
@@ -340,7 +343,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="chains whose name holds this")
     given = parser.parse_args()
-    began = time.monotonic()
+    began, one_at_a_time = time.monotonic(), Lock()
     with tempfile.TemporaryDirectory() as name, disk(Path(name) / "disk") as run_disk:
         sweep, run = Path(name) / "sweep.toml", run_disk / "run"
         sweep.write_text(SWEEP)
@@ -362,9 +365,10 @@ def main() -> int:
                 told = ", ".join(f"{what} {n}" for what, n in sorted(chain.counts.items()))
                 print(f"{work.name}: {told}; nothing that was finished was lost", flush=True)
                 if given.count >= 200:
-                    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-                    kept[work.name] = {"seed": given.seed, "faults": dict(chain.counts)}
-                    write_json(RESULTS, kept)
+                    with one_at_a_time:
+                        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+                        kept[work.name] = {"seed": given.seed, "faults": dict(chain.counts)}
+                        write_json(RESULTS, kept)
                 return chain.counts
 
         some = [(k, work) for k, work in enumerate(works(sweep)) if given.only in work.name]

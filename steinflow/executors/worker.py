@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from steinflow.executors.base import Failed, Outcome, attempt
@@ -122,18 +123,21 @@ def serve(pipe: Connection, function: Callable[..., Any], parent: int) -> None:
 
 
 def answer(pipe: Connection, function: Callable[..., Any]) -> None:
-    """Compute one cell."""
+    """Compute one cell.
+
+    Raises:
+        EOFError, ConnectionError: nobody asks any more.
+    """
+    data = pipe.recv_bytes()
     try:
-        cell = pipe.recv()
-    except (EOFError, ConnectionError):
-        raise
+        cell = ForkingPickler.loads(data)
     except Exception as error:  # noqa: BLE001 - a cell that cannot be unpickled
         pipe.send(Failed(traceback.format_exc(), type(error).__name__, 1, 0.0))
         return
     outcome = attempt(function, cell)
     try:
-        pipe.send(outcome)
-    except ConnectionError:
-        raise
+        said = ForkingPickler.dumps(outcome)
     except Exception as error:  # noqa: BLE001 - a result that cannot be pickled
-        pipe.send(Failed(traceback.format_exc(), type(error).__name__, 1, outcome.seconds))
+        failed = Failed(traceback.format_exc(), type(error).__name__, 1, outcome.seconds)
+        said = ForkingPickler.dumps(failed)
+    pipe.send_bytes(said)

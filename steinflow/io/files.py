@@ -160,10 +160,12 @@ def unlike_manifest(out: Path) -> list[str]:
 
 def unlike_sums(out: Path) -> list[str]:
     """The same by SHA256SUMS, as the command of that name writes it."""
-    path = out / "SHA256SUMS"
-    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
-    lines = [line.partition("  ") for line in text.splitlines()]
-    return unlike(out, {name: right for right, _, name in lines if name and "\0" not in name})
+    try:
+        text = (out / "SHA256SUMS").read_text("utf-8", errors="replace")
+        lines = [line.partition("  ") for line in text.splitlines()]
+        return unlike(out, {name: right for right, _, name in lines})
+    except (OSError, ValueError):
+        return []
 
 
 def unlike(out: Path, told: Mapping[str, str]) -> list[str]:

@@ -68,7 +68,7 @@ class Progress:
             return
         now = time.monotonic()
         if not self.quiet and (now - self.said > 5 or self.done == self.total):
-            rate = (now - self.clock) / (self.done - self.began)
+            rate = (now - self.clock) / max(self.done - self.began, 1)
             left = rate * (self.total - self.done)
             self.line(f"{self.done:,}/{self.total:,} {self.unit}, {said}about {left:.0f} s left")
             self.said = now

@@ -79,7 +79,8 @@ def export(run: Run, out: Path, which: str = "best") -> list[Path]:
         shape, seed = struct((rows, learner.sizes.obs), jnp.float32), struct((), jnp.int32)
         program = jax_export.export(jax.jit(policy))(shape, seed).serialize()
     for name in unlike_sums(out):
-        tell_damage(f"{out / name} was not what had been exported. It is made again.")
+        tell_damage(f"{out / name} is not what its SHA256SUMS says. It is made again.")
+    (out / "SHA256SUMS").unlink(missing_ok=True)  # until all it names is there
     written = [out / name for name in ("policy.safetensors", "config.json", "policy.stablehlo")]
     checkpoint.write(written[0], arrays, {"which": which, "seed": run.seeds[0]})
     write_json(written[1], described(run))

@@ -34,9 +34,11 @@ class Metrics:
             for listener in self.listeners:
                 listener(record)
 
-    def forget_after(self, step: int) -> None:
-        """Keep what was said up to a step: a resumed run says the rest again."""
+    def forget_after(self, step: int, owed: bool = False) -> None:
+        """Keep what was said up to a step, without its evaluation if that is owed: a resumed run
+        says the rest again."""
         kept = [record for record in read(self.path) if record["step"] <= step]
+        kept = [r for r in kept if not (owed and r["step"] == step and "eval_return" in r)]
         text = "".join(map(line_of, kept))
         write_atomically(self.path, lambda file: file.write(text.encode()))
 

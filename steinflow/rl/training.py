@@ -158,10 +158,10 @@ class Session:
         about = [header for _, header in found]
         whole = self.trainer.restore(step, [arrays for arrays, _ in found], about[0]["seconds"])
         self.best = np.array([header["best"] for header in about], float)
-        self.owed = bool(about[0].get("owed"))  # an evaluation that was interrupted
+        self.owed = any(header.get("owed") for header in about)  # a signal ended the evaluation
         for folder in self.folders:
             checkpoint.forget_after(folder, step)
-        self.metrics.forget_after(step)
+        self.metrics.forget_after(step, self.owed)
         self.tell(f"Going on from step {step:,}" + ("." if whole else ", with new episodes."))
 
     def tell(self, sentence: str) -> None:
@@ -210,6 +210,7 @@ class Session:
     def kept_from(self, error: Exception, records: list[Record]) -> Exception:
         """What to raise for a failure, with a checkpoint of what was learned before it."""
         self.metrics.say(records)
+        self.owed = False  # it would fail again
         where = f"At step {self.trainer.step:,}: {error}"
         if isinstance(error, DivergedError):
             return RunError(f"{where} The last checkpoint in {self.path} is from before that.")
@@ -233,8 +234,12 @@ class Session:
         spent = round(time.monotonic() - began, 3)
         for k, mean in enumerate(found.mean):
             if mean > self.best[k]:
-                self.best[k] = mean
-                self.write(k, self.folders[k] / "best.safetensors", trainer.kept(k, False))
+                self.best[k], before = mean, self.best[k]
+                try:
+                    self.write(k, self.folders[k] / "best.safetensors", trainer.kept(k, False))
+                except BaseException:
+                    self.best[k] = before
+                    raise
             records.append({
                 "step": trainer.step, "seed": config.seed + k,
                 "seconds": round(trainer.elapsed, 3), "eval_seconds": spent,

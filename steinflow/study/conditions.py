@@ -52,7 +52,7 @@ class StudyConfig:
     families: tuple[str, ...] | None = None
     """Q-functions by name"""
     seed: int = 0
-    """seed of all random numbers"""
+    """seed of all draws; query points are the same for every seed"""
     estimators: tuple[str, ...] | None = None
     """names of more estimators, your own ones too (steinflow list), each a row beside the others on
     the same draws; not for leaderboard and training"""

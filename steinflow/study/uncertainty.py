@@ -100,8 +100,8 @@ def statistics(
 def simultaneous(values: Mapping[Key, Floats], trials: int) -> dict[Key, Interval]:
     """Simultaneous intervals for several statistics [1 + B] by the bootstrap of max |t|.
 
-    Replicates vary by (T - 1)/T too little, and their quantile is a normal one: both are put
-    right as for a mean, the quantile by Student's t of T - 1 degrees.
+    The variance of replicates is (T - 1)/T of what it should be, and their quantile a normal one:
+    both are put right as for a mean, the quantile by Student's t of T - 1 degrees.
     """
     if not values:
         return {}

@@ -102,12 +102,12 @@ def test_a_damaged_export_is_told_and_made_again(pendulum, tmp_path, capsys):
     assert main(["export", str(pendulum), "--out", str(tmp_path)]) == 0
     path = tmp_path / "policy.stablehlo"
     whole = path.read_bytes()
-    assert "not what had been exported" not in capsys.readouterr().err
+    assert "is not what its SHA256SUMS says" not in capsys.readouterr().err
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     (tmp_path / "SHA256SUMS").open("a").write(f"{64 * '0'}  ../elsewhere\nnonsense\n")
     assert main(["export", str(pendulum), "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().err
-    assert said.count("policy.stablehlo was not what had been exported. It is made again.") == 1
+    assert said.count("policy.stablehlo is not what its SHA256SUMS says. It is made again.") == 1
     assert "elsewhere" not in said and unlike_sums(tmp_path) == []
 
 

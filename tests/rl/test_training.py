@@ -13,7 +13,7 @@ from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.evaluate import Evaluator
 from steinflow.rl.run import Run, folder_of, load
-from steinflow.rl.training import train
+from steinflow.rl.training import Session, train
 from tests.rl.toys import Forgetful, Point, Wide
 
 SMALL = {
@@ -65,8 +65,14 @@ def test_an_evaluation_that_a_signal_ended_is_made_by_the_resumed_run(
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train(config(seeds=2), Point, tmp_path / "run", resume=True)
-    resumed = train(config(seeds=2), Point, tmp_path / "run", resume=True)
-    assert told(resumed) == told(undisturbed) and len(calls) == 5
+    # this time the evaluation is said, but the process ends before its checkpoint
+    save, out = Session.save, tmp_path / "run"
+    monkeypatch.setattr(Session, "save", lambda session: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(config(seeds=2), Point, out, resume=True)
+    monkeypatch.setattr(Session, "save", save)
+    resumed = train(config(seeds=2), Point, out, resume=True, quiet=False)
+    assert told(resumed) == told(undisturbed) and len(calls) == 6
 
 
 def test_an_environment_without_a_state_begins_new_episodes(tmp_path, capsys):
