@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: study test train docs lint mutants mutants-all soak faults calibration bench-study bench-box bench-cost bench-estimators bench-train bench-returns bench-ablation leaderboard torch seeds lock clean
+.PHONY: study test train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-cost bench-estimators bench-train bench-returns bench-ablation leaderboard torch seeds lock clean
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	@echo "Running the study (a minute or two on 2 cores) ..."
@@ -41,6 +41,9 @@ soak: .venv/all.done  ## 20,000 examples of the property tests, and the truth by
 
 faults: .venv/all.done  ## two hundred random faults over study, train, sweep and export (root; half an hour)
 	.venv/bin/python -m tests.faults
+
+ranges: .venv/all.done  ## the wheel at both ends of the dependency range, and with each extra alone (several GB)
+	.venv/bin/python -m tests.ranges
 
 calibration: .venv/all.done  ## a thousand reduced studies: do intervals cover?
 	.venv/bin/python benchmarks/calibration.py
