@@ -42,7 +42,6 @@ BLOCK = 100
 TRUTH = 250  # studies in one
 FAR = 1_000_000  # seeds of the truth begin here
 PAIR = {"noise": NoiseExpectation(), "gradient": GradientExpectation()}
-ALONE = np.ones((1, 1))
 
 
 def code() -> str:
