@@ -1,6 +1,7 @@
 """Three hundred mutants of everything that computes a number, each against its file's own tests.
 
-    make mutants-all        # hours on 2 cores; mutants that are judged are skipped
+    make mutants-all        # hours on 2 cores; a rerun judges what is not judged yet, and again
+                            # what survived tests that were changed since
 
 A seeded sample, stratified by file: one operator, number, comparison or truth value is changed
 (cosmic-ray's operators). Annotations are left alone, and so are replacements of an arithmetic
@@ -128,10 +129,14 @@ def sample(count: int, seed: int) -> list[Mutant]:
 
 
 def identity(mutant: Mutant) -> str:
-    """Of the file, the change and the tests."""
-    tests = [ROOT / word for word in files()[mutant.file].split() if word.startswith("tests/")]
-    said = "\n".join([mutant.file, mutant.text, *(path.read_text() for path in tests)])
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
+    """Of the file and the change."""
+    return hashlib.sha256(f"{mutant.file}\n{mutant.text}".encode()).hexdigest()[:12]
+
+
+def tests_of(file: str) -> str:
+    """A hash of the file's tests."""
+    paths = [ROOT / word for word in files()[file].split() if word.startswith("tests/")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
 def difference(mutant: Mutant) -> list[str]:
@@ -146,7 +151,13 @@ def judged(mutant: Mutant) -> dict[str, Any]:
     began = time.monotonic()
     dead = killed(mutant.file, mutant.text, files()[mutant.file], PATIENCE)
     return {"file": mutant.file, "operator": mutant.operator, "killed": dead,
-            "change": difference(mutant), "seconds": round(time.monotonic() - began)}  # fmt: skip
+            "change": difference(mutant), "tests": tests_of(mutant.file),
+            "seconds": round(time.monotonic() - began)}  # fmt: skip
+
+
+def settled(entry: dict[str, Any]) -> bool:
+    """Killed, or survived the tests as they are now."""
+    return bool(entry["killed"]) or entry["tests"] == tests_of(entry["file"])
 
 
 def main() -> int:
@@ -157,7 +168,7 @@ def main() -> int:
     given = parser.parse_args()
     chosen = {identity(mutant): mutant for mutant in sample(given.count, given.seed)}
     known = json.loads(RESULTS.read_text())["mutants"] if RESULTS.exists() else {}
-    found = {name: known[name] for name in chosen if name in known}
+    found = {name: known[name] for name in chosen if name in known and settled(known[name])}
     todo = [n for n, mutant in chosen.items() if n not in found and given.only in mutant.file]
     for file in sorted({chosen[name].file for name in todo}):
         if killed(file, (ROOT / "steinflow" / file).read_text(), files()[file], PATIENCE / 2):
@@ -166,7 +177,8 @@ def main() -> int:
     print(f"{len(found)} of {len(chosen)} are judged, {len(todo)} to go", flush=True)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for name, entry in zip(todo, pool.map(lambda n: judged(chosen[n]), todo), strict=True):
-            found[name] = entry
+            reason = known.get(name, {}).get("reason")
+            found[name] = entry | ({"reason": reason} if reason and not entry["killed"] else {})
             write_json(RESULTS, summary(found, len(chosen)))
             told = "killed  " if entry["killed"] else "SURVIVED"
             print(told, entry["file"], entry["seconds"], "s", *entry["change"][-2:], flush=True)

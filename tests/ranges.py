@@ -5,7 +5,8 @@
 A wheel is built from the sdist. Every environment gets that wheel, what its row names and what
 pytest needs; `pip check` must be clean, and tests run from the unpacked sdist, where there is no
 package but the installed one, with every warning from steinflow's own code as an error. Needs the
-Pythons of the table on the path, and downloads several GB.
+Pythons of the table on the path, and downloads several GB. Environments that passed with this very
+package (git's tree of it) are skipped.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import tarfile
 import time
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from steinflow.io.files import write_json
 
@@ -134,13 +135,14 @@ def main() -> int:
         run(sys.executable, "-m", "venv", BUILD / "uv")
         run(BUILD / "uv" / "bin" / "pip", "install", "-q", "uv")
     wheel, folder = built()
-    kept: dict[str, object] = {}
+    package = run("git", "rev-parse", "--short", "HEAD:steinflow").strip()
+    kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for one in ENVIRONMENTS:
-        if given.only in ("", one.name):
-            kept[one.name] = examined(one, wheel, folder)
+        known = kept.get(one.name, {}).get("package") == package
+        if given.only == one.name or (not given.only and not known):
+            kept[one.name] = {"package": package} | examined(one, wheel, folder)
             print(one.name, kept[one.name], flush=True)
-    if not given.only:
-        write_json(RESULTS, kept)
+            write_json(RESULTS, kept)
     return 0
 
 
