@@ -51,7 +51,7 @@ RL = (
     "tests/rl/test_environments.py",
 )
 ENVIRONMENTS = (
-    Environment("3.13", "python3.13", "rl,ray,docs,dev", tests=RL),  # labmaze, for dmc, has no wheel
+    Environment("3.13", "python3.13", "rl,ray,docs,dev", tests=RL),  # no wheel of labmaze: no dmc
     Environment("lowest", "python3.11", "rl,dmc,ray,docs,dev", True, RL),
     Environment("core", "python3.11", ""),
     Environment("rl", "python3.11", "rl", tests=RL),

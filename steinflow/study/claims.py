@@ -13,7 +13,7 @@ import numpy as np
 
 from steinflow.study.uncertainty import Floats, Interval, Statistics, simultaneous
 
-Condition = tuple[str, float]  # (Q-function, tau)
+Condition = tuple[Any, ...]  # (Q-function, tau), or (Q-function, tau, estimator)
 EVERY_Q = ("quadratic", "bimodal", "multimodal", "linear")
 EVERY_TAU = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 MODERATE = (0.5, 1.0, 2.0)
@@ -52,6 +52,7 @@ class Claim:
     region: tuple[float, float]
     over_every_q: bool
     exact: bool = False  # computed by quadrature, the same at every N
+    bounds: tuple[float, float] | None = None  # of the statistic
 
 
 def cosine(table: Table, at: Condition) -> Floats:
@@ -109,20 +110,16 @@ def finite_ratio_change(table: Table, at: Condition) -> Floats:
 
 
 def consistency(table: Table, at: Condition) -> Floats:
-    """Margin in units of |s*|^2, of the worse estimator: positive where its squared bias
-    is either below BIAS_TOLERANCE at the largest N or smaller there than at the least."""
-    most, least = table[at].most, table[at].least
-    margins = [
-        np.maximum(BIAS_TOLERANCE * most.score_norm2 - high, low - high) / most.score_norm2
-        for high, low in (
-            (most.bias2_noise, least.bias2_noise),
-            (most.bias2_gradient, least.bias2_gradient),
-        )
-    ]
-    return np.asarray(np.minimum(*margins))
+    """Margin in units of |s*|^2, of each estimator: positive where its squared bias is
+    either below BIAS_TOLERANCE at the largest N or smaller there than at the least."""
+    *row, estimator = at
+    most, least = table[tuple(row)].most, table[tuple(row)].least
+    high, low = (getattr(s, f"bias2_{estimator}") for s in (most, least))
+    return np.asarray(np.maximum(BIAS_TOLERANCE * most.score_norm2, low) - high) / most.score_norm2
 
 
 ALL = grid(EVERY_Q, EVERY_TAU)
+BOTH = tuple((*row, estimator) for row in ALL for estimator in ("noise", "gradient"))
 INF = math.inf
 CLAIMS = (
     Claim(
@@ -134,6 +131,7 @@ CLAIMS = (
         cosine,
         (0.7, INF),
         True,
+        bounds=(-1.0, 1.0),
     ),
     Claim(
         "alignment-degrades",
@@ -154,6 +152,7 @@ CLAIMS = (
         noise_excess,
         (-INF, 0.0),
         False,
+        bounds=(-1.0, 1.0),
     ),
     Claim(
         "gradient-wins-multimodal",
@@ -164,6 +163,7 @@ CLAIMS = (
         gradient_excess,
         (-INF, 0.0),
         False,
+        bounds=(-1.0, 1.0),
     ),
     Claim(
         "interior-coefficient",
@@ -174,6 +174,7 @@ CLAIMS = (
         best_c,
         (0.25, 0.75),
         True,
+        bounds=(0.0, 1.0),
     ),
     Claim(
         "saves-15-40",
@@ -184,6 +185,7 @@ CLAIMS = (
         saving,
         (0.15, 0.40),
         True,
+        bounds=(0.0, 1.0),
     ),
     Claim(
         "ratio-depends-on-tau",
@@ -200,7 +202,7 @@ CLAIMS = (
         "both-consistent",
         "Both objectives are consistent estimators of the score.",
         "bias -> 0 (as printed: for sigma s*, alpha s*; calibrated: for s*; boxes apart)",
-        ALL,
+        BOTH,
         ALL,
         consistency,
         (0.0, INF),
@@ -239,13 +241,16 @@ def judge(claim: Claim, table: Table, trials: int) -> dict[str, Any]:
         gone = [{"q": family, "tau": tau} for family, tau in missing]
         empty = {"estimate": None, "low": None, "high": None, "verdict": "incomplete"}
         return head | empty | {"conditions": [], "missing": gone}
-    intervals = simultaneous({at: claim.statistic(table, at) for at in claim.conditions}, trials)
+    values = {at: claim.statistic(table, at) for at in claim.conditions}
+    intervals = simultaneous(values, trials, claim.bounds)
     conditions: list[dict[str, Any]] = []
     verdicts: list[str] = []
-    for (family, tau), interval in intervals.items():
+    for at, interval in intervals.items():
         verdict = condition_verdict(interval, claim.region)
         verdicts.append(verdict)
-        where: dict[str, Any] = {"q": family} if claim.exact else {"q": family, "tau": tau}
+        where: dict[str, Any] = dict(zip(("q", "tau", "estimator"), at, strict=False))
+        if claim.exact:
+            del where["tau"]
         conditions.append(where | interval._asdict() | {"verdict": verdict})
     verdict = claim_verdict(verdicts, claim.over_every_q)
     decisive = decided_by(list(intervals.values()), verdicts, verdict, claim.region)
@@ -277,7 +282,7 @@ def trials_to_decide(
     factors = []
     for interval in intervals:
         gaps = [abs(interval.estimate - edge) for edge in region if math.isfinite(edge)]
-        gap, width = min(gaps), interval.high - interval.estimate
+        gap, width = min(gaps), (interval.high - interval.low) / 2.0
         factors.append(math.inf if gap == 0 else (width / gap) ** 2)
     worst = max(factors)
     return math.ceil(trials * max(worst, 1.0)) if math.isfinite(worst) else None

@@ -4,6 +4,7 @@ Query points are a design, the same for every seed, and are not resampled: what 
 their mean. All cells share their random numbers, so all share the resampling.
 """
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
@@ -78,10 +79,19 @@ def statistics(
     variances = moment(0, 0), moment(1, 1)
 
     def bias2(i: int) -> Floats:
-        inflation = np.ones(twice.size)  # a resampled mean has the variance of a mean twice
-        inflation[1:] = 2.0
-        square = np.sum(means[i] ** 2, axis=-1)
-        return over_points(square - variances[i] * inflation[:, None] / trials)
+        """|mean|² less its own variance, which is sum over pairs of different trials.
+
+        A resampled mean strays from the mean as that does from the truth. So replicates are the
+        same sum about a mean shrunk to the length that was found, pairs of different trials again.
+        """
+        centre = means[i][:1]
+        own = over_points(np.sum((errors[i] - centre) ** 2, axis=-1))
+        square = float(np.mean(np.sum(centre**2, axis=-1)))
+        found = square - float(np.mean(own)) / (trials - 1.0)
+        kept = math.sqrt(max(found, 0.0) / square) if square > 0.0 else 0.0
+        moved = over_points(np.sum((means[i] - (1.0 - kept) * centre) ** 2, axis=-1))
+        again = moved - (how - 1.0 / trials) ** 2 @ own + min(found, 0.0)
+        return np.concatenate([[found], again[1:]])
 
     norm2 = np.mean(np.sum(score**2, axis=-1))
     return Statistics(
@@ -97,22 +107,32 @@ def statistics(
     )
 
 
-def simultaneous(values: Mapping[Key, Floats], trials: int) -> dict[Key, Interval]:
+def simultaneous(
+    values: Mapping[Key, Floats], trials: int, bounds: tuple[float, float] | None = None
+) -> dict[Key, Interval]:
     """Simultaneous intervals for several statistics [1 + B] by the bootstrap of max |t|.
 
     The variance of replicates is (T - 1)/T of what it should be, and their quantile a normal one:
-    both are put right as for a mean, the quantile by Student's t of T - 1 degrees.
+    both are put right as for a mean, the quantile by Student's t of T - 1 degrees. Statistics with
+    bounds are taken on the arcsine scale, where their spread depends less on where they are.
     """
     if not values:
         return {}
     table = np.stack(list(values.values()))
+    found = table[:, 0]
+    varies = np.nanstd(table, axis=1) > 1e-12 * (1.0 + np.abs(found))
+    if bounds is not None:
+        low, high = bounds
+        table = np.arcsin(np.sqrt(np.clip((table - low) / (high - low), 0.0, 1.0)))
     estimate, replicates = table[:, 0], table[:, 1:]
-    spread = np.nanstd(replicates, axis=1, ddof=1)
-    scale = np.where(spread > 1e-12 * (1.0 + np.abs(estimate)), spread, np.inf)
-    t = np.abs(replicates - estimate[:, None]) / scale[:, None]
+    spread = np.where(varies, np.nanstd(replicates, axis=1, ddof=1), 0.0)
+    t = np.abs(replicates - estimate[:, None]) / np.where(varies, spread, np.inf)[:, None]
     quantile = -stdtrit(trials - 1, ndtr(-np.quantile(np.max(t, axis=0), CONFIDENCE)))
     width = quantile * np.sqrt(trials / (trials - 1.0)) * spread
-    return {
-        key: Interval(float(e), float(e - w), float(e + w))
-        for key, e, w in zip(values, estimate, width, strict=True)
+    ends = np.stack([estimate - width, estimate + width])
+    if bounds is not None:
+        ends = low + (high - low) * np.sin(np.clip(ends, 0.0, np.pi / 2)) ** 2
+    return {  # rounding must not leave the estimate outside
+        key: Interval(float(e), min(float(e), float(least)), max(float(e), float(most)))
+        for key, e, least, most in zip(values, found, *ends, strict=True)
     }

@@ -138,6 +138,35 @@ def test_simultaneous_intervals_cover_together(trials):
     assert 0.92 <= hits / 600 <= 0.975
 
 
+@pytest.mark.parametrize("bias", [0.0, 0.1, 0.5])
+def test_replicates_of_a_squared_bias_vary_as_it_does(bias):
+    """With a bias that is nothing beside the noise, too, and where one trial is far off."""
+    rng, how = np.random.default_rng(2), resampling(50, seed=1)
+    found, spread = [], []
+    for _ in range(300):
+        errors = bias + rng.standard_t(5, (50, 4, 2))
+        s = statistics(errors, errors, np.zeros((4, 2)), how, (1.0, 1.0))
+        found.append(s.bias2_noise[0])
+        spread.append(s.bias2_noise[1:].std())
+    assert abs(np.mean(found) - 2 * bias**2) < 4 * np.std(found) / np.sqrt(300)
+    assert 0.85 < np.sqrt(np.mean(np.square(spread))) / np.std(found) < 1.15
+
+
+def test_intervals_keep_to_the_bounds():
+    rng, how = np.random.default_rng(3), resampling(30, seed=2)
+    near = how @ rng.beta(0.02, 2.0, 30)
+    values = {"near the end": near, "at it": np.ones_like(near), "constant": near * 0 + 0.3}
+    plain, kept = simultaneous(values, 30), simultaneous(values, 30, (0.0, 1.0))
+    assert plain["near the end"].low < 0.0 <= kept["near the end"].low
+    for one in kept.values():
+        assert 0.0 <= one.low <= one.estimate <= one.high <= 1.0
+    for name in ("at it", "constant"):
+        assert max(kept[name]) - min(kept[name]) < 1e-15
+    middle = {"middle": how @ rng.uniform(0.4, 0.6, 30)}  # where the scale is about linear
+    one, other = simultaneous(middle, 30)["middle"], simultaneous(middle, 30, (0.0, 1.0))["middle"]
+    assert np.allclose(one, other, atol=1e-3)
+
+
 def test_query_points_are_a_design_and_seeds_differ_in_their_draws():
     grid = Grid("paper", trials=3, query_points=64, num_draws=(8,))
     one, two = (randomness(jax.random.key(seed), grid, 2) for seed in (0, 1))
