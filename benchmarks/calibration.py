@@ -1,12 +1,12 @@
 """Do the intervals of a study cover, and do its verdicts agree with what a far larger one finds?
 
-    python benchmarks/calibration.py [--studies 1000] [--trials 100] [--points 20]
+    python benchmarks/calibration.py [--studies 1000] [--trials 100] [--points 32]
 
 A thousand reduced studies of the paper's four Q-functions and eight temperatures with a seed each,
-in one process, compiled once: all trials of the preset, 20 of its 32 query points, one noise
-level, N = 8 and 64. The truth is one study of 250 times the trials: its statistics are unbiased,
-so they are the means of those of 250 further seeds. A family of intervals covers where every
-condition of a claim does; 95 % are promised.
+in one process, compiled once: trials and query points of the preset, one noise level, N = 8 and 64.
+The truth is one study of 250 times the trials: its statistics are unbiased, so they are the means
+of those of 250 further seeds. A family of intervals covers where every condition of a claim does;
+95 % are promised.
 Blocks of a hundred seeds that are done are skipped.
 """
 
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--points", type=int, default=20)
+    parser.add_argument("--points", type=int, default=32)
     given = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     say = partial(print, flush=True)

@@ -18,7 +18,7 @@ EVERY_Q = ("quadratic", "bimodal", "multimodal", "linear")
 EVERY_TAU = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 MODERATE = (0.5, 1.0, 2.0)
 EXTREME = (0.01, 10.0)
-BIAS_TOLERANCE = 0.05**2  # of |s*|^2: a bias that nobody would notice
+BIAS_TOLERANCE = 0.05  # of |s*|: a bias that nobody would notice
 RATIO_TOLERANCE = 1e-6
 
 
@@ -110,12 +110,16 @@ def finite_ratio_change(table: Table, at: Condition) -> Floats:
 
 
 def consistency(table: Table, at: Condition) -> Floats:
-    """Margin in units of |s*|^2, of each estimator: positive where its squared bias is
-    either below BIAS_TOLERANCE at the largest N or smaller there than at the least."""
+    """Margin in units of |s*|, of each estimator: positive where its bias is either
+    below BIAS_TOLERANCE at the largest N or smaller there than at the least."""
     *row, estimator = at
-    most, least = table[tuple(row)].most, table[tuple(row)].least
-    high, low = (getattr(s, f"bias2_{estimator}") for s in (most, least))
-    return np.asarray(np.maximum(BIAS_TOLERANCE * most.score_norm2, low) - high) / most.score_norm2
+    found = table[tuple(row)]
+
+    def bias(s: Statistics) -> Floats:  # the root of an unbiased square, which may be negative
+        square = getattr(s, f"bias2_{estimator}") / s.score_norm2
+        return np.asarray(np.sign(square) * np.sqrt(np.abs(square)))
+
+    return np.asarray(np.maximum(BIAS_TOLERANCE, bias(found.least)) - bias(found.most))
 
 
 ALL = grid(EVERY_Q, EVERY_TAU)
