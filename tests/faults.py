@@ -234,9 +234,9 @@ class Chain:
             assert not odd, f"not what an undisturbed run gives: {list(odd)}"
         return found
 
-    def is_right(self) -> bool:
-        """Whether all is there that an undisturbed run gives."""
-        return self.right.items() <= self.now().items()
+    def missing(self) -> set[str]:
+        """What an undisturbed run gives, and is not there."""
+        return set(self.right) - set(self.now())  # which has seen that what is there is right
 
     def disturb(self) -> None:
         """One fault, and the check."""
@@ -332,7 +332,7 @@ class Chain:
         early = said.strip().endswith("KeyboardInterrupt")  # before there was anything to keep
         assert "Traceback" not in said or early, said
         if self.work.is_complete(self.out):
-            assert self.work.name == "export" or self.is_right()
+            assert self.work.name == "export" or not self.missing(), (self.missing(), said)
             self.counts["came to the end"] += 1
             self.anew(3)
 
@@ -361,7 +361,7 @@ def main() -> int:
                         print(f"{work.name}: {k + 1} of {each}", flush=True)
                 if not work.is_complete(chain.out):
                     chain.complete()
-                assert work.name == "export" or chain.is_right()
+                assert work.name == "export" or not chain.missing(), chain.missing()
                 told = ", ".join(f"{what} {n}" for what, n in sorted(chain.counts.items()))
                 print(f"{work.name}: {told}; nothing that was finished was lost", flush=True)
                 if given.count >= 200:
