@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,6 +59,7 @@ eval_every = 400
 eval_episodes = 2
 """
 STUDY = "study --preset quick --trials 8 --query-points 8 --taus 0.1 1.0 --num-draws 8 16"
+LAST = 2400
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
 Finished = dict[str, str]  # what is finished, and what it holds
 
@@ -93,13 +94,23 @@ def parts(out: Path) -> Finished:
     return found
 
 
+def newest(out: Path) -> tuple[int, list[tuple[dict[str, np.ndarray], dict[str, Any]]]]:
+    """The newest whole checkpoints of all seeds: step, and arrays and header of each."""
+    try:
+        return checkpoint.newest(sorted(out.glob("seed-*/checkpoints")), [])
+    except (RunError, TypeError):
+        return -1, []
+
+
+def is_trained(out: Path) -> bool:
+    """Whether a run has come to its end, with the last evaluation."""
+    step, kept = newest(out)
+    return step == LAST and not any(header["owed"] for _, header in kept)
+
+
 def learned(out: Path) -> Finished:
     """Records of a training run up to its newest whole checkpoint, and that."""
-    folders = sorted(out.glob("seed-*/checkpoints"))
-    try:
-        step, kept = checkpoint.newest(folders, [])
-    except (RunError, TypeError):
-        return {}
+    step, kept = newest(out)
     found = {f"checkpoint {step} {k}": agent(arrays) for k, (arrays, _) in enumerate(kept)}
     for record in metrics.read(out / "metrics.jsonl"):
         if record["step"] <= step:
@@ -149,8 +160,8 @@ def works(sweep: Path) -> list[Work]:
         Work("study by processes", lambda out: f"{STUDY} --executor process --out {out}", parts,
              lambda out: (out / "report.html").exists() and not unlike_manifest(out),
              {"rows": (*rows, "cells/*.shard")}),
-        Work("train", lambda out: f"train {POINT} --steps 2400 --seeds 2 --resume --out {out}",
-             learned, lambda out: any(" 2400 " in name for name in learned(out)),
+        Work("train", lambda out: f"train {POINT} --steps {LAST} --seeds 2 --resume --out {out}",
+             learned, is_trained,
              {"checkpoint": ("seed-*/checkpoints/*.safetensors",), "metrics": ("metrics.jsonl",)}),
         Work("sweep", lambda out: f"sweep {sweep} --workers 2 --retry-failed --out {out}", swept,
              lambda out: len(swept(out)) == 4 and (out / "cells.csv").exists(),
