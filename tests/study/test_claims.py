@@ -2,17 +2,72 @@
 
 import math
 
+import numpy as np
 import polars as pl
 import pytest
 
-from steinflow.study.claims import CLAIMS, claim_verdict, condition_verdict, trials_to_decide
+from steinflow.study.claims import (
+    CLAIMS,
+    Evidence,
+    best_c,
+    claim_verdict,
+    condition_verdict,
+    consistency,
+    gradient_excess,
+    noise_excess,
+    saving,
+    trials_to_decide,
+)
 from steinflow.study.conditions import StudyConfig, cells
 from steinflow.study.run import compute, flatten, run_study
-from steinflow.study.uncertainty import Interval
+from steinflow.study.uncertainty import Interval, Statistics
 from steinflow.study.verdicts import Samples, judge_all
 
 FIELDS = {"id", "claim", "criterion", "estimate", "low", "high", "verdict", "conditions"}
 SMALL = {"trials": 12, "query_points": 8, "num_draws": (8, 32)}
+
+
+def known(**fields: float) -> Statistics:
+    """Of noise variance 4, gradient variance 1, covariance .5 and |s*| = 2, but for the fields."""
+    values = dict.fromkeys(Statistics._fields, 0.0)
+    values |= {"variance_noise": 4.0, "variance_gradient": 1.0, "covariance": 0.5}
+    values |= {"score_norm2": 4.0} | fields
+    return Statistics(**{name: np.array([value]) for name, value in values.items()})
+
+
+@pytest.mark.parametrize(
+    ("statistic", "value"),
+    [
+        (noise_excess, 3 / 5),
+        (gradient_excess, -3 / 5),
+        (best_c, 3.5 / 4),
+        (saving, 1 - (4 / 64 + 49 / 64 + 7 / 64)),
+    ],
+)
+def test_statistics_by_hand(statistic, value):
+    at = ("quadratic", 1.0)
+    assert np.isclose(statistic({at: Evidence(known(), known(), 1.0)}, at)[0], value)
+
+
+@pytest.mark.parametrize(
+    ("most", "least", "margin"),
+    [
+        (0.0016, 0.0004, 0.05 - 0.02),  # both below the tolerance
+        (0.16, 0.36, 0.3 - 0.2),  # smaller than at the least
+        (0.36, 0.16, 0.2 - 0.3),  # larger
+        (-0.0004, 0.0, 0.05 + 0.01),  # an unbiased square may be negative
+    ],
+)
+def test_the_margin_of_consistency_by_hand(most, least, margin):
+    """Biases are |s*| = 2 times smaller than the roots of the squares."""
+    at = ("linear", 1.0)
+    for name, other in (("noise", "gradient"), ("gradient", "noise")):
+        found = Evidence(
+            known(**{f"bias2_{name}": most, f"bias2_{other}": 9.0}),
+            known(**{f"bias2_{name}": least}),
+            1.0,
+        )
+        assert np.isclose(consistency({at: found}, (*at, name))[0], margin)
 
 
 @pytest.mark.parametrize(

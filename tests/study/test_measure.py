@@ -160,6 +160,9 @@ def test_intervals_keep_to_the_bounds():
     assert plain["near the end"].low < 0.0 <= kept["near the end"].low
     for one in kept.values():
         assert 0.0 <= one.low <= one.estimate <= one.high <= 1.0
+    twice = simultaneous({k: 2 * v - 1 for k, v in values.items()}, 30, (-1.0, 1.0))
+    for name, one in twice.items():
+        assert np.allclose(one, 2 * np.array(kept[name]) - 1, atol=1e-9)
     for name in ("at it", "constant"):
         assert max(kept[name]) - min(kept[name]) < 1e-15
     middle = {"middle": how @ rng.uniform(0.4, 0.6, 30)}  # where the scale is about linear
