@@ -142,13 +142,15 @@ def test_simultaneous_intervals_cover_together(trials):
 def test_replicates_of_a_squared_bias_vary_as_it_does(bias):
     """With a bias that is nothing beside the noise, too, and where one trial is far off."""
     rng, how = np.random.default_rng(2), resampling(50, seed=1)
-    found, spread = [], []
+    found, spread, centre = [], [], []
     for _ in range(300):
         errors = bias + rng.standard_t(5, (50, 4, 2))
         s = statistics(errors, errors, np.zeros((4, 2)), how, (1.0, 1.0))
         found.append(s.bias2_noise[0])
         spread.append(s.bias2_noise[1:].std())
+        centre.append(s.bias2_noise[1:].mean())
     assert abs(np.mean(found) - 2 * bias**2) < 4 * np.std(found) / np.sqrt(300)
+    assert np.max(np.abs(np.subtract(centre, found))) < np.std(found) / 2
     assert 0.85 < np.sqrt(np.mean(np.square(spread))) / np.std(found) < 1.15
 
 
