@@ -49,7 +49,7 @@ LEFT_OUT = ("__init__.py",)
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow")
 KINDS = ("NumberReplacer", "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue",
          "ReplaceAndWithOr", "ReplaceOrWithAnd")  # fmt: skip
-AT_ONCE, PATIENCE = 2, 900.0
+PATIENCE = 900.0
 
 
 class Mutant(NamedTuple):
@@ -164,18 +164,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--only", default="", help="files whose name holds this")
     given = parser.parse_args()
     chosen = {identity(mutant): mutant for mutant in sample(given.count, given.seed)}
     known = json.loads(RESULTS.read_text())["mutants"] if RESULTS.exists() else {}
     found = {name: known[name] for name in chosen if name in known and settled(known[name])}
     todo = [n for n, mutant in chosen.items() if n not in found and given.only in mutant.file]
-    for file in sorted({chosen[name].file for name in todo}):
-        if killed(file, (ROOT / "steinflow" / file).read_text(), files()[file], PATIENCE / 2):
-            raise SystemExit(f"The tests of {file} fail as it is, or take long. Mend that first.")
+    for tests, file in {files()[chosen[name].file]: chosen[name].file for name in todo}.items():
+        if killed(file, (ROOT / "steinflow" / file).read_text(), tests, PATIENCE / 2):
+            raise SystemExit(f"{tests} fail as they are, or take long. Mend that first.")
     random.Random(given.seed).shuffle(todo)  # so that a part is a sample too
     print(f"{len(found)} of {len(chosen)} are judged, {len(todo)} to go", flush=True)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(given.at_once) as pool:
         for name, entry in zip(todo, pool.map(lambda n: judged(chosen[n]), todo), strict=True):
             reason = known.get(name, {}).get("reason")
             found[name] = entry | ({"reason": reason} if reason and not entry["killed"] else {})
