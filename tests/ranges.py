@@ -55,7 +55,7 @@ ENVIRONMENTS = (
     Environment("lowest", "python3.11", "rl,dmc,ray,docs,dev", True, RL),
     Environment("core", "python3.11", ""),
     Environment("rl", "python3.11", "rl", tests=RL),
-    Environment("dmc", "python3.11", "dmc"),
+    Environment("dmc", "python3.11", "dmc", tests=("tests/rl/test_environments.py -k joined",)),
     Environment("ray", "python3.11", "ray", tests=("tests/executors/test_ray.py -k agrees",)),
     Environment("docs", "python3.11", "docs"),
     Environment("dev", "python3.11", "dev", tests=("tests/test_frameworks.py",)),

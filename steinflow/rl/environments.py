@@ -31,11 +31,25 @@ class Step(NamedTuple):
 def factory_of(env: str | Factory, kwargs: Mapping[str, Any] | None = None) -> Factory:
     """A function that makes the environment of an id, `module:Id`, `module:function` or factory.
 
+    Observations that are a Dict of vectors, as DeepMind Control's, are joined to one.
+
     Raises:
         ValueError: here, its module cannot be imported; from the factory, Gymnasium knows no
             such id. Both in a sentence with the remedy.
     """
-    options = dict(kwargs or {})
+    make = maker_of(env, dict(kwargs or {}))
+    return lambda: joined(make())
+
+
+def joined(env: "gym.Env[Any, Any]") -> "gym.Env[Any, Any]":
+    """The environment, its observations one vector where they are a Dict."""
+    if isinstance(env.observation_space, gym.spaces.Dict):
+        return gym.wrappers.FlattenObservation(env)
+    return env
+
+
+def maker_of(env: str | Factory, options: dict[str, Any]) -> Factory:
+    """Makes the environment as it is."""
     if callable(env):
         return lambda: env(**options)
     if ":" in env:
@@ -48,6 +62,8 @@ def factory_of(env: str | Factory, kwargs: Mapping[str, Any] | None = None) -> F
             ) from error
         if callable(found):
             return lambda: found(**options)
+    if env.startswith("dm_control/"):
+        importlib.import_module("shimmy")  # tells Gymnasium what there is
 
     def make() -> "gym.Env[Any, Any]":
         try:
@@ -67,8 +83,8 @@ def sizes_of(env: "gym.Env[Any, Any]") -> tuple[int, int]:
     seen, done = env.observation_space, env.action_space
     if not isinstance(seen, gym.spaces.Box) or len(seen.shape) > 2:
         raise ValueError(
-            f"Observations are {seen}, but the agent takes vectors. Wrap the environment: "
-            "gymnasium.wrappers.FlattenObservation makes one of a Dict."
+            f"Observations are {seen}, but the agent takes vectors. Wrap the environment in one "
+            "of gymnasium.wrappers' TransformObservation."
         )
     if not isinstance(done, gym.spaces.Box):
         raise ValueError(f"Actions are {done}, but the agent takes a Box of real numbers.")

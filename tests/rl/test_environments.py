@@ -1,10 +1,13 @@
 """Ends of episodes, under every autoreset mode; spaces and names that do not fit."""
 
+import sys
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from steinflow.cli import main
 from steinflow.rl.environments import factory_of, side_by_side, sizes_of
 
 
@@ -69,6 +72,21 @@ def test_spaces_that_do_not_fit_are_refused_with_a_remedy():
     env.action_space = gym.spaces.Box(0.0, np.inf, (1,))
     with pytest.raises(ValueError, match="both must be finite"):
         sizes_of(env)
-    env.observation_space = gym.spaces.Dict({"a": Counter.observation_space})
-    with pytest.raises(ValueError, match="FlattenObservation"):
+    env.observation_space = gym.spaces.Discrete(3)
+    with pytest.raises(ValueError, match="takes vectors"):
         sizes_of(env)
+
+
+def test_observations_in_parts_are_joined():
+    pytest.importorskip("shimmy", reason="needs the extra dmc")
+    env = factory_of("dm_control/cartpole-swingup-v0")()
+    assert sizes_of(env) == (5, 1)
+    seen = env.reset(seed=0)[0]
+    parts = env.unwrapped.task.get_observation(env.unwrapped.physics)
+    np.testing.assert_array_equal(seen, np.concatenate([*parts.values()]))
+
+
+def test_what_an_environment_needs_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shimmy", None)
+    assert main(["train", "dm_control/cartpole-swingup-v0"]) == 2
+    assert "pip install 'steinflow[dmc]'" in capsys.readouterr().err
