@@ -80,18 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments in (["--version"], ["-V"]):
         print(f"steinflow {__version__}")
         return 0
-    command: Any = tyro.cli(
-        Command,
-        args=arguments or ["--help"],
-        prog="steinflow",
-        config=(tyro.conf.AvoidSubcommands,),
-    )
+    command = parsed(arguments or ["--help"])
     from steinflow.io.files import StudyError, damage_told
     from steinflow.rl.checkpoint import RunError
 
     try:
         with damage_told():
-            return COMMANDS[type(command)](command)
+            return COMMANDS[type(command)](with_defaults(command, arguments[1:]))
     except (ValueError, StudyError, RunError) as error:
         print(f"steinflow: {error}", file=sys.stderr)
         return 2
@@ -115,30 +110,48 @@ EXTRAS = {"gymnasium": "rl", "mujoco": "rl", "imageio_ffmpeg": "rl", "shimmy": "
 C = TypeVar("C", Study, rl.Train)
 
 
-def with_file(command: C) -> C:
-    """Options from --config under the flags; unknown keys are refused with the nearest.
+def parsed(arguments: Sequence[str], default: Any = None) -> Any:
+    """The command of a line; where a default is given, the line is without the command's name."""
+    kind: Any = Command if default is None else type(default)
+    given = {} if default is None else {"default": default}
+    plain = (tyro.conf.AvoidSubcommands,)
+    return tyro.cli(kind, args=arguments, prog="steinflow", config=plain, **given)
+
+
+def with_defaults(command: Any, flags: Sequence[str]) -> Any:
+    """The flags over the options of --config, over those of a training's --preset."""
+    if not isinstance(command, Study | rl.Train):
+        return command
+    if isinstance(command, Study):
+        return parsed(flags, with_file(Study(), command.config))
+    own = with_file(rl.Train(), command.config)
+    own = rl.with_preset(rl.Train(), command.preset or own.preset)
+    return parsed(flags, with_file(own, command.config))
+
+
+def with_file(command: C, path: Path | None) -> C:
+    """A command with the options of a file; unknown keys are refused with the nearest.
 
     Raises:
         ValueError: the file is no TOML, or a key or a value's type is not an option's.
     """
-    if command.config is None:
+    if path is None:
         return command
     try:
-        content = read_toml(command.config)
+        content = read_toml(path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"Could not read {command.config}: {error}. Give a TOML file.") from error
+        raise ValueError(f"Could not read {path}: {error}. Give a TOML file.") from error
     known = {f.name: f for f in fields(command) if f.name not in ("config",)}
     kinds, changes = get_type_hints(type(command)), {}
     for key, value in content.items():
-        name = lookup("option", key.replace("-", "_"), known).name
-        if getattr(command, name) == known[name].default:
-            try:
-                changes[name] = as_type(value, kinds[name])
-            except TypeError:
-                default = known[name].default
-                raise ValueError(
-                    f"{key} in {command.config} cannot be {value!r}. Its default is {default!r}."
-                ) from None
+        option = lookup("option", key.replace("-", "_"), known)
+        try:
+            changes[option.name] = as_type(value, kinds[option.name])
+        except TypeError:
+            default = option.default
+            raise ValueError(
+                f"{key} in {path} cannot be {value!r}. Its default is {default!r}."
+            ) from None
     return replace(command, **changes)
 
 
@@ -172,7 +185,6 @@ def study(command: Study) -> int:
     from steinflow.study.run import UnfinishedError, run_study
 
     clock = time.monotonic()
-    command = with_file(command)
     names = [f.name for f in fields(StudyConfig)]
     config = StudyConfig(**{name: getattr(command, name) for name in names})
     out = command.out or Path("runs") / f"study-{config.preset}"
@@ -242,11 +254,6 @@ def shell(config: StudyConfig) -> str:
     return " ".join(words)
 
 
-def train(command: rl.Train) -> int:
-    """Train with the options of a preset under those of a file under the flags."""
-    return rl.train(rl.with_preset(with_file(command)))
-
-
 def doctor(_: Doctor) -> int:
     """Print the findings; 1 if something essential is missing."""
     from steinflow.doctor import examine
@@ -278,7 +285,7 @@ def listing(_: List) -> int:
 
 COMMANDS: dict[type, Callable[[Any], int]] = {
     Study: study,
-    rl.Train: train,
+    rl.Train: rl.train,
     rl.Eval: rl.evaluate,
     rl.Play: rl.play,
     rl.Plot: rl.plot,

@@ -12,7 +12,7 @@ from pathlib import Path
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / "build" / "compiled")
 )
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # the smallest too
 # A test compiles for longer than it computes: quick compilations, a sixth of the time. XLA ends
 # the process where it does not know a flag, as jaxlib from 0.11 on does not know the second.
 os.environ.setdefault(

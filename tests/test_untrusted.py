@@ -224,4 +224,4 @@ def test_a_sweep(tmp_path):
 def test_options_of_a_study(tmp_path):
     path = tmp_path / "study.toml"
     text = 'preset = "quick"\ntrials = 8\ntaus = [0.1, 1.0]\nfamilies = ["quadratic"]\nseed = 3\n'
-    fuzz("study", path, text.encode(), lambda: with_file(Study(config=path)))
+    fuzz("study", path, text.encode(), lambda: with_file(Study(), path))

@@ -102,18 +102,13 @@ def values_of(pairs: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def with_preset(command: Train) -> Train:
-    """The options of a preset where no flag and no file says otherwise.
+def with_preset(command: Train, name: str) -> Train:
+    """A command with the options of a preset, if one is named.
 
     Raises:
         ValueError: no preset has that name.
     """
-    if not command.preset:
-        return command
-    given = lookup("preset", command.preset, PRESETS)
-    default = Train()
-    own = {n: v for n, v in given.items() if getattr(command, n) == getattr(default, n)}
-    return replace(command, **own)
+    return replace(command, **lookup("preset", name, PRESETS)) if name else command
 
 
 def train(command: Train) -> int:

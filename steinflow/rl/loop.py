@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -219,10 +220,14 @@ def checked(what: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def cadence(config: TrainConfig) -> tuple[int, int]:
     """Steps of an environment between two calls, and rounds of updates in a call: as near to
-    `chunk` as gives whole rounds at `updates_per_step`."""
+    `chunk` as gives whole rounds at `updates_per_step`, which may be missed by a 32nd."""
     due = config.updates_per_step * config.num_envs / config.policy_delay  # rounds a step
-    rounds = max(1, round(config.chunk * due))
-    return max(1, round(rounds / due)), rounds
+    longest = max(config.chunk, 32)
+    if due * longest < 1.0:
+        return round(1.0 / due), 1
+    share = Fraction(due).limit_denominator(longest)
+    times = max(1, round(config.chunk / share.denominator))
+    return times * share.denominator, times * share.numerator
 
 
 def given(env: Any) -> Arrays:

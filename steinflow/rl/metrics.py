@@ -3,7 +3,8 @@
 import json
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,7 @@ from steinflow.io.texts import parse_json
 
 Record = dict[str, Any]
 Tracker = Callable[[Record], None]
-Starter = Callable[[Path, Mapping[str, Any]], Tracker]
+Starter = Callable[[Path, Mapping[str, Any]], AbstractContextManager[Tracker]]
 
 
 class Metrics:
@@ -91,7 +92,8 @@ def scalars(record: Record) -> dict[str, float]:
     }
 
 
-def tensorboard(library: Any, folder: Path, config: Mapping[str, Any]) -> Tracker:
+@contextmanager
+def tensorboard(library: Any, folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
     """Event files for TensorBoard, in the run's folder."""
     writer = library.SummaryWriter(str(folder / "tb"))
 
@@ -99,13 +101,20 @@ def tensorboard(library: Any, folder: Path, config: Mapping[str, Any]) -> Tracke
         for name, value in scalars(record).items():
             writer.add_scalar(name, value, record["step"])
 
-    return say
+    try:
+        yield say
+    finally:
+        writer.close()
 
 
-def hosted(library: Any, folder: Path, config: Mapping[str, Any]) -> Tracker:
+@contextmanager
+def hosted(library: Any, folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
     """Weights & Biases, or trackio, which has the same interface."""
     library.init(project="steinflow", name=folder.name, config=dict(config))
-    return lambda record: library.log({"step": record["step"], **scalars(record)})
+    try:
+        yield lambda record: library.log({"step": record["step"], **scalars(record)})
+    finally:
+        library.finish()
 
 
 TRACKERS = {

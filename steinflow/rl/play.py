@@ -16,6 +16,7 @@ from steinflow.rl.checkpoint import RunError
 from steinflow.rl.environments import flat
 from steinflow.rl.metrics import wanted
 from steinflow.rl.run import WHICH, Run
+from steinflow.rl.signals import guarded
 
 GIF_WIDTH, GIF_FPS = 240, 15
 Frames = list[NDArray[np.uint8]]
@@ -34,7 +35,7 @@ def play(run: Run, out: Path, seed: int = 10_000, which: str = "best") -> tuple[
         The mp4, the gif, and the return.
 
     Raises:
-        RunError: the environment cannot be drawn here.
+        RunError: the environment fails, or cannot be drawn here.
     """
     lookup("checkpoint", which, WHICH)
     if sys.platform.startswith("linux") and "DISPLAY" not in os.environ:
@@ -42,14 +43,19 @@ def play(run: Run, out: Path, seed: int = 10_000, which: str = "best") -> tuple[
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     env, frames, total = drawn(run), [], 0.0
+    patience = run.config.env_timeout
     try:
-        obs, _ = env.reset(seed=seed)
+        with guarded("The environment's reset", patience):
+            obs, _ = env.reset(seed=seed)
         done = False
         while not done:
             frames.append(frame_of(env))
             key = jax.random.fold_in(jax.random.key(seed), len(frames))
             action = run.policy(flat(np.asarray(obs)[None])[0], key, which)
-            obs, reward, terminated, truncated, _ = env.step(action.astype(env.action_space.dtype))
+            with guarded("The environment's step", patience):
+                obs, reward, terminated, truncated, _ = env.step(
+                    action.astype(env.action_space.dtype)
+                )
             total, done = total + float(reward), terminated or truncated
         frames.append(frame_of(env))
         fps = int(env.metadata.get("render_fps") or 30)

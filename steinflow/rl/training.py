@@ -5,13 +5,15 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 import numpy as np
 
+from steinflow.executors.locks import locked
 from steinflow.io.files import clear_temporaries, explained, write_json
 from steinflow.io.progress import Progress
 from steinflow.rl import checkpoint
@@ -57,7 +59,8 @@ def train(
 
     Raises:
         ValueError: an option, an environment or a space that does not fit.
-        RunError: the environment failed, or no checkpoint is whole; what was learned is kept.
+        RunError: the environment failed, no checkpoint is whole, or another process trains in the
+            folder; what was learned is kept.
         StudyError: the folder cannot be written.
     """
     kwargs = plain(env_kwargs or {})
@@ -67,7 +70,10 @@ def train(
     with explained(path), jax.enable_x64(False):
         session = Session(config, name, kwargs, make, path, resume, quiet)
         try:
-            session.go([*(start(path, asdict(config)) for start in starters), *callbacks])
+            session.begin(resume)
+            with ExitStack() as ends:
+                told = [ends.enter_context(start(path, asdict(config))) for start in starters]
+                session.go([*told, *callbacks])
         finally:
             session.close()
     return Run(path)
@@ -102,11 +108,8 @@ def named(factory: Factory) -> str | None:
 def default_name(env: str | None, config: TrainConfig) -> str:
     """ENV-POLICY-ESTIMATOR."""
     short = (env or "custom").replace(":", "-").replace("/", "-")
-    return (
-        f"{short}-gaussian"
-        if config.policy == "gaussian"
-        else (f"{short}-{config.policy}-{config.estimator}")
-    )
+    how = "gaussian" if config.policy == "gaussian" else f"{config.policy}-{config.estimator}"
+    return f"{short}-{how}"
 
 
 class Session:
@@ -123,27 +126,36 @@ class Session:
         quiet: bool,
     ) -> None:
         self.config, self.path, self.quiet = config, path, quiet
-        there = (path / "config.toml").exists()
-        if there and not resume:
+        self.env, self.env_kwargs = env, env_kwargs
+        self.there = (path / "config.toml").exists()
+        if self.there and not resume:
             raise ValueError(f"{path} has a run already. Add --resume, or give another --out.")
-        if there:
+        if self.there:
             same_options(path, config, env, env_kwargs)
         self.folders = [folder_of(path, config.seed + k) for k in range(config.seeds)]
         self.trainer = Trainer(config, make)
         self.evaluator = Evaluator(make, config.seeds, config.eval_episodes, config.env_timeout)
         self.best, self.owed = np.full(config.seeds, -np.inf), False
+        self.metrics = Metrics(path / "metrics.jsonl", [])
+        self.lock: IO[Any] | None = None
+
+    def begin(self, resume: bool) -> None:
+        """Make the folder, or go on from what is there."""
+        path = self.path
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
-        if not there:
+        self.lock = locked(path / ".lock")
+        if self.lock is None:
+            raise RunError(f"Another process trains in {path}. Stop it, or give another --out.")
+        if not self.there:
             write_json(path / "manifest.json", manifest(spaces_of(self.trainer)))
-        write_config(path / "config.toml", config, env, env_kwargs)
-        self.metrics = Metrics(path / "metrics.jsonl", [])
+        write_config(path / "config.toml", self.config, self.env, self.env_kwargs)
         for folder in self.folders:
             clear_temporaries(folder)
         for name in ("config.toml", "manifest.json", "metrics.jsonl"):  # theirs alone, in `path`
             for half in path.glob(f".{name}.*"):
                 half.unlink(missing_ok=True)
-        if there and checkpoint.common(self.folders):
+        if self.there and checkpoint.common(self.folders):
             self.resume()
         elif resume:
             self.metrics.forget_after(-1)
@@ -220,7 +232,9 @@ class Session:
         return RunError(f"{where} What was learned is in {self.path}; --resume goes on from there.")
 
     def close(self) -> None:
-        """Free the environments."""
+        """Free the environments, and the folder for other processes."""
+        if self.lock is not None:
+            self.lock.close()
         self.evaluator.close()
         self.trainer.envs.close()
 

@@ -1,10 +1,12 @@
 """The commands that train, evaluate, show and export, on real environments."""
 
+import fcntl
 import json
 import os
 import re
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -12,9 +14,9 @@ import pytest
 from safetensors.numpy import load_file
 
 import steinflow as sf
-from steinflow.cli import main
+from steinflow.cli import main, parsed, with_defaults
 from steinflow.io.files import unlike_sums
-from steinflow.rl.commands import Train, values_of, with_preset
+from steinflow.rl.commands import Train, values_of
 from steinflow.rl.presets import PRESETS
 
 TEXT = """--estimator noise --steps 400 --warmup 100 --hidden 8 8 --batch-size 16 --num-levels 2
@@ -146,10 +148,51 @@ def test_a_missing_extra_is_a_sentence(tmp_path, capsys, monkeypatch):
     assert "pip install 'steinflow[rl]'" in capsys.readouterr().err
 
 
-def test_options_of_a_file_and_of_a_preset_yield_to_flags(tmp_path):
+def given(*flags):
+    return with_defaults(parsed(["train", *flags]), flags)
+
+
+def test_options_of_a_preset_yield_to_those_of_a_file_and_these_to_flags(tmp_path):
+    plain, file = Train(), tmp_path / "options.toml"
     for name, options in PRESETS.items():
-        command = with_preset(Train(preset=name, batch_size=8))
+        command = given("--preset", name, "--batch-size", "8")
         assert {n: getattr(command, n) for n in options} == options
         assert command.batch_size == 8
-    assert with_preset(Train(preset="rfm", particles=4)).particles == 4
+    as_ever = given("--preset", "rfm", "--num-draws", str(plain.num_draws), "Hopper-v5")
+    assert (as_ever.num_draws, as_ever.env) == (plain.num_draws, "Hopper-v5")
+    file.write_text('preset = "rfm"\nparticles = 3\nflow-steps = 7\nenv = "Hopper-v5"\n')
+    mixed = given("--config", str(file), "--flow-steps", str(plain.flow_steps), "--no-resume")
+    assert (mixed.estimator, mixed.particles, mixed.env) == ("rfm", 3, "Hopper-v5")
+    assert (mixed.flow_steps, mixed.config) == (plain.flow_steps, file)
+    assert given("--config", str(file), "--preset", "sdac").estimator == "sdac"
+    assert given() == plain
+    with pytest.raises(ValueError, match="Did you mean 'rfm'"):
+        given("--preset", "rfn")
+
+
+def test_values_are_json_or_words():
     assert values_of(("a=1", "b=x", "c=[2]")) == {"a": 1, "b": "x", "c": [2]}
+
+
+def test_a_tracker_is_told_of_every_record_and_of_the_end(tmp_path, monkeypatch):
+    said = []
+    library = types.ModuleType("trackio")
+    library.init = lambda **about: said.append(("init", about["name"]))
+    library.log = said.append
+    library.finish = lambda: said.append("finish")
+    monkeypatch.setitem(sys.modules, "trackio", library)
+    arguments = ["train", "Pendulum-v1", *SMALL, "--out", str(tmp_path / "run")]
+    assert main([*arguments, "--steps", "200", "--track", "trackio"]) == 0
+    assert said[0] == ("init", "run") and said[-1] == "finish" and said.count("finish") == 1
+    assert any("seed-0/eval_return" in record for record in said[1:-1])
+
+
+def test_a_folder_is_trained_in_by_one_process(tmp_path, capsys):
+    run = tmp_path / "run"
+    arguments = ["train", "Pendulum-v1", *SMALL, "--out", str(run), "--resume", "--steps"]
+    assert main([*arguments, "200"]) == 0
+    with (run / ".lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main([*arguments, "400"]) == 2
+        assert f"Another process trains in {run}." in capsys.readouterr().err
+    assert main([*arguments, "400"]) == 0

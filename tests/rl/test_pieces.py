@@ -121,11 +121,18 @@ def test_options_come_back_from_their_file(tmp_path):
         typed({"gamma": "x"})
 
 
-def test_updates_a_step_are_kept_to():
-    for updates, delay, envs in ((1.0, 2, 1), (0.2, 2, 5), (4.0, 1, 1), (1.0, 3, 8)):
-        config = TrainConfig(updates_per_step=updates, policy_delay=delay, num_envs=envs)
-        chunk, rounds = cadence(config)
-        assert rounds * delay / (chunk * envs) == pytest.approx(updates, rel=0.07)
+@pytest.mark.parametrize("chunk", [1, 16, 50])
+@pytest.mark.parametrize("envs", [1, 5, 8])
+@pytest.mark.parametrize("delay", [1, 2, 3])
+@pytest.mark.parametrize("updates", [0.01, 0.123, 0.25, 1.0, 3.0, 3.7])
+def test_updates_a_step_are_kept_to(chunk, envs, delay, updates):
+    config = TrainConfig(
+        updates_per_step=updates, policy_delay=delay, num_envs=envs, chunk=chunk
+    )  # fmt: skip
+    steps, rounds = cadence(config)
+    exact = updates in (1.0, 3.0)
+    assert rounds * delay / (steps * envs) == pytest.approx(updates, rel=1e-9 if exact else 1 / 31)
+    assert steps < max(chunk, 32) + chunk or rounds == 1
 
 
 def test_lines_that_are_cut_are_left_out(tmp_path):
