@@ -31,7 +31,8 @@ from tests.mutants import ROOT, killed
 
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
 EXACT = "tests/estimators/test_exactness.py"
-SCORES = f"{EXACT} tests/estimators/test_consistency.py tests/test_score.py"
+BY_HAND = "tests/estimators/test_by_hand.py"
+SCORES = f"{BY_HAND} {EXACT} tests/estimators/test_consistency.py tests/test_score.py"
 TESTS = {  # a file, or all files of a folder that are not named: their own tests
     "estimators/polynomial.py": "tests/estimators/test_polynomial.py " + EXACT,
     "estimators/published.py": "tests/estimators/test_published.py",
