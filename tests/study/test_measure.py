@@ -42,6 +42,57 @@ def test_bias_variance_and_mse_of_known_estimates(key):
     assert abs(found.eed - 2.0 / 0.14) < 0.5
 
 
+@pytest.mark.parametrize("centred", [False, True])  # where there is no bias, too
+def test_every_measure_by_hand(centred):
+    """Point by point and trial by trial, in NumPy."""
+    rng, (trials, points, dim) = np.random.default_rng(5), (6, 4, 3)
+    exact, ours, noise = rng.normal(size=(points, dim)), *rng.normal(size=(2, trials, points, dim))
+    trace = rng.uniform(1.0, 2.0, points)
+    ours = ours - (ours.mean(0) - exact) * centred
+    truth = Truth(jnp.asarray(exact), jnp.asarray(trace), jnp.eye(12), jnp.asarray(exact))
+    found = measured(ours, noise, truth)._asdict()
+    covariances = [np.cov(ours[:, x].T) for x in range(points)]
+    bias = (ours - exact).mean(0)
+    variance = np.array([np.trace(s) for s in covariances])
+    losses = np.sum((ours - exact) ** 2, -1)
+    spreads = []
+    for m, s in zip(bias, covariances, strict=True):
+        whole = np.trace(s @ s)
+        least = 2 * whole / trials / (trials - 1)
+        spreads.append(max(4 * m @ s @ m / trials - 2 * whole / trials**2, least))
+
+    def between(a, b):
+        inner = np.sum(a * b, -1)
+        return inner / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+
+    def apart(values):  # of a mean over trials that are independent at each point
+        return np.sqrt(np.sum(np.var(values, axis=0, ddof=1) / trials)) / points
+
+    deviation = np.sum((ours - ours.mean(0)) ** 2, -1) * trials / (trials - 1)
+    align, beside = between(ours, exact), between(ours, noise)
+    length = np.linalg.norm(ours, axis=-1).mean()
+    expected = {
+        "bias2": np.mean(np.sum(bias**2, -1) - variance / trials),
+        "bias2_se": np.sqrt(np.sum(spreads)) / points,
+        "variance": variance.mean(), "variance_se": apart(deviation),
+        "mse": losses.mean(), "mse_se": apart(losses),
+        "eed": trace.sum() / losses.mean(0).sum(),
+        "cosine": align.mean(), "cosine_se": align.mean(1).std(ddof=1) / np.sqrt(trials),
+        "norm_ratio": length / np.linalg.norm(exact, axis=-1).mean(),
+        "cosine_to_noise": beside.mean(),
+        "cosine_to_noise_se": beside.mean(1).std(ddof=1) / np.sqrt(trials),
+        "norm_over_noise": length / np.linalg.norm(noise, axis=-1).mean(),
+    }  # fmt: skip
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert np.isclose(found[name], value, rtol=1e-10, atol=1e-12), name
+
+
+def test_a_length_of_nothing_has_no_direction():
+    nothing, one = jnp.zeros((2, 1)), jnp.ones((2, 1))
+    assert cosine(nothing, one).tolist() == [0.0] and cosine(one, one) == pytest.approx(1.0)
+
+
 def test_the_standard_errors_are_those_of_repetition(key):
     """bias², variance, MSE, cosine: 1,000 small experiments; bias² is unbiased at 0 bias."""
 
@@ -102,6 +153,17 @@ def test_coverage_counts_by_effective_sample_size():
     found = coverage(estimate, jnp.ones((1, 2, 2)), ess, truth)
     assert found.total.tolist() == [2, 0, 0, 0, 1, 0, 0, 1]
     assert found.covered.tolist() == [2, 0, 0, 0, 1, 0, 0, 0]
+
+
+def test_an_estimate_without_error_is_covered_where_it_is_the_truth():
+    truth = Truth(jnp.full((3, 1), 5.0), jnp.full(3, 16.0), jnp.eye(3), jnp.zeros((3, 1)))
+    gaps, slack = jnp.array([0.99, 1.01, -0.99]), 1e-9 * (5.0 + 4.0)
+    estimate = 5.0 + slack * gaps[None, None]
+    found = coverage(estimate, jnp.zeros((1, 1, 3)), jnp.array([[1.0, 1.0, 2.5]]), truth)
+    assert found.total.tolist() == [2, 1, 0, 0, 0, 0, 0, 0]
+    assert found.covered.tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+    wide = coverage(5.0 + 1.95 * gaps[None, None], jnp.ones((1, 1, 3)), jnp.ones((1, 3)), truth)
+    assert wide.covered[0] == 2  # 1.95 * 1.01 > 1.96
 
 
 def test_bootstrap_statistics_agree_with_the_measures(key):
