@@ -33,19 +33,22 @@ RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
 EXACT = "tests/estimators/test_exactness.py"
 BY_HAND = "tests/estimators/test_by_hand.py"
 SCORES = f"{BY_HAND} {EXACT} tests/estimators/test_consistency.py tests/test_score.py"
-TESTS = {  # a file, or all files of a folder that are not named: their own tests
-    "estimators/polynomial.py": "tests/estimators/test_polynomial.py " + EXACT,
+FITTED = "tests/proposals/test_by_hand.py tests/proposals/test_fitted.py"
+LOSSES = "tests/rl/test_losses_by_hand.py tests/rl/test_pieces.py tests/rl/test_agent.py"
+TESTS = {  # a file, or all files of a folder that are not named: their own tests, quick ones first
+    "estimators/polynomial.py":
+        f"tests/estimators/test_polynomial_by_hand.py tests/estimators/test_polynomial.py {EXACT}",
     "estimators/published.py": "tests/estimators/test_published.py",
-    "estimators/quadrature.py": "tests/estimators/test_quadrature.py",
+    "estimators/quadrature.py": f"{BY_HAND} tests/estimators/test_quadrature.py",
     "estimators": SCORES,
     "proposals/truncated_normal.py": "tests/proposals/test_truncated_normal.py",
-    "proposals/fitted.py": "tests/proposals/test_fitted.py",
-    "proposals": "tests/proposals/test_proposals.py tests/proposals/test_fitted.py",
+    "proposals/fitted.py": FITTED,
+    "proposals": f"{FITTED} tests/proposals/test_proposals.py",
     "conversions.py": "tests/test_schedules.py tests/test_losses.py",
     "study/measure.py": "tests/study/test_measure.py",
-    "rl/critic.py": "tests/rl/test_pieces.py tests/rl/test_agent.py",
-    "rl/actor.py": "tests/rl/test_pieces.py tests/rl/test_agent.py",
-}
+    "rl/critic.py": LOSSES,
+    "rl/actor.py": LOSSES,
+}  # fmt: skip
 LEFT_OUT = ("__init__.py",)
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow")
 KINDS = ("NumberReplacer", "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue",

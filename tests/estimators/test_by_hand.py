@@ -6,8 +6,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 import steinflow as sf
+from steinflow import gaussian_process
 from steinflow.draws import Draws
 from steinflow.estimators.base import Needs
+from steinflow.estimators.quadrature import BayesianQuadrature
 from steinflow.estimators.reduce import reduce, weighted_mean
 from steinflow.estimators.stein import flattened, noise_terms, stein_terms
 
@@ -206,3 +208,48 @@ def test_what_is_reliable(count, consistent, value, reliable):
     info = reduce(many, terms, jnp.asarray(0.0), 0, consistent, 1, 1).info
     assert_allclose(info.ess, count)
     assert bool(info.reliable) == reliable
+
+
+def test_a_gaussian_process_counts_as_much_as_it_is_sure():
+    """Five draws, whose process is integrated by made-up actions."""
+    count = 5
+    few = draws(REAL)._replace(
+        action=jnp.asarray(A[:count]), value=jnp.asarray(LOG_W[:count]),
+        log_weight=jnp.asarray(LOG_W[:count]), slope=jnp.asarray(SLOPE[:count]),
+        taper=jnp.ones((count, DIM)), taper_slope=jnp.zeros((count, DIM)),
+    )  # fmt: skip
+    asked, rng = [], np.random.default_rng(0)
+    more, prior = rng.uniform(LOW, HIGH, (160, DIM)), rng.normal(size=160)
+
+    def dense(number):
+        asked.append(number)
+        return jnp.asarray(more), jnp.asarray(prior)
+
+    inner = sf.GradientExpectation()
+    found = BayesianQuadrature(inner).terms(few._replace(dense=dense), LEVEL)
+    assert asked == [32 * count]
+
+    process = gaussian_process.fit(few.action, few.value, few.slope)
+    chances = np.exp(np.asarray(process.predict(jnp.asarray(more))) + prior)
+    chances /= chances.sum()
+    score = chances @ ((ALPHA * more - X) / SIGMA**2)
+    steps = np.minimum(np.searchsorted(np.cumsum(chances), (np.arange(32) + 0.5) / 32), 159)
+    unsure = np.mean(process.uncertainty(jnp.asarray(more[steps]))) * max(process.doubt, 1.0)
+    unsure += 1 / (1 / np.sum(chances**2) - 4)
+    w = W[:count] / W[:count].sum()
+    terms, noise = SLOPE[:count] / ALPHA, U[:count]
+    gain = np.sum(w @ (noise - w @ noise) ** 2) / np.sum(w @ (terms - w @ terms) ** 2)
+    odds = unsure / np.sum(w**2) * max(gain, 1.0) ** 0.25
+    assert 0.01 < odds < 100.0
+    assert_allclose(found, terms + (score - w @ terms) / (1 + odds), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("count", "dim"), [(1, 3), (26, 3), (51, 1)])
+def test_too_few_or_too_many_equations_leave_the_inner_estimate(count, dim):
+    other = draws(REAL)._replace(
+        x=jnp.zeros(dim), action=jnp.ones((count, dim)), slope=jnp.ones((count, dim)),
+        taper=jnp.ones((count, dim)), taper_slope=jnp.zeros((count, dim)),
+        value=jnp.zeros(count), log_weight=jnp.zeros(count),
+    )  # fmt: skip  # and no dense actions
+    found = BayesianQuadrature(sf.GradientExpectation()).terms(other, LEVEL)
+    assert_allclose(found, np.ones((count, dim)) / ALPHA)

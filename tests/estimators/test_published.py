@@ -81,7 +81,8 @@ def test_idem_is_wrong_by_the_boundary_flux():
     assert jnp.any(jnp.abs(found.score - exact) > 10 * found.info.std_error)
 
 
-def test_coefficients_follow_their_formulas():
+@pytest.mark.parametrize(("ridge", "limit"), [(1e-4, 2.0), (0.3, 2.0), (1e-4, 0.05)])
+def test_coefficients_follow_their_formulas(ridge, limit):
     """Written out a second time, in NumPy and in the papers' own variables."""
     rng, target = np.random.default_rng(3), targets.Bimodal(0.4, 2)
     action = jnp.asarray(rng.normal(size=(30, 2)))
@@ -89,10 +90,11 @@ def test_coefficients_follow_their_formulas():
     w, y = np.asarray(weights(draws))[:, None], np.asarray(action)
     g = np.asarray(stein_terms(draws, LEVEL))
     dy, dg = y - (w * y).sum(0), g - (w * g).sum(0)
-    gain = np.clip(-(w**2 * dy * dg).sum(0) / ((w**2 * dg**2).sum(0) + 1e-4), -2, 2)
+    square = (w**2 * dg**2).sum(0) + ridge
+    gain = np.clip(-(w**2 * dy * dg).sum(0) / square, -limit, limit)
     mean = (w * y).sum(0) + gain * (w * g).sum(0)
     expected = (0.8 * mean - np.asarray(X)) / 0.36
-    found = sf.ControlVariate(ReverseFlow())
+    found = sf.ControlVariate(ReverseFlow(ridge, limit))
     assert np.allclose((w * np.asarray(found.terms(draws, LEVEL))).sum(0), expected)
 
     noise = np.asarray(noise_terms(draws, LEVEL))

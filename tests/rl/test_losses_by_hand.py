@@ -1,0 +1,126 @@
+"""The two losses of the agent, once more in NumPy."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import steinflow as sf
+from steinflow.rl.actor import boltzmann, method_of, noise_levels, score_loss
+from steinflow.rl.critic import Batch, critic_loss, td_target
+from steinflow.rl.networks import Critics, Denoiser
+
+STATES, MANY, DIM, LEVELS, DRAWS = 5, 4, 2, 3, 16
+RNG = np.random.default_rng(11)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def single_precision():
+    with jax.enable_x64(False):
+        yield
+
+
+def floats(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def critics():
+    return Critics(jax.random.key(3), 3, DIM, (8,), 2)
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.7])
+def test_the_goal_of_the_critics(critics, bonus):
+    batch = Batch(
+        floats(STATES, 3), floats(STATES, DIM), floats(STATES), floats(STATES, 3),
+        np.array([0.9, 0.0, 0.5, 0.9, 0.9], np.float32),
+    )  # fmt: skip
+    actions = floats(STATES, MANY, DIM)
+    pairs = zip(batch.next_obs, actions, strict=True)
+    values = [[np.min(critics(*map(jnp.asarray, (s, a)))) for a in row] for s, row in pairs]
+    values = np.array(values) + np.float32(bonus)
+    weight = np.exp(values / 0.5) / np.exp(values / 0.5).sum(1, keepdims=True)
+    best = {"hard": values.max(1), "mean": values.mean(1), "soft": (weight * values).sum(1)}
+    batch, actions, tau = jax.tree.map(jnp.asarray, (batch, actions, np.float32(0.5)))
+    for name, value in best.items():
+        goal = td_target(critics, batch, actions, tau, name, bonus)
+        assert_allclose(goal, batch.reward + np.asarray(batch.discount) * value, rtol=1e-5)
+    q = np.array([critics(s, a) for s, a in zip(batch.obs, batch.action, strict=True)])
+    loss, mean = critic_loss(critics, batch, goal)
+    assert_allclose(loss, np.sum(np.mean((q - np.asarray(goal)[:, None]) ** 2, 0)), rtol=1e-5)
+    assert_allclose(mean, q.mean(), atol=1e-6)
+
+    def all_of_it(critics):
+        return jnp.sum(td_target(critics, batch, actions, tau, "soft"))
+
+    assert not any(np.any(g) for g in jax.tree.leaves(eqx.filter_grad(all_of_it)(critics)))
+
+
+def test_times_are_stratified_and_keep_away_from_the_ends():
+    levels = noise_levels(jax.random.key(1), sf.LinearFlow(), 200, LEVELS)
+    place = (np.asarray(levels.alpha) - 0.01) / 0.98 * LEVELS - np.arange(LEVELS)
+    assert place.shape == (200, LEVELS) and 0.0 <= place.min() < 0.02 < 0.98 < place.max() <= 1.0
+    assert np.all(np.abs(place.mean(0) - 0.5) < 0.08)
+
+
+def by_hand(policy, key, targets, obs, particle, method):
+    """The loss, and what the draws say of themselves."""
+    states, (for_level, for_noise, for_draws) = len(particle), jax.random.split(key, 3)
+    levels = noise_levels(for_level, sf.LinearFlow(), states, LEVELS)
+    alpha, sigma = (np.asarray(v)[..., None] for v in (levels.alpha, levels.sigma))
+    eps = np.asarray(jax.random.normal(for_noise, (states, LEVELS, DIM)))
+    x = alpha * particle[:, None] + sigma * eps
+    estimate = eqx.filter_jit(
+        lambda *own: sf.score_targets(for_draws, *own, method, num_draws=DRAWS)
+    )
+    found = estimate(for_draws, targets, jnp.asarray(x), levels, method, num_draws=DRAWS)
+    goal = (x + sigma**2 * np.asarray(found.score)) / alpha
+    if policy.bounded:
+        goal = np.clip(goal, -1.0, 1.0)
+    each_level = jax.vmap(policy, (None, 0, 0))
+    guess = np.asarray(jax.vmap(each_level)(jnp.asarray(obs), jnp.asarray(x), levels))
+    error = np.where(np.isfinite(goal), guess - goal, 0.0)
+    own = np.asarray(found.info.std_error) * sigma**2 / alpha
+    return np.mean(np.sum(error**2, -1)), np.sqrt(np.mean(own**2)), found.info
+
+
+@pytest.mark.parametrize(("name", "bounded"), [("auto", True), ("noise", True), ("noise", False)])
+def test_the_loss_of_the_policy(critics, name, bounded):
+    key, obs, particle = jax.random.key(4), floats(STATES, 3), np.tanh(floats(STATES, DIM))
+    policy = Denoiser(jax.random.key(5), 3, DIM, (8,), bounded)
+    targets, method = boltzmann(critics, jnp.float32(0.3), jnp.asarray(obs)), method_of(name)
+    arguments = (jnp.asarray(obs), jnp.asarray(particle), sf.LinearFlow(), method, LEVELS, DRAWS)
+    found, info = eqx.filter_jit(lambda t: score_loss(policy, key, t, *arguments))(targets)
+    loss, error, own = by_hand(policy, key, targets, obs, particle, method)
+    assert_allclose((found, info.std_error), (loss, error), rtol=1e-4)
+    assert_allclose(info.ess, np.mean(own.ess), rtol=1e-4)
+    assert_allclose(info.coefficient, np.mean(own.coefficient), rtol=1e-4)
+    assert (info.loss, info.invalid, info.entropy) == (found, 0.0, 0.0)
+
+
+def test_draws_that_are_no_numbers_teach_nothing():
+    def q(action, bad):
+        return jnp.where(bad, jnp.nan, -jnp.sum((action - 0.9) ** 2))
+
+    key, obs, particle = jax.random.key(0), floats(2, 3), floats(2, DIM)
+    policy, method = Denoiser(jax.random.key(5), 3, DIM, (8,)), method_of("noise")
+    context = jnp.array([True, False])
+    targets = sf.Boltzmann(q, tau=0.3, support=sf.Box(-1.0, 1.0), context=context)
+
+    @jax.jit
+    def loss_of(obs):
+        arguments = obs, jnp.asarray(particle), sf.LinearFlow(), method, LEVELS, DRAWS
+        return score_loss(policy, key, targets, *arguments)
+
+    found, info = loss_of(jnp.asarray(obs))
+    assert info.invalid == LEVELS * LEVELS * DRAWS and found > 0.0
+    assert_allclose(found, by_hand(policy, key, targets, obs, particle, method)[0], rtol=1e-4)
+    grad = jax.grad(lambda obs: loss_of(obs)[0])(jnp.asarray(obs))
+    assert not np.any(grad[0]) and np.any(grad[1]) and np.all(np.isfinite(grad))
+
+
+def test_auto_has_no_gaussian_process_in_the_agent():
+    assert method_of("auto") == sf.auto(quadrature=False) != sf.auto()
+    assert method_of("sdac") is sf.ESTIMATORS["sdac"]
