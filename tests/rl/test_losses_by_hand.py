@@ -72,10 +72,8 @@ def by_hand(policy, key, targets, obs, particle, method):
     alpha, sigma = (np.asarray(v)[..., None] for v in (levels.alpha, levels.sigma))
     eps = np.asarray(jax.random.normal(for_noise, (states, LEVELS, DIM)))
     x = alpha * particle[:, None] + sigma * eps
-    estimate = eqx.filter_jit(
-        lambda *own: sf.score_targets(for_draws, *own, method, num_draws=DRAWS)
-    )
-    found = estimate(for_draws, targets, jnp.asarray(x), levels, method, num_draws=DRAWS)
+    estimate = eqx.filter_jit(lambda *place: sf.score_targets(*place, num_draws=DRAWS))
+    found = estimate(for_draws, targets, jnp.asarray(x), levels, method)
     goal = (x + sigma**2 * np.asarray(found.score)) / alpha
     if policy.bounded:
         goal = np.clip(goal, -1.0, 1.0)
