@@ -176,6 +176,8 @@ def test_the_weighted_mean_and_its_error(fitted):
     assert_allclose(mean, expected)
     square = np.sum((W[:, None] * (terms - expected)) ** 2, 0) * COUNT / (COUNT - 1 - fitted)
     assert_allclose(error, np.sqrt(square))
+    if not fitted:  # which is what it is unless it is said
+        assert np.array_equal(weighted_mean(draws(), jnp.asarray(terms))[1], error)
     for none_left in (COUNT - 1, COUNT):
         assert np.all(np.isinf(weighted_mean(draws(), jnp.asarray(terms), none_left)[1]))
     assert np.all(np.isfinite(weighted_mean(draws(), jnp.asarray(terms), COUNT - 2)[1]))

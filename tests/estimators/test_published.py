@@ -94,6 +94,7 @@ def test_coefficients_follow_their_formulas(ridge, limit):
     gain = np.clip(-(w**2 * dy * dg).sum(0) / square, -limit, limit)
     mean = (w * y).sum(0) + gain * (w * g).sum(0)
     expected = (0.8 * mean - np.asarray(X)) / 0.36
+    assert ReverseFlow() == ReverseFlow(1e-4, 2.0)
     found = sf.ControlVariate(ReverseFlow(ridge, limit))
     assert np.allclose((w * np.asarray(found.terms(draws, LEVEL))).sum(0), expected)
 
