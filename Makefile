@@ -37,7 +37,7 @@ build/cosmic-ray/done:  # apart: what it brings along is nothing that we test wi
 	@touch $@
 
 soak: .venv/all.done  ## 20,000 examples of the property tests, and the truth by another way (over an hour)
-	STEINFLOW_EXAMPLES=20000 .venv/bin/python -m pytest -m "soak or not soak" -n $(PYTEST_WORKERS) --dist worksteal tests/test_properties.py tests/test_second_truth.py
+	.venv/bin/python -m tests.soak
 
 faults: .venv/all.done  ## two hundred random faults over study, train, sweep and export (root; half an hour)
 	.venv/bin/python -m tests.faults
