@@ -8,6 +8,7 @@ from scipy import stats
 
 import steinflow as sf
 from steinflow.proposals import NormalProposal, UniformProposal
+from steinflow.proposals.truncated_gaussian import normal_actions
 
 LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 3.0])
 BOX, REAL = sf.Box(LOW, HIGH), sf.RealSpace()
@@ -116,3 +117,15 @@ def test_draws_are_quantiles():
     for proposal, m, s in ((sf.TruncatedGaussianProposal(), mean, scale), (own, ours, spread)):
         wanted = stats.truncnorm.ppf(uniform, (LOW - m) / s, (HIGH - m) / s, m, s)
         assert_allclose(proposal.actions(*place, BOX), wanted, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_draw_at_a_wall_keeps_its_digits(side):
+    """From a normal 100 deviations outside a wall at 0, in single precision."""
+    uniform = np.random.default_rng(3).uniform(size=(50, 1))
+    ends, own = sorted((0.0, side)), []
+    for t in (jnp.float32, jnp.float64):
+        box, mean = sf.Box(*(jnp.asarray(end, t) for end in ends)), jnp.full(1, -0.01 * side, t)
+        own.append(normal_actions(jnp.asarray(uniform, t), mean, jnp.asarray(1e-4, t), box))
+    assert own[0].dtype == jnp.float32 and np.abs(own[1]).max() < 1e-5
+    assert_allclose(*own, rtol=0.02)
