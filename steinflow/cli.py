@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
-    TypeVar,
     get_args,
     get_origin,
     get_type_hints,
@@ -86,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with damage_told():
-            return COMMANDS[type(command)](with_defaults(command, arguments[1:]))
+            return COMMANDS[type(command)](with_defaults(command, arguments))
     except (ValueError, StudyError, RunError) as error:
         print(f"steinflow: {error}", file=sys.stderr)
         return 2
@@ -107,52 +106,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 EXTRAS = {"gymnasium": "rl", "mujoco": "rl", "imageio_ffmpeg": "rl", "shimmy": "dmc", "ray": "ray"}
-C = TypeVar("C", Study, rl.Train)
 
 
 def parsed(arguments: Sequence[str], default: Any = None) -> Any:
-    """The command of a line; where a default is given, the line is without the command's name."""
+    """The command of a line, over other defaults if they are given."""
     kind: Any = Command if default is None else type(default)
     given = {} if default is None else {"default": default}
-    plain = (tyro.conf.AvoidSubcommands,)
-    return tyro.cli(kind, args=arguments, prog="steinflow", config=plain, **given)
+    own = arguments if default is None else arguments[1:]
+    name = "steinflow" if default is None else f"steinflow {arguments[0]}"
+    return tyro.cli(kind, args=own, prog=name, config=(tyro.conf.AvoidSubcommands,), **given)
 
 
-def with_defaults(command: Any, flags: Sequence[str]) -> Any:
+def with_defaults(command: Any, arguments: Sequence[str]) -> Any:
     """The flags over the options of --config, over those of a training's --preset."""
     if not isinstance(command, Study | rl.Train):
         return command
-    if isinstance(command, Study):
-        return parsed(flags, with_file(Study(), command.config))
-    own = with_file(rl.Train(), command.config)
-    own = rl.with_preset(rl.Train(), command.preset or own.preset)
-    return parsed(flags, with_file(own, command.config))
+    options = {} if command.config is None else options_of(type(command), command.config)
+    if isinstance(command, rl.Train):
+        said = any(word.partition("=")[0] == "--preset" for word in arguments)
+        name = command.preset if said else options.get("preset", "")
+        options = rl.options_of_preset(name) | options
+    base = object.__new__(type(command))  # not checked: flags may mend what does not go together
+    for field in fields(command):
+        object.__setattr__(base, field.name, options.get(field.name, field.default))
+    return parsed(arguments, base)
 
 
-def with_file(command: C, path: Path | None) -> C:
-    """A command with the options of a file; unknown keys are refused with the nearest.
+def options_of(kind: type[Study | rl.Train], path: Path) -> dict[str, Any]:
+    """The options of a file; unknown keys are refused with the nearest.
 
     Raises:
         ValueError: the file is no TOML, or a key or a value's type is not an option's.
     """
-    if path is None:
-        return command
     try:
         content = read_toml(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"Could not read {path}: {error}. Give a TOML file.") from error
-    known = {f.name: f for f in fields(command) if f.name not in ("config",)}
-    kinds, changes = get_type_hints(type(command)), {}
+    known = {f.name: f for f in fields(kind) if f.name not in ("config",)}
+    kinds, found = get_type_hints(kind), {}
     for key, value in content.items():
         option = lookup("option", key.replace("-", "_"), known)
         try:
-            changes[option.name] = as_type(value, kinds[option.name])
+            found[option.name] = as_type(value, kinds[option.name])
         except TypeError:
             default = option.default
             raise ValueError(
                 f"{key} in {path} cannot be {value!r}. Its default is {default!r}."
             ) from None
-    return replace(command, **changes)
+    return found
 
 
 def as_type(value: Any, kind: Any) -> Any:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +43,26 @@ def pytest(*words: str) -> subprocess.CompletedProcess[str]:
 
 def cells() -> dict[str, list[str]]:
     """The tests of every cell."""
-    found: dict[str, list[str]] = {}
-    for line in pytest("--collect-only", *FILES).stdout.splitlines():
+    collected, found = pytest("--collect-only", *FILES), dict[str, list[str]]()
+    if collected.returncode != 0:
+        raise SystemExit(f"The tests cannot be collected:\n{collected.stdout}{collected.stderr}")
+    for line in collected.stdout.splitlines():
         if match := CELL.match(line):
             found.setdefault(" ".join(filter(None, match.groups())), []).append(line)
     return found
 
 
 def core() -> str:
-    """A hash of the tests and of what they are about, as committed: all but agents and studies."""
-    tree = subprocess.run(
-        ["git", "ls-tree", "-r", "HEAD", "steinflow/", "tests/helpers.py", *FILES], cwd=ROOT,
-        capture_output=True, text=True, check=True,
+    """A hash of the tests and of what they are about: all but agents and studies."""
+    listed = subprocess.run(
+        ["git", "ls-files", "steinflow/*.py", "tests/helpers.py", "tests/conftest.py", *FILES],
+        cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    lines = [line for line in tree.stdout.splitlines() if not OTHERS.search(line)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{EXAMPLES} {version('jax')}".encode())
+    for name in listed.stdout.split():
+        if not OTHERS.match(name):
+            digest.update(name.encode() + (ROOT / name).read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def examined(tests: list[str]) -> dict[str, Any] | str:

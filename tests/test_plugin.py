@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 import steinflow as sf
-from steinflow.cli import with_file
+from steinflow.cli import options_of
 from steinflow.rl.commands import Train
 from steinflow.study.conditions import StudyConfig, settle
 from steinflow.study.extras import source
@@ -104,7 +104,7 @@ def test_the_agent_and_the_diagnosis_take_it(site, tmp_path, monkeypatch):
     assert "level-blend" in (out / "report.html").read_text()
     chosen = tomllib.loads((out / "recommended.toml").read_text())
     monkeypatch.setitem(sf.ESTIMATORS, "level-blend", sf.ESTIMATORS["blend"])
-    taken = with_file(Train(env="Pendulum-v1"), out / "recommended.toml")
+    taken = Train(**options_of(Train, out / "recommended.toml"))
     best = json.loads((out / "diagnosis.json").read_text())["best"]
     assert (taken.estimator, taken.num_draws) == (best["estimator"], best["num_draws"])
     assert str(taken.out) == chosen.pop("out") == f"{run}-recommended"

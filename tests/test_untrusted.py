@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from steinflow.cli import Study, with_file
+from steinflow.cli import Study, options_of
 from steinflow.executors import state, store
 from steinflow.io.files import StudyError, load_part, save_part
 from steinflow.rl import checkpoint
@@ -224,4 +224,4 @@ def test_a_sweep(tmp_path):
 def test_options_of_a_study(tmp_path):
     path = tmp_path / "study.toml"
     text = 'preset = "quick"\ntrials = 8\ntaus = [0.1, 1.0]\nfamilies = ["quadratic"]\nseed = 3\n'
-    fuzz("study", path, text.encode(), lambda: with_file(Study(), path))
+    fuzz("study", path, text.encode(), lambda: options_of(Study, path))

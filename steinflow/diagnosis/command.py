@@ -1,7 +1,7 @@
 """`steinflow diagnose RUN`: the critic of a training run, at states of its replay."""
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,15 +64,13 @@ def diagnose(command: Diagnose) -> int:
 def applied(run: Any, found: Any, out: Path) -> Path:
     """The run's options with what is recommended, as a file that `train --config` takes."""
     from steinflow.io.files import explained, write_atomically
-    from steinflow.rl.config import TrainConfig
     from steinflow.rl.files import toml_of
 
     best = found.recommendation.best
     config = run.config
     if found.recommendation.verdict == "change":
         config = replace(config, estimator=best.estimator, num_draws=best.num_draws)
-    default = {field.name: field.default for field in fields(TrainConfig)}
-    options = {name: value for name, value in asdict(config).items() if value != default[name]}
+    options = asdict(config)  # all of them, so that no preset comes between
     options["out"] = f"{run.path}-recommended"
     if run.env_kwargs:
         options["env_kwargs"] = [f"{k}={json.dumps(v)}" for k, v in run.env_kwargs.items()]

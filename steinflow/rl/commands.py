@@ -1,7 +1,7 @@
 """The commands that train, evaluate, show and export agents: one dataclass each."""
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +102,13 @@ def values_of(pairs: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def with_preset(command: Train, name: str) -> Train:
-    """A command with the options of a preset, if one is named.
+def options_of_preset(name: str) -> dict[str, Any]:
+    """What a preset says; nothing without a name.
 
     Raises:
         ValueError: no preset has that name.
     """
-    return replace(command, **lookup("preset", name, PRESETS)) if name else command
+    return lookup("preset", name, PRESETS) if name else {}
 
 
 def train(command: Train) -> int:

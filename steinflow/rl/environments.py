@@ -5,7 +5,7 @@ A transition's next observation is the episode's own last one, whatever the auto
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -42,10 +42,16 @@ def factory_of(env: str | Factory, kwargs: Mapping[str, Any] | None = None) -> F
 
 
 def joined(env: "gym.Env[Any, Any]") -> "gym.Env[Any, Any]":
-    """The environment, its observations one vector where they are a Dict."""
-    if isinstance(env.observation_space, gym.spaces.Dict):
+    """The environment, its observations one vector where they are a Dict of them."""
+    seen = env.observation_space
+    if isinstance(seen, gym.spaces.Dict) and all(map(is_vector, seen.values())):
         return gym.wrappers.FlattenObservation(env)
     return env
+
+
+def is_vector(space: "gym.Space[Any]") -> TypeGuard[gym.spaces.Box]:
+    """Whether the agent takes it for numbers in a row; a picture has three axes."""
+    return isinstance(space, gym.spaces.Box) and len(space.shape) <= 2
 
 
 def maker_of(env: str | Factory, options: dict[str, Any]) -> Factory:
@@ -63,7 +69,12 @@ def maker_of(env: str | Factory, options: dict[str, Any]) -> Factory:
         if callable(found):
             return lambda: found(**options)
     if env.startswith("dm_control/"):
-        importlib.import_module("shimmy")  # tells Gymnasium what there is
+        try:
+            importlib.import_module("shimmy")  # tells Gymnasium what there is
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:  # dm_control loads what draws
+            raise ValueError(f"DeepMind Control cannot be loaded: {error}") from error
 
     def make() -> "gym.Env[Any, Any]":
         try:
@@ -81,7 +92,7 @@ def sizes_of(env: "gym.Env[Any, Any]") -> tuple[int, int]:
         ValueError: a space that the agent does not support, with what to do about it.
     """
     seen, done = env.observation_space, env.action_space
-    if not isinstance(seen, gym.spaces.Box) or len(seen.shape) > 2:
+    if not is_vector(seen):
         raise ValueError(
             f"Observations are {seen}, but the agent takes vectors. Wrap the environment in one "
             "of gymnasium.wrappers' TransformObservation."

@@ -4,7 +4,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -108,19 +108,24 @@ def tensorboard(library: Any, folder: Path, config: Mapping[str, Any]) -> Iterat
 
 
 @contextmanager
-def hosted(library: Any, folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
-    """Weights & Biases, or trackio, which has the same interface."""
+def hosted(
+    failure: Mapping[str, int], library: Any, folder: Path, config: Mapping[str, Any]
+) -> Iterator[Tracker]:
+    """Weights & Biases, or trackio, which has the same interface but for how a run failed."""
     library.init(project="steinflow", name=folder.name, config=dict(config))
     try:
         yield lambda record: library.log({"step": record["step"], **scalars(record)})
-    finally:
-        library.finish()
+    except BaseException:
+        with suppress(Exception):  # what ended the run is what is told
+            library.finish(**failure)
+        raise
+    library.finish()
 
 
 TRACKERS = {
     "tensorboard": (tensorboard, "tensorboardX", "pip install 'steinflow[rl]'"),
-    "wandb": (hosted, "wandb", "pip install wandb"),
-    "trackio": (hosted, "trackio", "pip install trackio"),
+    "wandb": (partial(hosted, {"exit_code": 1}), "wandb", "pip install wandb"),
+    "trackio": (partial(hosted, {}), "trackio", "pip install trackio"),
 }
 
 

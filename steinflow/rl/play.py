@@ -79,7 +79,9 @@ def drawn(run: Run) -> "gym.Env[Any, Any]":
     """The environment of a run that draws itself into arrays."""
     try:
         return run.factory(render_mode="rgb_array")()
-    except (TypeError, ValueError, gym.error.Error) as error:
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # MuJoCo, EGL and pygame fail each in their own way
         raise RunError(
             f"{run.env} cannot be drawn: {error} An environment must take "
             f"render_mode='rgb_array'. {NO_SCREEN}"
@@ -90,7 +92,7 @@ def frame_of(env: "gym.Env[Any, Any]") -> NDArray[np.uint8]:
     """A picture of now, [height, width, 3], both even."""
     try:
         picture: Any = env.render()
-    except Exception as error:  # MuJoCo, EGL and pygame fail each in their own way
+    except Exception as error:
         raise RunError(f"Could not draw: {type(error).__name__}: {error}. {NO_SCREEN}") from error
     if not isinstance(picture, np.ndarray):
         raise RunError(f"The environment drew {type(picture).__name__}, not an array of pixels.")

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 import numpy as np
 
-from steinflow.executors.locks import locked
 from steinflow.io.files import clear_temporaries, explained, write_json
 from steinflow.io.progress import Progress
 from steinflow.rl import checkpoint
+from steinflow.rl.alone import alone
 from steinflow.rl.checkpoint import Arrays, RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.environments import Factory, factory_of
@@ -67,10 +67,10 @@ def train(
     name = env if isinstance(env, str) else named(env)
     path = Path(out or Path("runs") / default_name(name, config))
     make, starters = factory_of(env, kwargs), [tracker(word) for word in track]
-    with explained(path), jax.enable_x64(False):
+    with explained(path), jax.enable_x64(False), alone(path) as claim:
         session = Session(config, name, kwargs, make, path, resume, quiet)
         try:
-            session.begin(resume)
+            session.begin(resume, claim)
             with ExitStack() as ends:
                 told = [ends.enter_context(start(path, asdict(config))) for start in starters]
                 session.go([*told, *callbacks])
@@ -137,16 +137,15 @@ class Session:
         self.evaluator = Evaluator(make, config.seeds, config.eval_episodes, config.env_timeout)
         self.best, self.owed = np.full(config.seeds, -np.inf), False
         self.metrics = Metrics(path / "metrics.jsonl", [])
-        self.lock: IO[Any] | None = None
 
-    def begin(self, resume: bool) -> None:
+    def begin(self, resume: bool, claim: Callable[[], None]) -> None:
         """Make the folder, or go on from what is there."""
         path = self.path
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
-        self.lock = locked(path / ".lock")
-        if self.lock is None:
-            raise RunError(f"Another process trains in {path}. Stop it, or give another --out.")
+        claim()
+        if not self.there and (path / "config.toml").exists():
+            raise RunError(f"Another process has begun a run in {path}. Give another --out.")
         if not self.there:
             write_json(path / "manifest.json", manifest(spaces_of(self.trainer)))
         write_config(path / "config.toml", self.config, self.env, self.env_kwargs)
@@ -232,9 +231,7 @@ class Session:
         return RunError(f"{where} What was learned is in {self.path}; --resume goes on from there.")
 
     def close(self) -> None:
-        """Free the environments, and the folder for other processes."""
-        if self.lock is not None:
-            self.lock.close()
+        """Free the environments."""
         self.evaluator.close()
         self.trainer.envs.close()
 

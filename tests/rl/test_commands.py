@@ -1,11 +1,15 @@
 """The commands that train, evaluate, show and export, on real environments."""
 
+import errno
 import fcntl
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import jax
@@ -16,13 +20,20 @@ from safetensors.numpy import load_file
 import steinflow as sf
 from steinflow.cli import main, parsed, with_defaults
 from steinflow.io.files import unlike_sums
+from steinflow.rl.alone import alone
+from steinflow.rl.checkpoint import RunError
 from steinflow.rl.commands import Train, values_of
+from steinflow.rl.config import TrainConfig
+from steinflow.rl.environments import factory_of
+from steinflow.rl.metrics import TRACKERS
 from steinflow.rl.presets import PRESETS
+from steinflow.rl.training import Session
 
 TEXT = """--estimator noise --steps 400 --warmup 100 --hidden 8 8 --batch-size 16 --num-levels 2
 --num-draws 2 --flow-steps 2 --eval-every 200 --eval-episodes 2 --acting-particles 2
 --eval-particles 2 --quiet"""
 SMALL = TEXT.split()
+SIDES = {"hidden": (8, 8), "batch_size": 16, "num_levels": 2, "num_draws": 2}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +160,7 @@ def test_a_missing_extra_is_a_sentence(tmp_path, capsys, monkeypatch):
 
 
 def given(*flags):
-    return with_defaults(parsed(["train", *flags]), flags)
+    return with_defaults(parsed(["train", *flags]), ["train", *flags])
 
 
 def test_options_of_a_preset_yield_to_those_of_a_file_and_these_to_flags(tmp_path):
@@ -165,6 +176,12 @@ def test_options_of_a_preset_yield_to_those_of_a_file_and_these_to_flags(tmp_pat
     assert (mixed.estimator, mixed.particles, mixed.env) == ("rfm", 3, "Hopper-v5")
     assert (mixed.flow_steps, mixed.config) == (plain.flow_steps, file)
     assert given("--config", str(file), "--preset", "sdac").estimator == "sdac"
+    assert given("--config", str(file), "--preset", "").estimator == plain.estimator
+    file.write_text('estimator = "rfm"\n')  # which cannot go with qne's points, but with others
+    mixed = given("--config", str(file), "--preset", "qne", "--actor-points", "policy")
+    assert (mixed.estimator, mixed.actor_points, mixed.num_draws) == ("rfm", "policy", 500)
+    with pytest.raises(SystemExit):
+        given("--config", str(file), "--preset", "qne")
     assert given() == plain
     with pytest.raises(ValueError, match="Did you mean 'rfm'"):
         given("--preset", "rfn")
@@ -179,15 +196,18 @@ def test_a_tracker_is_told_of_every_record_and_of_the_end(tmp_path, monkeypatch)
     library = types.ModuleType("trackio")
     library.init = lambda **about: said.append(("init", about["name"]))
     library.log = said.append
-    library.finish = lambda: said.append("finish")
+    library.finish = lambda exit_code=0: said.append("failed" if exit_code else "finish")
     monkeypatch.setitem(sys.modules, "trackio", library)
     arguments = ["train", "Pendulum-v1", *SMALL, "--out", str(tmp_path / "run")]
     assert main([*arguments, "--steps", "200", "--track", "trackio"]) == 0
     assert said[0] == ("init", "run") and said[-1] == "finish" and said.count("finish") == 1
     assert any("seed-0/eval_return" in record for record in said[1:-1])
+    with pytest.raises(ValueError, match="torn"), TRACKERS["wandb"][0](library, tmp_path, {}):
+        raise ValueError("torn")
+    assert said[-1] == "failed"
 
 
-def test_a_folder_is_trained_in_by_one_process(tmp_path, capsys):
+def test_a_folder_is_trained_in_by_one_process(tmp_path, capsys, monkeypatch):
     run = tmp_path / "run"
     arguments = ["train", "Pendulum-v1", *SMALL, "--out", str(run), "--resume", "--steps"]
     assert main([*arguments, "200"]) == 0
@@ -195,4 +215,30 @@ def test_a_folder_is_trained_in_by_one_process(tmp_path, capsys):
         fcntl.flock(file, fcntl.LOCK_EX)
         assert main([*arguments, "400"]) == 2
         assert f"Another process trains in {run}." in capsys.readouterr().err
-    assert main([*arguments, "400"]) == 0
+
+    def without(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("steinflow.rl.alone.locked", without)
+        assert main([*arguments, "400"]) == 0
+    with pytest.raises(RunError, match="Another process has begun"), alone(tmp_path / "new") as it:
+        sides = TrainConfig(**SIDES), "Pendulum-v1", {}, factory_of("Pendulum-v1")
+        late = Session(*sides, tmp_path / "new", False, True)
+        shutil.copytree(run, tmp_path / "new")
+        late.begin(False, it)
+
+
+@pytest.mark.filterwarnings("ignore:os.fork")
+def test_a_child_that_is_forked_keeps_no_folder(tmp_path):
+    with alone(tmp_path):
+        child = os.fork()
+        if child == 0:
+            time.sleep(30)
+            os._exit(0)
+    try:
+        with alone(tmp_path):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

@@ -86,6 +86,14 @@ def test_observations_in_parts_are_joined():
     np.testing.assert_array_equal(seen, np.concatenate([*parts.values()]))
 
 
+def test_pictures_among_the_parts_are_refused():
+    picture = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+    env = Counter()
+    env.observation_space = gym.spaces.Dict({"a": Counter.observation_space, "b": picture})
+    with pytest.raises(ValueError, match="takes vectors"):
+        sizes_of(factory_of(lambda: env)())
+
+
 def test_what_an_environment_needs_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shimmy", None)
     assert main(["train", "dm_control/cartpole-swingup-v0"]) == 2
