@@ -114,18 +114,30 @@ def by_hand(draws, target, level, order):
     return noise + np.sum(shares * raw, axis=1), shares[:, 0]
 
 
+def agree(action, log_weight, target, order, level):
+    """The estimate, and its first coefficient, are those by hand."""
+    draws = draws_at(target, jnp.asarray(action), jnp.asarray(log_weight), jnp.ones(3))
+    prior = np.random.default_rng(1).normal(size=log_weight.size)
+    draws = draws._replace(log_prior=jnp.asarray(prior))
+    found = fit(draws, level, order)
+    score, coefficient = by_hand(draws, target, level, order)
+    mean = np.asarray(weights(draws)) @ np.asarray(found.terms)
+    np.testing.assert_allclose(mean, score, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(found.coefficient, coefficient, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("count", [2, 4, 9, 60])
 @pytest.mark.parametrize("heat", [0.05, 1.0, 8.0])
 @pytest.mark.parametrize("support", [sf.RealSpace(), sf.Box(-1.0, jnp.array([0.8, 1.5, 4.0]))])
 def test_the_estimate_is_that_of_its_formulas(count, heat, support):
     rng, target = np.random.default_rng(count), sf.targets.Multimodal(1.0, 3, support)
-    for order, *level in ((3, 0.7, 0.4), (1, 0.3, 0.9), (4, 0.95, 0.2)):
-        level = sf.Level(*level)
-        action = jnp.asarray(rng.uniform(-1.0, 0.8, (count, 3)))
-        draws = draws_at(target, action, jnp.asarray(rng.normal(size=count) / heat), jnp.ones(3))
-        draws = draws._replace(log_prior=jnp.asarray(rng.normal(size=count)))
-        found = fit(draws, level, order)
-        score, coefficient = by_hand(draws, target, level, order)
-        mean = np.asarray(weights(draws)) @ np.asarray(found.terms)
-        np.testing.assert_allclose(mean, score, rtol=1e-6, atol=1e-8)
-        np.testing.assert_allclose(found.coefficient, coefficient, rtol=1e-6, atol=1e-8)
+    for order, *level in ((3, 0.7, 0.4), (1, 0.3, 0.9), (4, 0.95, 0.2), (3, 0.001, 0.999)):
+        action, log_weight = rng.uniform(-1.0, 0.8, (count, 3)), rng.normal(size=count) / heat
+        agree(action, log_weight, target, order, sf.Level(*level))
+
+
+def test_terms_that_depend_on_each_other_are_left_out():
+    """Three places, met eight times each, have two directions."""
+    rng, target = np.random.default_rng(0), sf.targets.Multimodal(1.0, 3)
+    action = np.repeat(rng.uniform(-1.0, 1.0, (3, 3)), 8, axis=0)
+    agree(action, rng.normal(size=24) / 4.0, target, 4, sf.Level(0.7, 0.4))
