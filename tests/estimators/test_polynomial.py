@@ -112,3 +112,8 @@ def test_three_terms_take_most_of_the_error_of_one_at_a_wall():
 def test_the_order_must_be_a_number_of_terms():
     with pytest.raises(ValueError, match="order must be an integer >= 1"):
         sf.SteinPolynomial(0)
+
+
+def test_the_heaviest_draw_keeps_its_distance_to_the_mean():
+    w = jnp.array([1.0 - 1e-20, 1e-20])
+    assert about_the_mean(jnp.array([[1.0, 2.0]]), w).tolist() == [[-1e-20, 1.0]]
