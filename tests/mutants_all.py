@@ -41,7 +41,8 @@ TESTS = {  # a file, or all files of a folder that are not named: their own test
     "estimators/published.py": "tests/estimators/test_published.py",
     "estimators/quadrature.py": f"{BY_HAND} tests/estimators/test_quadrature.py",
     "estimators": SCORES,
-    "proposals/truncated_normal.py": "tests/proposals/test_truncated_normal.py",
+    "proposals/truncated_normal.py":
+        "tests/proposals/test_truncated_normal.py tests/proposals/test_by_hand.py",
     "proposals/fitted.py": FITTED,
     "proposals": f"{FITTED} tests/proposals/test_proposals.py",
     "conversions.py": "tests/test_schedules.py tests/test_losses.py",

@@ -112,6 +112,7 @@ def test_a_given_coefficient(where, c):
     assert_allclose(estimator.terms(there, LEVEL), U + H[where] @ matrix.T / ALPHA)
     assert_allclose(estimator.coefficient(there, LEVEL), c)
     assert estimator.needs(DIM) == Needs(True, 0, 0)
+    assert estimator.is_consistent(BOX) and estimator.is_consistent(REAL)
     estimator.check(BOX, DIM, 1)
     with pytest.raises(ValueError, match="as wide as x"):
         sf.ControlVariate(sf.Constant(jnp.ones((DIM, 2)))).check(BOX, DIM, 1)

@@ -9,6 +9,7 @@ from scipy import stats
 import steinflow as sf
 from steinflow.proposals import NormalProposal, UniformProposal
 from steinflow.proposals.truncated_gaussian import normal_actions
+from steinflow.proposals.truncated_normal import quantile
 
 LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 3.0])
 BOX, REAL = sf.Box(LOW, HIGH), sf.RealSpace()
@@ -129,3 +130,10 @@ def test_a_draw_at_a_wall_keeps_its_digits(side):
         own.append(normal_actions(jnp.asarray(uniform, t), mean, jnp.asarray(1e-4, t), box))
     assert own[0].dtype == jnp.float32 and np.abs(own[1]).max() < 1e-5
     assert_allclose(*own, rtol=0.02, atol=1e-9)
+
+
+def test_quantiles_far_to_the_right_of_a_middle_that_is_inside():
+    far = quantile(
+        jnp.asarray([1.0 - 2.0**-50, 2.0**-50]), jnp.asarray([0.0, -40.0]), jnp.asarray([40.0, 0.0])
+    )
+    assert_allclose(far, stats.norm.isf(2.0**-51) * np.array([1.0, -1.0]), rtol=1e-12)
