@@ -175,14 +175,15 @@ def main() -> int:
     given = parser.parse_args()
     chosen = {identity(mutant): mutant for mutant in sample(given.count, given.seed)}
     known = json.loads(RESULTS.read_text())["mutants"] if RESULTS.exists() else {}
-    found = {name: known[name] for name in chosen if name in known and settled(known[name])}
-    todo = [n for n, mutant in chosen.items() if n not in found and given.only in mutant.file]
+    found = {name: known[name] for name in chosen if name in known}
+    done = {name for name, entry in found.items() if settled(entry)}
+    todo = [n for n, mutant in chosen.items() if n not in done and given.only in mutant.file]
     first = {} if given.sure else {files()[chosen[n].file]: chosen[n].file for n in todo}
     for tests, file in first.items():
         if killed(file, (ROOT / "steinflow" / file).read_text(), tests, PATIENCE):
             raise SystemExit(f"{tests} fail as they are, or take long. Mend that first.")
     random.Random(given.seed).shuffle(todo)  # so that a part is a sample too
-    print(f"{len(found)} of {len(chosen)} are judged, {len(todo)} to go", flush=True)
+    print(f"{len(done)} of {len(chosen)} are judged, {len(todo)} to go", flush=True)
     with ThreadPoolExecutor(given.at_once) as pool:
         for name, entry in zip(todo, pool.map(lambda n: judged(chosen[n]), todo), strict=True):
             reason = known.get(name, {}).get("reason")
