@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import steinflow as sf
-from steinflow.draws import draw
+from steinflow.diagnostics import effective_sample_size
+from steinflow.draws import draw, weights
 from steinflow.levels import cast
 from steinflow.methods import default_proposal
 from steinflow.score import cast_problem, estimate
@@ -177,10 +178,27 @@ def test_a_constant_added_to_q_changes_nothing(pair, dtype, walls):
     check()
 
 
+COLLAPSED = 1e3  # rounding errors that the effective sample size is above one
+LOST = 1e-3  # digits of a draw's place in the box
+STRAIGHT = ("gradient", "blend", "idem")  # gradients count by a number that is not fitted
+
+
+def digits_lost(problem, dtype):
+    """The rounding error of a draw's place over the width of the box.
+
+    It is the quantile of a normal, in its standard deviations; what keeps them apart is little
+    where the likelihood is wide or far away.
+    """
+    walls = problem.alpha * np.stack([problem.low, problem.high])
+    far = np.maximum(np.max(np.abs(problem.x - walls), 0), np.max(np.abs(walls), 0))
+    return float(jnp.finfo(dtype).eps) * np.max(far / (walls[1] - walls[0]))
+
+
 def test_a_box_moved_and_scaled_moves_and_scales_the_score(pair, dtype):
     @examples
     @given(problems(pair[0], STEEP[dtype]), seeded, st.floats(-1.0, 1.0), st.floats(-1.0, 1.0))
     def check(problem, seed, exponent, by):
+        assume(digits_lost(problem, dtype) < LOST)
         scale = 10.0**exponent
         moved = problem._replace(
             shape=problem.shape._replace(
@@ -195,8 +213,10 @@ def test_a_box_moved_and_scaled_moves_and_scales_the_score(pair, dtype):
         for name, found in estimates(pair, True, dtype, seed, moved).items():
             if name == "rfm":  # works in the latent space, whose noise is not scaled
                 continue
-            wanted = first[name].score / scale
-            assert gap(found.score, wanted, scale * problem.sigma) < LOOSE[dtype], name
+            wanted, least = first[name].score / scale, problem.sigma
+            if name in STRAIGHT:  # terms as long as 1/(alpha half-width), which nearly cancel
+                least = min(least, problem.alpha * np.min(problem.high - problem.low) / 2.0)
+            assert gap(found.score, wanted, scale * least) < LOOSE[dtype], name
 
     check()
 
@@ -218,9 +238,21 @@ def on_draws(pair, walls):
             table[name] = tuple(
                 estimate(each, cast_target, cast_level, rule, count).score for each in both
             )
-        return table
+        return table, effective_sample_size(weights(draws))
 
     return found
+
+
+def changed(pair, walls, dtype, seed, problem, order=None, turn=None):
+    """The estimates of each method before and after the draws are changed."""
+    order = np.arange(pair[1]) if order is None else order
+    turn = jnp.asarray(np.eye(pair[0]) if turn is None else turn, dtype)
+    key = jax.random.key(seed)
+    table, ess = on_draws(pair, walls)(key, in_type(problem, dtype), order, turn)
+    far = 1.0 + np.linalg.norm(problem.x) / problem.sigma
+    if ess - 1.0 < COLLAPSED * jnp.finfo(dtype).eps * far:  # then fits rest on rounding
+        del table["auto"], table["rfm"]
+    return table
 
 
 def permuted(draws, order):
@@ -253,9 +285,7 @@ def test_the_order_of_draws_does_not_matter(pair, dtype, walls):
     @given(problems(pair[0], STEEP[dtype]), seeded)
     def check(problem, seed):
         order = np.random.default_rng(seed).permutation(pair[1])
-        found = on_draws(pair, walls)(
-            jax.random.key(seed), in_type(problem, dtype), order, jnp.eye(pair[0], dtype=dtype)
-        )
+        found = changed(pair, walls, dtype, seed, problem, order)
         for name, (first, again) in found.items():
             assert gap(again, first, problem.sigma) < LOOSE[dtype], name
 
@@ -269,10 +299,7 @@ def test_axes_swapped_and_mirrored_swap_and_mirror_the_score(pair, dtype, walls)
     def check(problem, seed):
         rng = np.random.default_rng(seed)
         turn = np.eye(pair[0])[rng.permutation(pair[0])] * rng.choice([-1.0, 1.0], pair[0])
-        found = on_draws(pair, walls)(
-            jax.random.key(seed), in_type(problem, dtype), np.arange(pair[1]),
-            jnp.asarray(turn, dtype),
-        )  # fmt: skip
+        found = changed(pair, walls, dtype, seed, problem, turn=turn)
         for name, (first, again) in found.items():
             assert gap(again, turn @ first, problem.sigma) < LOOSE[dtype], name
 
@@ -287,10 +314,7 @@ def test_turning_everything_turns_the_score(pair, dtype):
     @given(problems(pair[0], STEEP[dtype]), seeded)
     def check(problem, seed):
         turn = np.asarray(random_rotation(jax.random.key(seed), pair[0]))
-        found = on_draws(pair, False)(
-            jax.random.key(seed), in_type(problem, dtype), np.arange(pair[1]),
-            jnp.asarray(turn, dtype),
-        )  # fmt: skip
+        found = changed(pair, False, dtype, seed, problem, turn=turn)
         for name in set(TURNING) & set(found):
             first, again = found[name]
             assert gap(again, turn @ first, problem.sigma) < LOOSE[dtype], name
