@@ -213,7 +213,12 @@ def test_what_is_reliable(count, consistent, value, reliable):
     assert bool(info.reliable) == reliable
 
 
-def test_a_gaussian_process_counts_as_much_as_it_is_sure():
+@pytest.mark.parametrize(
+    ("inner", "terms"),
+    [(sf.GradientExpectation(), SLOPE / ALPHA), (sf.NoiseExpectation(), U)],
+    ids=["gradient", "noise"],
+)
+def test_a_gaussian_process_counts_as_much_as_it_is_sure(inner, terms):
     """Five draws, whose process is integrated by made-up actions."""
     count = 5
     few = draws(REAL)._replace(
@@ -228,7 +233,6 @@ def test_a_gaussian_process_counts_as_much_as_it_is_sure():
         asked.append(number)
         return jnp.asarray(more), jnp.asarray(prior)
 
-    inner = sf.GradientExpectation()
     found = BayesianQuadrature(inner).terms(few._replace(dense=dense), LEVEL)
     assert asked == [32 * count]
 
@@ -240,7 +244,7 @@ def test_a_gaussian_process_counts_as_much_as_it_is_sure():
     unsure = np.mean(process.uncertainty(jnp.asarray(more[steps]))) * max(process.doubt, 1.0)
     unsure += 1 / (1 / np.sum(chances**2) - 4)
     w = W[:count] / W[:count].sum()
-    terms, noise = SLOPE[:count] / ALPHA, U[:count]
+    terms, noise = terms[:count], U[:count]
     gain = np.sum(w @ (noise - w @ noise) ** 2) / np.sum(w @ (terms - w @ terms) ** 2)
     odds = unsure / np.sum(w**2) * max(gain, 1.0) ** 0.25
     assert 0.01 < odds < 100.0

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-from scipy.special import erfcx
+from scipy.special import erfcx, ndtri
 
 from steinflow.proposals.truncated_normal import log_mass, log_mills, quantile
 
@@ -57,6 +57,14 @@ def test_log_mass_and_quantile(case, dtype, tolerance):
         if float(a[k]) < z[k] < float(b[k]):
             share = np.exp(exact_log_mass(a[k], z[k]) - expected)
             assert abs(share - float(u[k])) < 30 * tolerance
+
+
+@pytest.mark.parametrize("chance", [1e-3, 1e-9, 1e-15])
+def test_a_chance_as_good_as_zero_keeps_its_digits(chance):
+    """Of intervals so long that truncation counts for nothing."""
+    for right in (20.0, 30.0):
+        found = quantile(jnp.asarray(chance), jnp.asarray(-20.0), jnp.asarray(right))
+        assert float(found) == pytest.approx(ndtri(chance), rel=1e-12)
 
 
 def test_extremes_are_finite():
