@@ -30,15 +30,17 @@ from steinflow.estimators import GradientExpectation, NoiseExpectation
 from steinflow.io.files import write_json
 from steinflow.methods import default_proposal
 from steinflow.study.cell import at_size, randomness
-from steinflow.study.claims import CLAIMS, Evidence, Table, judge
+from steinflow.study.claims import CLAIMS, judge
 from steinflow.study.conditions import Cell, Grid, cells
-from steinflow.study.uncertainty import Statistics, resampling, statistics
+from steinflow.study.evidence import Evidence, Table, evidence
+from steinflow.study.uncertainty import Statistics, resampling
 
 RESULTS = Path(__file__).parent / "results" / "calibration.json"
 PACKAGE = Path(steinflow.__file__).parent
-SOURCES = ("study/claims.py", "study/uncertainty.py", "study/cell.py", "study/conditions.py",
-           "study/measure.py", "estimators/*.py", "proposals/*.py", "targets/*.py", "draws.py",
-           "sobol.py", "methods.py", "supports.py", "levels.py", "diagnostics.py")  # fmt: skip
+SOURCES = ("study/claims.py", "study/evidence.py", "study/uncertainty.py", "study/cell.py",
+           "study/conditions.py", "study/measure.py", "estimators/*.py", "proposals/*.py",
+           "targets/*.py", "draws.py", "sobol.py", "methods.py", "supports.py", "levels.py",
+           "diagnostics.py")  # fmt: skip
 BLOCK = 100
 TRUTH = 250  # studies in one
 FAR = 1_000_000  # seeds of the truth begin here
@@ -83,13 +85,12 @@ def studies(grid: Grid) -> tuple[list[Cell], Callable[[int], tuple[Any, Any]]]:
 
 def table(found: list[Cell], scores: Any, exact: Any, how: Any) -> Table:
     """Evidence of every cell."""
-    evidence = {}
-    for cell, score, truth in zip(found, scores, exact, strict=True):
-        least, most = (statistics(*pair, truth, how, (1.0, 1.0)) for pair in score)
-        evidence[cell.family, cell.tau] = Evidence(
-            most, least, float(cell.level.sigma / cell.alpha)
+    return {
+        (cell.family, cell.tau): evidence(
+            *score, truth, how, (1.0, 1.0), float(cell.level.sigma / cell.alpha)
         )
-    return evidence
+        for cell, score, truth in zip(found, scores, exact, strict=True)
+    }
 
 
 def truth_of(grid: Grid, count: int, say: Callable[[str], None]) -> Table:
@@ -141,8 +142,8 @@ def main() -> None:
         began, told = time.monotonic(), []
         for seed in range(BLOCK * block, BLOCK * (block + 1)):
             how = resampling(grid.trials, seed)
-            evidence = table(found, *scores_of(seed), how)
-            told.append(judged(claims, evidence, kept["truth"], given.trials))
+            known = table(found, *scores_of(seed), how)
+            told.append(judged(claims, known, kept["truth"], given.trials))
         kept["blocks"][str(block)] = {
             claim.id: {
                 "covered": sum(one[claim.id][0] for one in told),
@@ -171,11 +172,11 @@ def pointed(truth: Table) -> Table:
             for at, one in truth.items()}  # fmt: skip
 
 
-def judged(claims: list[Any], evidence: Table, right: Any, trials: int) -> dict[str, Any]:
+def judged(claims: list[Any], known: Table, right: Any, trials: int) -> dict[str, Any]:
     """claim -> whether all intervals cover, the verdict, and where they do not."""
     found = {}
     for claim in claims:
-        entry = judge(claim, evidence, trials)
+        entry = judge(claim, known, trials)
         missed = []
         for one in entry["conditions"]:
             at = named(one["q"], one["tau"], one.get("estimator", ""))

@@ -5,32 +5,31 @@ lies inside the claim's region, contradicts where it lies outside, and is open o
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
+from steinflow.study.evidence import (
+    EVERY_TAU,
+    MODERATE,
+    Condition,
+    Table,
+    best_c,
+    best_c_error,
+    consistency,
+    consistency_error,
+    cosine,
+    degradation,
+    exact_ratio_change,
+    gradient_excess,
+    noise_excess,
+    saving,
+)
+from steinflow.study.uncertainty import Floats, Interval, simultaneous
 
-from steinflow.study.uncertainty import Floats, Interval, Statistics, simultaneous
-
-Condition = tuple[Any, ...]  # (Q-function, tau), or (Q-function, tau, estimator)
 EVERY_Q = ("quadratic", "bimodal", "multimodal", "linear")
-EVERY_TAU = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-MODERATE = (0.5, 1.0, 2.0)
 EXTREME = (0.01, 10.0)
-BIAS_TOLERANCE = 0.05  # of |s*|: a bias that nobody would notice
 RATIO_TOLERANCE = 1e-6
-
-
-class Evidence(NamedTuple):
-    """What is known of one (Q, tau) at one noise level and in one scale convention."""
-
-    most: Statistics  # at the largest N
-    least: Statistics  # at the smallest N
-    exact_ratio: float  # |E noise expectation| / |E gradient expectation|, by quadrature
-
-
-Table = Mapping[Condition, Evidence]
 
 
 def grid(families: Iterable[str], taus: Iterable[float]) -> tuple[Condition, ...]:
@@ -53,73 +52,7 @@ class Claim:
     over_every_q: bool
     exact: bool = False  # computed by quadrature, the same at every N
     bounds: tuple[float, float] | None = None  # of the statistic
-
-
-def cosine(table: Table, at: Condition) -> Floats:
-    """Cosine of the two estimates on the same draws."""
-    return table[at].most.cosine
-
-
-def degradation(table: Table, at: Condition) -> Floats:
-    """Mean cosine over moderate temperatures minus the cosine here."""
-    family, _ = at
-    moderate = np.mean([table[family, tau].most.cosine for tau in MODERATE], axis=0)
-    return np.asarray(moderate - table[at].most.cosine)
-
-
-def noise_excess(table: Table, at: Condition) -> Floats:
-    """(V_noise - V_gradient)/(V_noise + V_gradient), in [-1, 1]."""
-    s = table[at].most
-    total = s.variance_noise + s.variance_gradient
-    return (s.variance_noise - s.variance_gradient) / np.maximum(total, 1e-300)
-
-
-def gradient_excess(table: Table, at: Condition) -> Floats:
-    """(V_gradient - V_noise)/(V_noise + V_gradient), in [-1, 1]."""
-    return -noise_excess(table, at)
-
-
-def best_c(table: Table, at: Condition) -> Floats:
-    """argmin over c in [0, 1] of Var[(1-c) noise + c gradient]."""
-    s = table[at].most
-    bend = s.variance_noise + s.variance_gradient - 2.0 * s.covariance
-    return np.clip((s.variance_noise - s.covariance) / np.maximum(bend, 1e-300), 0.0, 1.0)
-
-
-def saving(table: Table, at: Condition) -> Floats:
-    """1 - least variance over c in [0, 1] / the better of c = 0 and c = 1."""
-    s, c = table[at].most, best_c(table, at)
-    least = (1 - c) ** 2 * s.variance_noise + c**2 * s.variance_gradient
-    least = least + 2 * c * (1 - c) * s.covariance
-    better = np.minimum(s.variance_noise, s.variance_gradient)
-    nothing_left = better <= 1e-24 * s.score_norm2
-    return np.where(nothing_left, 0.0, 1.0 - least / np.where(nothing_left, 1.0, better))
-
-
-def exact_ratio_change(table: Table, at: Condition) -> Floats:
-    """max/min - 1 over temperatures of the ratio of the exact expectations' norms."""
-    ratios = [table[at[0], tau].exact_ratio for tau in EVERY_TAU]
-    return np.full_like(table[at].most.cosine, max(ratios) / min(ratios) - 1.0)
-
-
-def finite_ratio_change(table: Table, at: Condition) -> Floats:
-    """The same of the estimates at the largest N."""
-    ratios = [table[at[0], tau].most for tau in EVERY_TAU]
-    values = np.stack([s.norm_noise / s.norm_gradient for s in ratios])
-    return np.asarray(values.max(axis=0) / values.min(axis=0) - 1.0)
-
-
-def consistency(table: Table, at: Condition) -> Floats:
-    """Margin in units of |s*|, of each estimator: positive where its bias is either
-    below BIAS_TOLERANCE at the largest N or smaller there than at the least."""
-    *row, estimator = at
-    found = table[tuple(row)]
-
-    def bias(s: Statistics) -> Floats:  # the root of an unbiased square, which may be negative
-        square = getattr(s, f"bias2_{estimator}") / s.score_norm2
-        return np.asarray(np.sign(square) * np.sqrt(np.abs(square)))
-
-    return np.asarray(np.maximum(BIAS_TOLERANCE, bias(found.least)) - bias(found.most))
+    error: Callable[[Table, Condition], Floats] | None = None  # its standard error, if known
 
 
 ALL = grid(EVERY_Q, EVERY_TAU)
@@ -179,6 +112,7 @@ CLAIMS = (
         (0.25, 0.75),
         True,
         bounds=(0.0, 1.0),
+        error=best_c_error,
     ),
     Claim(
         "saves-15-40",
@@ -211,6 +145,7 @@ CLAIMS = (
         consistency,
         (0.0, INF),
         True,
+        error=consistency_error,
     ),
 )
 
@@ -246,7 +181,8 @@ def judge(claim: Claim, table: Table, trials: int) -> dict[str, Any]:
         empty = {"estimate": None, "low": None, "high": None, "verdict": "incomplete"}
         return head | empty | {"conditions": [], "missing": gone}
     values = {at: claim.statistic(table, at) for at in claim.conditions}
-    intervals = simultaneous(values, trials, claim.bounds)
+    errors = {at: claim.error(table, at) for at in claim.conditions} if claim.error else None
+    intervals = simultaneous(values, trials, claim.bounds, errors)
     conditions: list[dict[str, Any]] = []
     verdicts: list[str] = []
     for at, interval in intervals.items():

@@ -5,7 +5,7 @@ their mean. All cells share their random numbers, so all share the resampling.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -27,9 +27,12 @@ class Statistics(NamedTuple):
     cosine: Floats
     bias2_noise: Floats
     bias2_gradient: Floats
+    bias2_noise_error: Floats
+    bias2_gradient_error: Floats
     norm_noise: Floats
     norm_gradient: Floats
     score_norm2: Floats
+    best_c_error: Floats
 
 
 class Interval(NamedTuple):
@@ -54,7 +57,7 @@ def statistics(
     """Statistics of two estimators [T, X, d] against limits x the exact score [X, d].
 
     Variances, covariance and squared biases are unbiased: a sample variance is scaled by
-    T/(T-1), once more within a resample; a squared mean loses its own variance.
+    T/(T-1), once more within a resample.
     """
     trials, points, _ = noise.shape
     errors = noise - limits[0] * score, gradient - limits[1] * score
@@ -73,6 +76,17 @@ def statistics(
     def moment(i: int, j: int) -> Floats:
         raw = mean(np.sum(errors[i] * errors[j], axis=-1))
         return (raw - np.sum(means[i] * means[j], axis=-1)) * twice[:, None]
+
+    def best_c_error(noise: Floats, gradient: Floats, both: Floats) -> Floats:
+        """Standard error of c = A/B, B the mean over trials of |gradient - noise|² and A that of
+        -noise.(gradient - noise), by its influences (A_i - c B_i)/B."""
+        centred = [error - mean[0] for error, mean in zip(errors, means, strict=True)]
+        gap = centred[1] - centred[0]
+        a, b = (over_points(np.sum(f * gap, axis=-1)) for f in (-centred[0], gap))
+        squares = how @ np.stack([a * a, a * b, b * b], axis=1)
+        c, bend = least_variance(noise, gradient, both)
+        square = squares[:, 0] - 2.0 * c * squares[:, 1] + c**2 * squares[:, 2]
+        return np.asarray(np.sqrt(np.maximum(square, 0.0) / (trials - 1.0)) / bend)
 
     lengths = [np.linalg.norm(estimate, axis=-1) for estimate in (noise, gradient)]
     angle = np.sum(noise * gradient, axis=-1) / np.maximum(lengths[0] * lengths[1], 1e-300)
@@ -94,33 +108,100 @@ def statistics(
         return np.concatenate([[found], again[1:]])
 
     norm2 = np.mean(np.sum(score**2, axis=-1))
+    biases = [squared_bias(error, how) for error in errors]
+    products = over_points(variances[0]), over_points(variances[1]), over_points(moment(0, 1))
     return Statistics(
-        variance_noise=over_points(variances[0]),
-        variance_gradient=over_points(variances[1]),
-        covariance=over_points(moment(0, 1)),
+        variance_noise=products[0],
+        variance_gradient=products[1],
+        covariance=products[2],
         cosine=over_points(mean(angle)),
-        bias2_noise=bias2(0),
-        bias2_gradient=bias2(1),
+        bias2_noise=biases[0].value,
+        bias2_gradient=biases[1].value,
+        bias2_noise_error=standard_error(biases[0].influence, how),
+        bias2_gradient_error=standard_error(biases[1].influence, how),
         norm_noise=over_points(mean(lengths[0])),
         norm_gradient=over_points(mean(lengths[1])),
         score_norm2=np.full(how.shape[0], norm2),
+        best_c_error=best_c_error(*products),
     )
 
 
+class SquaredBias(NamedTuple):
+    """[1 + B], and the influences of trials on it [1 + B, T]."""
+
+    value: Floats
+    influence: Floats
+
+
+def squared_bias(errors: Floats, how: Floats) -> SquaredBias:
+    """|mean|² over query points of errors [T, X, d] less its own variance, which is a sum over
+    pairs of different trials.
+
+    A resampled mean strays from the mean as that does from the truth. So replicates are the same
+    sum about a mean shrunk to the length that was found, pairs of different trials again. All of
+    it is made of products of trials.
+    """
+    trials, points, _ = errors.shape
+    flat = errors.reshape(trials, -1) / math.sqrt(points)
+    product = flat @ flat.T
+    along = np.mean(product, axis=1)  # a trial times the mean
+    square = float(np.mean(along))
+    own = np.diag(product) - 2.0 * along + square
+    found = square - float(np.mean(own)) / (trials - 1.0)
+    lost = 1.0 - math.sqrt(max(found, 0.0) / square) if square > 0.0 else 1.0
+    shrunk = product - lost * (along[:, None] + along) + lost**2 * square
+    again = how @ shrunk
+    value = np.sum(how * again, axis=1) - (how - 1.0 / trials) ** 2 @ own + min(found, 0.0)
+    value[0], again[0] = found, along
+    return SquaredBias(value, 2.0 * again)
+
+
+def standard_error(influence: Floats, how: Floats) -> Floats:
+    """[1 + B], of what trials influence so much [1 + B, T]. Where a square is nothing but noise it
+    is up to sqrt(2) too long, in the data as in each resample, so that their quotient is right."""
+    mean = np.sum(how * influence, axis=1)
+    square = np.sum(how * influence**2, axis=1) - mean**2
+    return np.asarray(np.sqrt(np.maximum(square, 0.0) / (how.shape[1] - 1.0)))
+
+
+def change_error(least: Floats, most: Floats, how: Floats) -> Floats:
+    """Standard error [1 + B] of the squared bias of errors [T, X, d] at the least N minus that
+    at the largest, from the same trials."""
+    one, other = (squared_bias(errors, how).influence for errors in (least, most))
+    return standard_error(one - other, how)
+
+
+def least_variance(noise: Floats, gradient: Floats, both: Floats) -> tuple[Floats, Floats]:
+    """The c at which (1-c) noise + c gradient has the least variance, of their two variances and
+    covariance; and the variance of their difference, in which it is a parabola."""
+    bend = np.maximum(noise + gradient - 2.0 * both, 1e-100)
+    return (noise - both) / bend, bend
+
+
 def simultaneous(
-    values: Mapping[Key, Floats], trials: int, bounds: tuple[float, float] | None = None
+    values: Mapping[Key, Floats],
+    trials: int,
+    bounds: tuple[float, float] | None = None,
+    errors: Mapping[Key, Floats] | None = None,
 ) -> dict[Key, Interval]:
     """Simultaneous intervals for several statistics [1 + B] by the bootstrap of max |t|.
 
     The variance of replicates is (T - 1)/T of what it should be, and their quantile a normal one:
     both are put right as for a mean, the quantile by Student's t of T - 1 degrees. Statistics with
     bounds are taken on the arcsine scale, where their spread depends less on where they are.
+    Those whose standard error in each resample is known are studentized by it instead, with a
+    quantile for either side (Hall 1988): it sees that a resample without a rare trial errs more
+    than it says.
     """
     if not values:
         return {}
     table = np.stack(list(values.values()))
     found = table[:, 0]
     varies = np.nanstd(table, axis=1) > 1e-12 * (1.0 + np.abs(found))
+    if errors is not None:
+        ends = studentized(table, np.stack([errors[key] for key in values]), varies)
+        low, high = bounds or (-np.inf, np.inf)
+        return intervals(values, np.clip(found, low, high), np.clip(ends, low, high))
     if bounds is not None:
         low, high = bounds
         table = np.arcsin(np.sqrt(np.clip((table - low) / (high - low), 0.0, 1.0)))
@@ -132,7 +213,24 @@ def simultaneous(
     ends = np.stack([estimate - width, estimate + width])
     if bounds is not None:
         ends = low + (high - low) * np.sin(np.clip(ends, 0.0, np.pi / 2)) ** 2
+    return intervals(values, found, ends)
+
+
+def studentized(table: Floats, errors: Floats, varies: NDArray[np.bool_]) -> Floats:
+    """Ends [2, K] of statistics [K, 1 + B]: (replicate - estimate)/its error, in place of
+    (estimate - truth)/error; the least and the greatest of all statistics."""
+    error = np.where(varies[:, None], errors, np.inf)
+    least = 1e-12 * np.maximum(error[:, :1], 1e-300)  # of a resample in which nothing varies
+    t = (table[:, 1:] - table[:, :1]) / np.maximum(error[:, 1:], least)
+    high = np.quantile(np.max(t, axis=0), 0.5 * (1.0 + CONFIDENCE))
+    low = np.quantile(np.min(t, axis=0), 0.5 * (1.0 - CONFIDENCE))
+    width = np.where(varies, errors[:, 0], 0.0)
+    return np.stack([table[:, 0] - high * width, table[:, 0] - low * width])
+
+
+def intervals(keys: Iterable[Key], found: Floats, ends: Iterable[Floats]) -> dict[Key, Interval]:
+    """An interval for each key."""
     return {  # rounding must not leave the estimate outside
         key: Interval(float(e), min(float(e), float(least)), max(float(e), float(most)))
-        for key, e, least, most in zip(values, found, *ends, strict=True)
+        for key, e, least, most in zip(keys, found, *ends, strict=True)
     }

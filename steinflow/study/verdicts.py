@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from steinflow.study.claims import CLAIMS, Claim, Evidence, Table, finite_ratio_change, judge
+from steinflow.study.claims import CLAIMS, Claim, judge
 from steinflow.study.conditions import Cell, Grid
-from steinflow.study.uncertainty import Floats, resampling, simultaneous, statistics
+from steinflow.study.evidence import Evidence, Table, evidence, finite_ratio_change
+from steinflow.study.uncertainty import Floats, resampling, simultaneous
 
 
 class Samples(NamedTuple):
@@ -33,16 +34,12 @@ def present(rows: pl.DataFrame, grid: Grid) -> set[tuple[str, float, float, int,
     return {tuple(row[:5]) for row in counts.rows() if row[5] == want}
 
 
-def evidence(
+def of_cell(
     sample: Samples, how: Floats, scales: tuple[float, float], limits: tuple[float, float]
 ) -> Evidence:
     """Bootstrap statistics of one cell in one scale convention."""
-
-    def at(size: int) -> Any:
-        noise, gradient = sample.pair[size]
-        return statistics(scales[0] * noise, scales[1] * gradient, sample.score, how, limits)
-
-    return Evidence(at(1), at(0), sample.exact_ratio)
+    least, most = ((scales[0] * noise, scales[1] * other) for noise, other in sample.pair)
+    return evidence(least, most, sample.score, how, limits, sample.exact_ratio)
 
 
 def of_network(sample: Samples, how: Floats, found: Evidence) -> Evidence:
@@ -74,7 +71,7 @@ def judge_all(
         scales = (sigma, alpha) if printed else (1.0, 1.0)
         limits = (1.0, 1.0) if literal else scales
         return {
-            (cell.family, cell.tau): evidence(sample, how, scales, limits)
+            (cell.family, cell.tau): of_cell(sample, how, scales, limits)
             for cell, sample in kept.items()
             if cell.alpha == alpha
         }

@@ -6,19 +6,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from steinflow.study.claims import (
-    CLAIMS,
+from steinflow.study.claims import CLAIMS, claim_verdict, condition_verdict, trials_to_decide
+from steinflow.study.conditions import StudyConfig, cells
+from steinflow.study.evidence import (
     Evidence,
     best_c,
-    claim_verdict,
-    condition_verdict,
     consistency,
+    consistency_error,
     gradient_excess,
     noise_excess,
     saving,
-    trials_to_decide,
 )
-from steinflow.study.conditions import StudyConfig, cells
 from steinflow.study.run import compute, flatten, run_study
 from steinflow.study.uncertainty import Interval, Statistics
 from steinflow.study.verdicts import Samples, judge_all
@@ -52,14 +50,14 @@ def test_statistics_by_hand(statistic, value):
 @pytest.mark.parametrize(
     ("most", "least", "margin"),
     [
-        (0.0016, 0.0004, 0.05 - 0.02),  # both below the tolerance
-        (0.16, 0.36, 0.3 - 0.2),  # smaller than at the least
-        (0.36, 0.16, 0.2 - 0.3),  # larger
-        (-0.0004, 0.0, 0.05 + 0.01),  # an unbiased square may be negative
+        (0.0016, 0.0004, 0.0025 - 0.0004),  # both below the tolerance
+        (0.16, 0.36, 0.09 - 0.04),  # smaller than at the least
+        (0.36, 0.16, 0.04 - 0.09),  # larger
+        (-0.0004, 0.0, 0.0025 + 0.0001),  # an unbiased square may be negative
     ],
 )
 def test_the_margin_of_consistency_by_hand(most, least, margin):
-    """Biases are |s*| = 2 times smaller than the roots of the squares."""
+    """In units of |s*|² = 4."""
     at = ("linear", 1.0)
     for name, other in (("noise", "gradient"), ("gradient", "noise")):
         found = Evidence(
@@ -68,6 +66,16 @@ def test_the_margin_of_consistency_by_hand(most, least, margin):
             1.0,
         )
         assert np.isclose(consistency({at: found}, (*at, name))[0], margin)
+
+
+@pytest.mark.parametrize(("alone", "change"), [(0.8, 0.2), (0.8, 2.0)])
+def test_the_error_of_the_margin_is_that_of_the_wider_case(alone, change):
+    at = ("linear", 1.0)
+    for name, other in (("noise", "gradient"), ("gradient", "noise")):
+        most = known(**{f"bias2_{name}_error": alone, f"bias2_{other}_error": 9.0})
+        changes = {f"change_error_{name}": change, f"change_error_{other}": 9.0}
+        found = Evidence(most, known(), 1.0, **{k: np.array([v]) for k, v in changes.items()})
+        assert np.isclose(consistency_error({at: found}, (*at, name))[0], max(alone, change) / 4)
 
 
 @pytest.mark.parametrize(

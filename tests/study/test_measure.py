@@ -9,7 +9,14 @@ from scipy.special import ndtr
 from steinflow.study.cell import randomness
 from steinflow.study.conditions import Grid
 from steinflow.study.measure import Truth, cosine, coverage, measure, network_cosine
-from steinflow.study.uncertainty import resampling, simultaneous, statistics
+from steinflow.study.uncertainty import (
+    change_error,
+    resampling,
+    simultaneous,
+    squared_bias,
+    standard_error,
+    statistics,
+)
 
 
 def known(key, trials, points=3, dim=2):
@@ -232,6 +239,76 @@ def test_intervals_keep_to_the_bounds():
     middle = {"middle": how @ rng.uniform(0.4, 0.6, 30)}  # where the scale is about linear
     one, other = simultaneous(middle, 30)["middle"], simultaneous(middle, 30, (0.0, 1.0))["middle"]
     assert np.allclose(one, other, atol=1e-3)
+
+
+def test_the_error_of_the_best_c_is_that_of_the_jackknife():
+    """In the data and in a resample."""
+    rng, trials = np.random.default_rng(4), 80
+    noise = rng.standard_t(4, (trials, 3, 2))
+    gradient = 0.5 * noise + rng.standard_normal((trials, 3, 2))
+    how = resampling(trials, seed=5)
+    found = statistics(noise, gradient, np.ones((3, 2)), how, (1.0, 1.0)).best_c_error
+
+    def best(kept):
+        one, other = (values[kept] - values[kept].mean(0) for values in (noise, gradient))
+        return -np.sum(one * (other - one)) / np.sum((other - one) ** 2)
+
+    for row in (0, 1, 2):
+        drawn = np.repeat(np.arange(trials), np.rint(trials * how[row]).astype(int))
+        without = [best(np.delete(drawn, k)) for k in range(trials)]
+        error = np.sqrt((trials - 1) * np.var(without))
+        assert found[row] == pytest.approx(error, rel=0.05)
+
+
+def test_the_error_of_a_squared_bias_is_how_it_varies():
+    """Alone, and its change between two numbers of draws that share their trials."""
+    rng, how = np.random.default_rng(9), resampling(60, seed=2)
+    found, said = [], []
+    for _ in range(400):
+        most = 0.4 + rng.standard_normal((60, 3, 2))
+        least = 0.3 + 0.8 * most + 0.3 * rng.standard_normal((60, 3, 2))
+        pairs = [squared_bias(errors, how) for errors in (most, least)]
+        found.append([pairs[0].value[0], pairs[1].value[0] - pairs[0].value[0]])
+        alone = standard_error(pairs[0].influence, how)
+        change = change_error(least, most, how)
+        said.append([alone[0], change[0], np.mean(alone), np.mean(change)])
+    assert np.allclose(np.mean(found, 0), [0.32, 2 * (0.62**2 - 0.4**2)], rtol=0.05)
+    wanted, said = np.std(found, axis=0), np.mean(said, axis=0)
+    assert np.allclose(said[:2], wanted, rtol=0.15) and np.allclose(said[2:], wanted, rtol=0.15)
+
+
+def test_studentized_intervals_by_hand():
+    rng, how = np.random.default_rng(6), resampling(20, seed=1)
+    data = rng.exponential(size=(20, 3))
+    data[:, 2] = 0.25  # varies in no resample
+    values = {k: how @ data[:, k] for k in range(3)}
+    errors = {k: np.sqrt(how @ data[:, k] ** 2 - values[k] ** 2) for k in range(2)}
+    errors[2] = np.zeros(1001)
+    t = [(values[k][1:] - values[k][0]) / errors[k][1:] for k in range(2)]
+    high, low = np.quantile(np.maximum(*t), 0.975), np.quantile(np.minimum(*t), 0.025)
+    found = simultaneous(values, 20, None, errors)
+    for k in range(2):
+        mean, error = values[k][0], errors[k][0]
+        assert np.allclose(found[k], (mean, mean - high * error, mean - low * error))
+    assert np.allclose(found[2], 0.25)
+    bounded = simultaneous(values, 20, (0.0, 0.9), errors)
+    assert np.allclose(bounded[0], np.clip(found[0], 0.0, 0.9)) and found[0].high > 0.9
+
+
+def test_studentized_intervals_cover_where_rare_trials_count_most():
+    """Three means of squares of t(5) at once, which plain ones leave out in a fifth."""
+    rng, hits = np.random.default_rng(7), {"plain": 0, "studentized": 0}
+    trials, how = 60, resampling(60, seed=3)
+    for _ in range(300):
+        data = rng.standard_t(5, (trials, 3)) ** 2
+        values = {k: how @ data[:, k] for k in range(3)}
+        errors = {
+            k: np.sqrt((how @ data[:, k] ** 2 - values[k] ** 2) / (trials - 1)) for k in range(3)
+        }
+        for name, known in (("plain", None), ("studentized", errors)):
+            found = simultaneous(values, trials, None, known).values()
+            hits[name] += all(one.low <= 5 / 3 <= one.high for one in found)
+    assert hits["plain"] < 0.87 * 300 < 0.9 * 300 < hits["studentized"] < 0.98 * 300, hits
 
 
 def test_query_points_are_a_design_and_seeds_differ_in_their_draws():
