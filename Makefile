@@ -36,7 +36,7 @@ build/cosmic-ray/done:  # apart: what it brings along is nothing that we test wi
 	$(PIP) install -q --target build/cosmic-ray cosmic-ray==8.7.0
 	@touch $@
 
-soak: .venv/all.done  ## 20,000 examples of the property tests, and the truth by another way (over an hour)
+soak: .venv/all.done  ## 20,000 examples of the property tests, and the truth by another way (ten minutes)
 	.venv/bin/python -m tests.soak
 
 faults: .venv/all.done  ## two hundred random faults over study, train, sweep and export (root; half an hour)

@@ -1,6 +1,6 @@
 """20,000 examples of the property tests, and the truth by another way, in cells.
 
-    make soak        # over an hour; a rerun skips the cells that passed with this very core
+    make soak        # ten minutes; a rerun skips the cells that passed with this very core
 
 A cell is a number of dimensions and draws in one precision, or a kind of truth. All that passed
 is in benchmarks/results/soak.json; a cell that fails is not, and is shown.

@@ -80,7 +80,7 @@ def statistics(
     def best_c_error(noise: Floats, gradient: Floats, both: Floats) -> Floats:
         """Standard error of c = A/B, B the mean over trials of |gradient - noise|² and A that of
         -noise.(gradient - noise), by its influences (A_i - c B_i)/B."""
-        centred = [error - mean[0] for error, mean in zip(errors, means, strict=True)]
+        centred = [error - middle[0] for error, middle in zip(errors, means, strict=True)]
         gap = centred[1] - centred[0]
         a, b = (over_points(np.sum(f * gap, axis=-1)) for f in (-centred[0], gap))
         squares = how @ np.stack([a * a, a * b, b * b], axis=1)
@@ -91,21 +91,6 @@ def statistics(
     lengths = [np.linalg.norm(estimate, axis=-1) for estimate in (noise, gradient)]
     angle = np.sum(noise * gradient, axis=-1) / np.maximum(lengths[0] * lengths[1], 1e-300)
     variances = moment(0, 0), moment(1, 1)
-
-    def bias2(i: int) -> Floats:
-        """|mean|² less its own variance, which is sum over pairs of different trials.
-
-        A resampled mean strays from the mean as that does from the truth. So replicates are the
-        same sum about a mean shrunk to the length that was found, pairs of different trials again.
-        """
-        centre = means[i][:1]
-        own = over_points(np.sum((errors[i] - centre) ** 2, axis=-1))
-        square = float(np.mean(np.sum(centre**2, axis=-1)))
-        found = square - float(np.mean(own)) / (trials - 1.0)
-        kept = math.sqrt(max(found, 0.0) / square) if square > 0.0 else 0.0
-        moved = over_points(np.sum((means[i] - (1.0 - kept) * centre) ** 2, axis=-1))
-        again = moved - (how - 1.0 / trials) ** 2 @ own + min(found, 0.0)
-        return np.concatenate([[found], again[1:]])
 
     norm2 = np.mean(np.sum(score**2, axis=-1))
     biases = [squared_bias(error, how) for error in errors]

@@ -274,7 +274,7 @@ def test_the_error_of_a_squared_bias_is_how_it_varies():
         said.append([alone[0], change[0], np.mean(alone), np.mean(change)])
     assert np.allclose(np.mean(found, 0), [0.32, 2 * (0.62**2 - 0.4**2)], rtol=0.05)
     wanted, said = np.std(found, axis=0), np.mean(said, axis=0)
-    assert np.allclose(said[:2], wanted, rtol=0.15) and np.allclose(said[2:], wanted, rtol=0.15)
+    assert np.allclose(said[:2], wanted, rtol=0.15) and np.allclose(said[2:], wanted, rtol=0.2)
 
 
 def test_studentized_intervals_by_hand():
