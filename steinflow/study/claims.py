@@ -221,8 +221,9 @@ def trials_to_decide(
     """How many trials would narrow every open interval to one side, roughly."""
     factors = []
     for interval in intervals:
-        gaps = [abs(interval.estimate - edge) for edge in region if math.isfinite(edge)]
-        gap, width = min(gaps), (interval.high - interval.low) / 2.0
-        factors.append(math.inf if gap == 0 else (width / gap) ** 2)
+        estimate, edges = interval.estimate, [edge for edge in region if math.isfinite(edge)]
+        edge = min(edges, key=lambda edge: abs(estimate - edge))
+        width = estimate - interval.low if edge < estimate else interval.high - estimate
+        factors.append(math.inf if edge == estimate else (width / (estimate - edge)) ** 2)
     worst = max(factors)
     return math.ceil(trials * max(worst, 1.0)) if math.isfinite(worst) else None

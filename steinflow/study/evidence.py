@@ -26,8 +26,9 @@ class Evidence(NamedTuple):
     most: Statistics  # at the largest N
     least: Statistics  # at the smallest N
     exact_ratio: float  # |E noise expectation| / |E gradient expectation|, by quadrature
-    change_error_noise: Floats = np.zeros(1)  # of the squared bias from the smallest N to the
-    change_error_gradient: Floats = np.zeros(1)  # largest
+    # of the squared bias at the smallest N minus that at the largest
+    change_error_noise: Floats = np.zeros(1)
+    change_error_gradient: Floats = np.zeros(1)
 
 
 Table = Mapping[Condition, Evidence]
@@ -72,7 +73,7 @@ def gradient_excess(table: Table, at: Condition) -> Floats:
 def best_c(table: Table, at: Condition) -> Floats:
     """argmin over c in [0, 1] of Var[(1-c) noise + c gradient]."""  # clipped by `judge`
     s = table[at].most
-    return least_variance(s.variance_noise, s.variance_gradient, s.covariance)[0]
+    return least_variance(s.variance_noise, s.variance_gradient, s.covariance)
 
 
 def saving(table: Table, at: Condition) -> Floats:
@@ -100,7 +101,7 @@ def finite_ratio_change(table: Table, at: Condition) -> Floats:
 
 def consistency(table: Table, at: Condition) -> Floats:
     """Margin in units of |s*|², of each estimator: positive where its squared bias is
-    either below BIAS_TOLERANCE squared at the largest N or smaller there than at the least."""
+    either below .05² at the largest N or smaller there than at the least."""
     found, estimator = table[at[:2]], at[2]
 
     def bias2(s: Statistics) -> Floats:  # unbiased, so it may be negative

@@ -77,17 +77,6 @@ def statistics(
         raw = mean(np.sum(errors[i] * errors[j], axis=-1))
         return (raw - np.sum(means[i] * means[j], axis=-1)) * twice[:, None]
 
-    def best_c_error(noise: Floats, gradient: Floats, both: Floats) -> Floats:
-        """Standard error of c = A/B, B the mean over trials of |gradient - noise|² and A that of
-        -noise.(gradient - noise), by its influences (A_i - c B_i)/B."""
-        centred = [error - middle[0] for error, middle in zip(errors, means, strict=True)]
-        gap = centred[1] - centred[0]
-        a, b = (over_points(np.sum(f * gap, axis=-1)) for f in (-centred[0], gap))
-        squares = how @ np.stack([a * a, a * b, b * b], axis=1)
-        c, bend = least_variance(noise, gradient, both)
-        square = squares[:, 0] - 2.0 * c * squares[:, 1] + c**2 * squares[:, 2]
-        return np.asarray(np.sqrt(np.maximum(square, 0.0) / (trials - 1.0)) / bend)
-
     lengths = [np.linalg.norm(estimate, axis=-1) for estimate in (noise, gradient)]
     angle = np.sum(noise * gradient, axis=-1) / np.maximum(lengths[0] * lengths[1], 1e-300)
     variances = moment(0, 0), moment(1, 1)
@@ -107,7 +96,7 @@ def statistics(
         norm_noise=over_points(mean(lengths[0])),
         norm_gradient=over_points(mean(lengths[1])),
         score_norm2=np.full(how.shape[0], norm2),
-        best_c_error=best_c_error(*products),
+        best_c_error=best_c_error(errors, how, least_variance(*products)),
     )
 
 
@@ -123,22 +112,23 @@ def squared_bias(errors: Floats, how: Floats) -> SquaredBias:
     pairs of different trials.
 
     A resampled mean strays from the mean as that does from the truth. So replicates are the same
-    sum about a mean shrunk to the length that was found, pairs of different trials again. All of
-    it is made of products of trials.
+    sum about a mean shrunk to the length that was found, pairs of different trials again.
     """
-    trials, points, _ = errors.shape
-    flat = errors.reshape(trials, -1) / math.sqrt(points)
-    product = flat @ flat.T
-    along = np.mean(product, axis=1)  # a trial times the mean
-    square = float(np.mean(along))
-    own = np.diag(product) - 2.0 * along + square
+    trials, flat = len(errors), flattened(errors)
+    mean = np.mean(flat, axis=0)
+    square, own = float(mean @ mean), np.sum((flat - mean) ** 2, axis=1)
     found = square - float(np.mean(own)) / (trials - 1.0)
     lost = 1.0 - math.sqrt(max(found, 0.0) / square) if square > 0.0 else 1.0
-    shrunk = product - lost * (along[:, None] + along) + lost**2 * square
-    again = how @ shrunk
+    shrunk = flat - lost * mean
+    again = (how @ shrunk) @ shrunk.T
     value = np.sum(how * again, axis=1) - (how - 1.0 / trials) ** 2 @ own + min(found, 0.0)
-    value[0], again[0] = found, along
+    value[0], again[0] = found, flat @ mean
     return SquaredBias(value, 2.0 * again)
+
+
+def flattened(errors: Floats) -> Floats:
+    """[T, X, d] -> [T, X d], so that a product is a mean over query points."""
+    return errors.reshape(len(errors), -1) / math.sqrt(errors.shape[1])
 
 
 def standard_error(influence: Floats, how: Floats) -> Floats:
@@ -156,11 +146,28 @@ def change_error(least: Floats, most: Floats, how: Floats) -> Floats:
     return standard_error(one - other, how)
 
 
-def least_variance(noise: Floats, gradient: Floats, both: Floats) -> tuple[Floats, Floats]:
+def least_variance(noise: Floats, gradient: Floats, both: Floats) -> Floats:
     """The c at which (1-c) noise + c gradient has the least variance, of their two variances and
-    covariance; and the variance of their difference, in which it is a parabola."""
-    bend = np.maximum(noise + gradient - 2.0 * both, 1e-100)
-    return (noise - both) / bend, bend
+    covariance."""
+    return (noise - both) / np.maximum(noise + gradient - 2.0 * both, 1e-300)
+
+
+def best_c_error(errors: tuple[Floats, Floats], how: Floats, c: Floats) -> Floats:
+    """Standard error [1 + B] of c = A/B, B the variance of gradient - noise and A minus its
+    covariance with noise, by the influences (A_i - c B_i)/B; 0 where nothing varies."""
+    noise, gap = flattened(errors[0]), flattened(errors[1] - errors[0])
+    means, gaps = how @ noise, how @ gap
+
+    def about_means(a: Floats, b: Floats, mean_a: Floats, mean_b: Floats) -> Floats:  # [1 + B, T]
+        middle = np.sum(mean_a * mean_b, axis=1)[:, None]
+        return np.sum(a * b, axis=1) - mean_b @ a.T - mean_a @ b.T + middle
+
+    square = about_means(gap, gap, gaps, gaps)
+    bend = np.sum(how * square, axis=1)
+    least = 1e-12 * bend[0], 1e-24 * float(np.mean(np.sum(noise**2, axis=1))), 1e-300  # rounding
+    known = bend > max(least)
+    influence = about_means(noise, gap, means, gaps) + np.where(known, c, 0.0)[:, None] * square
+    return np.where(known, standard_error(influence, how) / np.where(known, bend, 1.0), 0.0)
 
 
 def simultaneous(
@@ -204,18 +211,21 @@ def simultaneous(
 def studentized(table: Floats, errors: Floats, varies: NDArray[np.bool_]) -> Floats:
     """Ends [2, K] of statistics [K, 1 + B]: (replicate - estimate)/its error, in place of
     (estimate - truth)/error; the least and the greatest of all statistics."""
-    error = np.where(varies[:, None], errors, np.inf)
-    least = 1e-12 * np.maximum(error[:, :1], 1e-300)  # of a resample in which nothing varies
-    t = (table[:, 1:] - table[:, :1]) / np.maximum(error[:, 1:], least)
-    high = np.quantile(np.max(t, axis=0), 0.5 * (1.0 + CONFIDENCE))
-    low = np.quantile(np.min(t, axis=0), 0.5 * (1.0 - CONFIDENCE))
+    away, error = table[:, 1:] - table[:, :1], errors[:, 1:]
+    alike = error <= 1e-9 * errors[:, :1]  # a resample in which nothing varies errs at will
+    t = np.where(alike, np.copysign(np.inf, away), away / np.where(alike, 1.0, error))
+    t = np.where(varies[:, None] & (away != 0.0), t, 0.0)
+    tail = 0.5 * (1.0 - CONFIDENCE)
+    high = np.quantile(np.max(t, axis=0), 1.0 - tail, method="higher")
+    low = np.quantile(np.min(t, axis=0), tail, method="lower")
     width = np.where(varies, errors[:, 0], 0.0)
-    return np.stack([table[:, 0] - high * width, table[:, 0] - low * width])
+    with np.errstate(invalid="ignore"):  # no end is known: infinity times zero
+        ends = [np.where(varies, quantile * width, 0.0) for quantile in (high, low)]
+    return np.stack([table[:, 0] - end for end in ends])
 
 
 def intervals(keys: Iterable[Key], found: Floats, ends: Iterable[Floats]) -> dict[Key, Interval]:
     """An interval for each key."""
-    return {  # rounding must not leave the estimate outside
-        key: Interval(float(e), min(float(e), float(least)), max(float(e), float(most)))
-        for key, e, least, most in zip(keys, found, *ends, strict=True)
-    }
+    least, most = ends
+    rows = found, np.minimum(found, least), np.maximum(found, most)  # rounding leaves it inside
+    return {key: Interval(*map(float, row)) for key, *row in zip(keys, *rows, strict=True)}

@@ -113,7 +113,8 @@ def brief(claim: Claim, table: Table, grid: Grid) -> dict[str, Any]:
 
 def fewest(table: Table) -> Table:
     """The same evidence with the smallest N in the place of the largest."""
-    return {at: found._replace(most=found.least) for at, found in table.items()}
+    return {at: Evidence(known.least, known.least, known.exact_ratio)
+            for at, known in table.items()}  # fmt: skip
 
 
 def finite_ratios(table: Table, claim: Claim, trials: int) -> list[dict[str, Any]]:

@@ -6,7 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from steinflow.study.claims import CLAIMS, claim_verdict, condition_verdict, trials_to_decide
+from steinflow.study.claims import (
+    CLAIMS,
+    claim_verdict,
+    condition_verdict,
+    judge,
+    trials_to_decide,
+)
 from steinflow.study.conditions import StudyConfig, cells
 from steinflow.study.evidence import (
     Evidence,
@@ -18,8 +24,15 @@ from steinflow.study.evidence import (
     saving,
 )
 from steinflow.study.run import compute, flatten, run_study
-from steinflow.study.uncertainty import Interval, Statistics
-from steinflow.study.verdicts import Samples, judge_all
+from steinflow.study.uncertainty import (
+    Interval,
+    Statistics,
+    change_error,
+    resampling,
+    simultaneous,
+    squared_bias,
+)
+from steinflow.study.verdicts import Samples, fewest, judge_all, of_cell
 
 FIELDS = {"id", "claim", "criterion", "estimate", "low", "high", "verdict", "conditions"}
 SMALL = {"trials": 12, "query_points": 8, "num_draws": (8, 32)}
@@ -110,6 +123,40 @@ def test_a_claim(verdicts, every, named):
 def test_trials_to_decide():
     assert trials_to_decide([Interval(0.8, 0.6, 1.0)], (0.7, math.inf), 100) == 400
     assert trials_to_decide([Interval(0.7, 0.6, 0.8)], (0.7, math.inf), 100) is None
+    assert trials_to_decide([Interval(0.5, 0.2, 0.9)], (-math.inf, 0.7), 100) == 400
+    assert trials_to_decide([Interval(0.5, -0.7, 0.6)], (0.3, 0.9), 100) == 3600
+
+
+def test_evidence_is_of_the_errors_of_each_estimator(study):
+    """Against a limit times the score; and the smallest N as if it were the largest."""
+    sample = next(iter(study.samples.values()))
+    how, limits = resampling(SMALL["trials"], 0), (0.5, 2.0)
+    known = of_cell(sample, how, (0.5, 2.0), limits)
+    for i, name in enumerate(("noise", "gradient")):
+        least, most = (limits[i] * (sample.pair[size][i] - sample.score) for size in (0, 1))
+        assert np.allclose(getattr(known, f"change_error_{name}"), change_error(least, most, how))
+        for errors, found in ((least, known.least), (most, known.most)):
+            assert np.allclose(getattr(found, f"bias2_{name}"), squared_bias(errors, how).value)
+    [other] = fewest({0: known}).values()
+    assert other.most is other.least is known.least
+    assert other.change_error_noise == other.change_error_gradient == 0.0
+
+
+def test_rare_trials_are_seen_where_a_claim_has_an_error(study):
+    """The intervals of these two are those that `simultaneous` gives with errors."""
+    how = resampling(SMALL["trials"], 0)
+    table = {(c.family, c.tau): of_cell(s, how, (1.0, 1.0), (1.0, 1.0))
+             for c, s in study.samples.items()}  # fmt: skip
+    studentized = [claim for claim in CLAIMS if claim.error]
+    assert [claim.id for claim in studentized] == ["interior-coefficient", "both-consistent"]
+    for claim in studentized:
+        values, errors = (
+            {at: of(table, at) for at in claim.conditions} for of in (claim.statistic, claim.error)
+        )
+        wanted = simultaneous(values, SMALL["trials"], claim.bounds, errors)
+        told = judge(claim, table, SMALL["trials"])["conditions"]
+        for line, interval in zip(told, wanted.values(), strict=True):
+            assert np.allclose([line["low"], line["high"]], interval[1:], equal_nan=True)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from steinflow.study.conditions import Grid
 from steinflow.study.measure import Truth, cosine, coverage, measure, network_cosine
 from steinflow.study.uncertainty import (
     change_error,
+    least_variance,
     resampling,
     simultaneous,
     squared_bias,
@@ -257,7 +258,7 @@ def test_the_error_of_the_best_c_is_that_of_the_jackknife():
         drawn = np.repeat(np.arange(trials), np.rint(trials * how[row]).astype(int))
         without = [best(np.delete(drawn, k)) for k in range(trials)]
         error = np.sqrt((trials - 1) * np.var(without))
-        assert found[row] == pytest.approx(error, rel=0.05)
+        assert found[row] == pytest.approx(error, rel=0.08)
 
 
 def test_the_error_of_a_squared_bias_is_how_it_varies():
@@ -285,7 +286,8 @@ def test_studentized_intervals_by_hand():
     errors = {k: np.sqrt(how @ data[:, k] ** 2 - values[k] ** 2) for k in range(2)}
     errors[2] = np.zeros(1001)
     t = [(values[k][1:] - values[k][0]) / errors[k][1:] for k in range(2)]
-    high, low = np.quantile(np.maximum(*t), 0.975), np.quantile(np.minimum(*t), 0.025)
+    high = np.quantile(np.maximum(*t), 0.975, method="higher")
+    low = np.quantile(np.minimum(*t), 0.025, method="lower")
     found = simultaneous(values, 20, None, errors)
     for k in range(2):
         mean, error = values[k][0], errors[k][0]
@@ -293,6 +295,25 @@ def test_studentized_intervals_by_hand():
     assert np.allclose(found[2], 0.25)
     bounded = simultaneous(values, 20, (0.0, 0.9), errors)
     assert np.allclose(bounded[0], np.clip(found[0], 0.0, 0.9)) and found[0].high > 0.9
+
+
+@pytest.mark.parametrize("trials", [2, 3, 30])
+def test_what_rests_on_one_trial_is_not_known(trials):
+    """A resample without it does not vary at all; at two trials half of them are one trial."""
+    rng, how = np.random.default_rng(8), resampling(trials, seed=1)
+    noise, gradient = np.zeros((2, trials, 3, 2))
+    noise[0], gradient[0] = rng.standard_normal((2, 3, 2))
+    found = statistics(noise, gradient, np.ones((3, 2)), how, (1.0, 1.0))
+    c = least_variance(found.variance_noise, found.variance_gradient, found.covariance)
+    assert np.isfinite(found.best_c_error).all()
+    interval = simultaneous({0: c}, trials, (0.0, 1.0), {0: found.best_c_error})[0]
+    assert interval.high - interval.low > 0.2 and 0.0 <= interval.low <= interval.high <= 1.0
+    bias = found.bias2_noise, found.bias2_noise_error
+    other = np.linspace(0.0, 1.0, 1001), np.full(1001, np.nan)  # and what is no number
+    for one in simultaneous(
+        {0: bias[0], 1: other[0]}, trials, None, {0: bias[1], 1: other[1]}
+    ).values():
+        assert not np.isfinite(one.low) and not np.isfinite(one.high)
 
 
 def test_studentized_intervals_cover_where_rare_trials_count_most():
