@@ -164,8 +164,7 @@ def best_c_error(errors: tuple[Floats, Floats], how: Floats, c: Floats) -> Float
 
     square = about_means(gap, gap, gaps, gaps)
     bend = np.sum(how * square, axis=1)
-    least = 1e-12 * bend[0], 1e-24 * float(np.mean(np.sum(noise**2, axis=1))), 1e-300  # rounding
-    known = bend > max(least)
+    known = (bend > np.maximum(1e-12 * bend[0], 1e-300)) & (np.abs(c) < 1e9)  # more than rounding
     influence = about_means(noise, gap, means, gaps) + np.where(known, c, 0.0)[:, None] * square
     return np.where(known, standard_error(influence, how) / np.where(known, bend, 1.0), 0.0)
 
