@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from steinflow.study.claims import (
+    ALL,
     CLAIMS,
     claim_verdict,
     condition_verdict,
@@ -123,14 +124,20 @@ def test_a_claim(verdicts, every, named):
 def test_trials_to_decide():
     assert trials_to_decide([Interval(0.8, 0.6, 1.0)], (0.7, math.inf), 100) == 400
     assert trials_to_decide([Interval(0.7, 0.6, 0.8)], (0.7, math.inf), 100) is None
-    assert trials_to_decide([Interval(0.5, 0.2, 0.9)], (-math.inf, 0.7), 100) == 400
-    assert trials_to_decide([Interval(0.5, -0.7, 0.6)], (0.3, 0.9), 100) == 3600
+    assert trials_to_decide([Interval(0.5, 0.25, 1.0)], (-math.inf, 0.75), 100) == 400
+    assert trials_to_decide([Interval(0.5, -1.0, 0.625)], (0.25, 0.875), 100) == 3600
 
 
-def test_evidence_is_of_the_errors_of_each_estimator(study):
+def made_up(seed, trials=12):
+    """Scores at two N by two estimators: [2, 2, T, X, d], X = 4, d = 2."""
+    rng = np.random.default_rng(seed)
+    pair = 1.0 + rng.standard_normal((2, 2, trials, 4, 2))
+    return Samples(pair, np.zeros((2, trials)), rng.standard_normal((4, 2)), 1.0)
+
+
+def test_evidence_is_of_the_errors_of_each_estimator():
     """Against a limit times the score; and the smallest N as if it were the largest."""
-    sample = next(iter(study.samples.values()))
-    how, limits = resampling(SMALL["trials"], 0), (0.5, 2.0)
+    sample, how, limits = made_up(0), resampling(12, 0), (0.5, 2.0)
     known = of_cell(sample, how, (0.5, 2.0), limits)
     for i, name in enumerate(("noise", "gradient")):
         least, most = (limits[i] * (sample.pair[size][i] - sample.score) for size in (0, 1))
@@ -142,19 +149,18 @@ def test_evidence_is_of_the_errors_of_each_estimator(study):
     assert other.change_error_noise == other.change_error_gradient == 0.0
 
 
-def test_rare_trials_are_seen_where_a_claim_has_an_error(study):
+def test_rare_trials_are_seen_where_a_claim_has_an_error():
     """The intervals of these two are those that `simultaneous` gives with errors."""
-    how = resampling(SMALL["trials"], 0)
-    table = {(c.family, c.tau): of_cell(s, how, (1.0, 1.0), (1.0, 1.0))
-             for c, s in study.samples.items()}  # fmt: skip
+    how = resampling(12, 0)
+    table = {at: of_cell(made_up(seed), how, (1.0, 1.0), (1.0, 1.0)) for seed, at in enumerate(ALL)}
     studentized = [claim for claim in CLAIMS if claim.error]
     assert [claim.id for claim in studentized] == ["interior-coefficient", "both-consistent"]
     for claim in studentized:
         values, errors = (
             {at: of(table, at) for at in claim.conditions} for of in (claim.statistic, claim.error)
         )
-        wanted = simultaneous(values, SMALL["trials"], claim.bounds, errors)
-        told = judge(claim, table, SMALL["trials"])["conditions"]
+        wanted = simultaneous(values, 12, claim.bounds, errors)
+        told = judge(claim, table, 12)["conditions"]
         for line, interval in zip(told, wanted.values(), strict=True):
             assert np.allclose([line["low"], line["high"]], interval[1:], equal_nan=True)
 
