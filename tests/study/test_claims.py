@@ -144,7 +144,7 @@ def test_evidence_is_of_the_errors_of_each_estimator():
         assert np.allclose(getattr(known, f"change_error_{name}"), change_error(least, most, how))
         for errors, found in ((least, known.least), (most, known.most)):
             assert np.allclose(getattr(found, f"bias2_{name}"), squared_bias(errors, how).value)
-    [other] = fewest({0: known}).values()
+    [other] = fewest({("linear", 1.0): known}).values()
     assert other.most is other.least is known.least
     assert other.change_error_noise == other.change_error_gradient == 0.0
 
