@@ -28,7 +28,7 @@ FILES = "tests/test_properties.py", "tests/test_second_truth.py"
 CELL = re.compile(r".*test_properties.*(float\d\d)-(d\d+-N\d+)|.*test_second_truth.py::(\w+)")
 
 OTHERS = re.compile(
-    r"\tsteinflow/(rl|study|sweep|diagnosis|executors|io|explorer|cli.py|doctor.py)\b"
+    r"steinflow/(rl|study|sweep|diagnosis|executors|io|explorer|cli.py|doctor.py)\b"
 )
 
 
