@@ -1,10 +1,9 @@
 """Does a better target buy return? Only the estimator differs: `make bench-ablation`.
 
-Five estimators, two tasks, three seeds, networks 128 wide; each has the default's draws of Q a
-state. A cell is a task, an estimator and a seed: learning curve, ESS along the way, and, on the
-critics of three checkpoints, how many perfect draws the targets were worth (EED, in the
-estimator's own space, against a truth of 2^14 shared draws a level). Each writes one small file
-under benchmarks/results/ablation, and a rerun skips what is there. Cells go through an executor
+Five estimators, two tasks, three seeds, networks 128 wide; each has 16 draws of Q a state. A cell
+is a task, an estimator and a seed: learning curve, ESS along the way, and, on the critics of three
+checkpoints, how many perfect draws the targets were worth (EED, in the estimator's own space,
+against a truth of 2^14 shared draws a level). Each writes one small file under benchmarks/results/ablation, and a rerun skips what is there. Cells go through an executor
 (docs/sweeps.md), each on one core.
 """
 
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from critic_accuracy import Contestant, measured
+from matplotlib.figure import Figure
 
 from steinflow.executors import campaign
 from steinflow.executors.shards import shard_of
@@ -27,7 +27,7 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.curves import Curve, curve_of, draw
 from steinflow.rl.run import Run
 from steinflow.rl.training import train
-from steinflow.study.style import panels, styled
+from steinflow.study.style import styled
 
 RESULTS = Path(__file__).parent / "results" / "ablation"
 FOLDER = Path("runs") / "ablation"  # of the executor: why cells failed
@@ -38,6 +38,10 @@ TASKS = {  # steps, steps between evaluations, steps whose critics are looked at
 }
 ESTIMATORS = ("noise", "gradient", "blend", "rfm", "auto")
 SEEDS, EPISODES, HIDDEN = 3, 10, (128, 128)
+# defaults when the cells were run; later ones learn faster
+THEN: dict[str, Any] = {
+    "num_draws": 4, "actor_batch": 128, "polyak": 0.005, "temperature": 0.05,
+}  # fmt: skip
 STATES, TRIALS, CHUNKS = 8, 16, 8
 
 
@@ -89,7 +93,7 @@ def trained(env: str, estimator: str, seed: int) -> dict[str, Any]:
     steps, every, looked_at = TASKS[env]
     config = TrainConfig(
         estimator=estimator, steps=steps, eval_every=every, eval_episodes=EPISODES, seed=seed,
-        hidden=HIDDEN, keep=100, buffer_size=steps,
+        hidden=HIDDEN, keep=100, buffer_size=steps, **THEN,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         run = train(config, env, Path(folder) / "run")
@@ -103,12 +107,11 @@ def trained(env: str, estimator: str, seed: int) -> dict[str, Any]:
         }  # fmt: skip
 
 
-def middle(cells: list[dict[str, Any]]) -> float:
+def middle(accuracies: list[dict[str, Any]]) -> float:
     """Geometric mean of the EED of resolved levels."""
     logs = [
         np.log(eed)
-        for one in cells
-        for at in one["accuracy"]
+        for at in accuracies
         for eed, resolved in zip(at["eed"], at["resolved"], strict=True)
         if resolved
     ]
@@ -116,7 +119,7 @@ def middle(cells: list[dict[str, Any]]) -> float:
 
 
 def judge() -> None:
-    """A table a task, and learning curves as a picture."""
+    """A table a task, and a picture: returns, EED of the targets and ESS along the training."""
     paths = {
         env: {e: [path_of(env, e, seed) for seed in range(SEEDS)] for e in ESTIMATORS}
         for env in TASKS
@@ -127,28 +130,60 @@ def judge() -> None:
     if not done:
         return
     with styled():
-        figure, axes = panels(len(done), width=3.6, height=3.0)
-        for ax, env in zip(axes, done, strict=True):
-            draw(ax, [told(env, e, row) for e, row in paths[env].items()])
-            ax.set(xlabel="environment steps", title=env)
-        axes[0].set(ylabel="evaluation return")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        figure = Figure(figsize=(3.6 * len(done), 7.0), layout="constrained")
+        axes = figure.subplots(3, len(done), squeeze=False, sharex="col")
+        for column, env in zip(axes.T, done, strict=True):
+            found = {e: cells_of(row) for e, row in paths[env].items()}
+            for e, cells in found.items():
+                tell(env, e, cells)
+            for ax, curves in zip(column, (returns, worth, effective), strict=True):
+                draw(ax, [curves(e, cells) for e, cells in found.items()])
+            column[1].set_yscale("log")
+            column[0].set_title(env)
+            column[-1].set_xlabel("environment steps")
+        for ax, label in zip(axes[:, 0], ("evaluation return", "EED of targets", "ESS"),
+                             strict=True):  # fmt: skip
+            ax.set_ylabel(label)
+        figure.align_ylabels()
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
         figure.savefig(FIGURE)
     print(FIGURE)
 
 
-def told(env: str, estimator: str, paths: list[Path]) -> Curve:
-    """A row of the table, and the curve of one estimator."""
-    cells = [json.loads(path.read_text("utf-8")) for path in paths]
-    returns = np.array([one["eval_return"] for one in cells])
-    last = returns[:, -5:].mean(axis=1)
+def cells_of(paths: list[Path]) -> list[dict[str, Any]]:
+    """Results of all seeds."""
+    return [json.loads(path.read_text("utf-8")) for path in paths]
+
+
+def returns(name: str, cells: list[dict[str, Any]]) -> Curve:
+    """Evaluation returns."""
+    seconds = np.mean([one["seconds"] for one in cells], axis=0)
+    found = np.array([one["eval_return"] for one in cells])
+    return Curve(name, np.array(cells[0]["step"]), seconds, found)
+
+
+def worth(name: str, cells: list[dict[str, Any]]) -> Curve:
+    """Geometric mean of the EED of resolved levels, at the checkpoints that were looked at."""
+    steps = np.array([at["step"] for at in cells[0]["accuracy"]])
+    found = np.array([[middle([at]) for at in one["accuracy"]] for one in cells])
+    return Curve(name, steps, steps, found)
+
+
+def effective(name: str, cells: list[dict[str, Any]]) -> Curve:
+    """Mean ESS of the updates since the last record."""
+    steps = np.array(cells[0]["losses"]["step"])
+    return Curve(name, steps, steps, np.array([one["losses"]["ess"] for one in cells]))
+
+
+def tell(env: str, estimator: str, cells: list[dict[str, Any]]) -> None:
+    """A row of the table."""
+    last = np.array([one["eval_return"] for one in cells])[:, -5:].mean(axis=1)
     ess = np.mean([np.mean(one["losses"]["ess"]) for one in cells])
+    eed = middle([at for one in cells for at in one["accuracy"]])
     print(
         f"{env}, {estimator:9s} last five evaluations {last.mean():7.0f} ± "
-        f"{last.std(ddof=1) / np.sqrt(SEEDS):4.0f}, EED {middle(cells):8.2g}, ESS {ess:5.2f}"
+        f"{last.std(ddof=1) / np.sqrt(SEEDS):4.0f}, EED {eed:8.2g}, ESS {ess:5.2f}"
     )
-    seconds = np.mean([one["seconds"] for one in cells], axis=0)
-    return Curve(estimator, np.array(cells[0]["step"]), seconds, returns)
 
 
 def main() -> None:
