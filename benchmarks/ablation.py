@@ -3,7 +3,8 @@
 Five estimators, two tasks, three seeds, networks 128 wide; each has 16 draws of Q a state. A cell
 is a task, an estimator and a seed: learning curve, ESS along the way, and, on the critics of three
 checkpoints, how many perfect draws the targets were worth (EED, in the estimator's own space,
-against a truth of 2^14 shared draws a level). Each writes one small file under benchmarks/results/ablation, and a rerun skips what is there. Cells go through an executor
+against a truth of 2^14 shared draws a level). Each writes one small file under
+benchmarks/results/ablation, and a rerun skips what is there. Cells go through an executor
 (docs/sweeps.md), each on one core.
 """
 
