@@ -13,7 +13,7 @@ class MultiGoal(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
     """A point in the plane that starts at the middle of four goals (after Haarnoja et al., 2017).
 
         position' = position + action + 0.05 noise,   |position_j| <= 7
-        reward    = -0.3 - 0.1 |action|² + 10 [a goal is within 1]
+        reward    = -0.3 - |action|² + 10 [a goal is within 1]
 
     Observation: the position over 7, [2]. Action: a step in [-1, 1]², [2]. An episode terminates
     at a goal and is truncated after 30 steps; `info["goal"]` is the goal's number, or -1.
@@ -56,7 +56,7 @@ class MultiGoal(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.path, self.steps = [*self.path, self.position], self.steps + 1
         distance = np.linalg.norm(GOALS - self.position, axis=1)
         goal = int(np.argmin(distance)) if distance.min() < 1.0 else -1
-        reward = -0.3 - 0.1 * float(move @ move) + 10.0 * (goal >= 0)
+        reward = -0.3 - float(move @ move) + 10.0 * (goal >= 0)
         return self.seen(), reward, goal >= 0, self.steps >= 30, {"goal": goal}
 
     def state_dict(self) -> dict[str, NDArray[np.float64]]:
