@@ -39,7 +39,7 @@ TASKS = {  # steps, steps between evaluations, steps whose critics are looked at
 }
 ESTIMATORS = ("noise", "gradient", "blend", "rfm", "auto")
 SEEDS, EPISODES, HIDDEN = 3, 10, (128, 128)
-# defaults when the cells were run; later ones learn faster
+# the defaults of today, written out: the cells that are there must not follow later ones
 THEN: dict[str, Any] = {
     "num_draws": 4, "actor_batch": 128, "polyak": 0.005, "temperature": 0.05,
 }  # fmt: skip
