@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from steinflow.conversions import posterior_mean
+from steinflow.estimators import Estimate
 from steinflow.levels import Level
 from steinflow.methods import Method, as_method, auto
 from steinflow.rl.networks import Critics, Denoiser, least
@@ -51,7 +52,16 @@ def noise_levels(key: Key[Array, ""], schedule: AbstractSchedule, batch: int, co
     return jax.vmap(jax.vmap(schedule))(t)
 
 
-def score_loss(
+class Regression(NamedTuple):
+    """A policy beside score targets, at l noised copies of one particle for b states."""
+
+    errors: Float[Array, "b l"]  # squared, of E[a|x]
+    x: Float[Array, "b l d"]
+    levels: Level  # [b, l]
+    found: Estimate
+
+
+def regression(
     policy: Denoiser,
     key: Key[Array, ""],
     targets: AbstractTarget,
@@ -61,9 +71,9 @@ def score_loss(
     method: Method,
     num_levels: int,
     num_draws: int,
-) -> tuple[Float[Array, ""], ActorInfo]:
-    """Mean squared error of E[a|x] at l noised copies of one particle of the policy a state, for
-    the targets of b states.
+) -> Regression:
+    """Squared errors of E[a|x] at l noised copies of one particle of the policy a state, for the
+    targets of b states.
 
     The levels of a state share their draws. On a box the target is brought back into it: the
     true mean lies there, so that this only lessens its error.
@@ -85,7 +95,26 @@ def score_loss(
 
     mean = jax.vmap(predict)(obs, x, levels)
     error = jnp.where(sound, mean - jax.lax.stop_gradient(jnp.where(sound, goal, 0.0)), 0.0)
-    loss = jnp.mean(jnp.sum(error**2, axis=-1))
+    return Regression(jnp.sum(error**2, axis=-1), x, levels, found)
+
+
+def score_loss(
+    policy: Denoiser,
+    key: Key[Array, ""],
+    targets: AbstractTarget,
+    obs: Float[Array, "b o"],
+    particle: Float[Array, "b d"],
+    schedule: AbstractSchedule,
+    method: Method,
+    num_levels: int,
+    num_draws: int,
+) -> tuple[Float[Array, ""], ActorInfo]:
+    """Mean of the errors of a `regression`."""
+    errors, _, levels, found = regression(
+        policy, key, targets, obs, particle, schedule, method, num_levels, num_draws
+    )
+    loss = jnp.mean(errors)
+    alpha, sigma = levels.alpha[..., None], levels.sigma[..., None]
     scaled = found.info.std_error * sigma**2 / alpha
     info = ActorInfo(
         loss,

@@ -62,10 +62,21 @@ class Learner(NamedTuple):
         """The kind of policy."""
         return lookup("policy", self.config.policy, ACTORS)(self.config)
 
-    def optimiser(self, rate: float) -> optax.GradientTransformation:
-        """Adam (Kingma & Ba, 2015), behind a clip of the gradient's norm if asked for."""
+    def optimiser(
+        self, rate: float, updates: Int[Array, ""] | int = 0
+    ) -> optax.GradientTransformation:
+        """Adam (Kingma & Ba, 2015), behind a clip of the gradient's norm if asked for; its rate
+        after so many updates of the critics."""
         clip = [optax.clip_by_global_norm(self.config.clip_norm)] if self.config.clip_norm else []
-        return optax.chain(*clip, optax.adam(rate))
+        return optax.chain(*clip, optax.adam(rate * self.left(updates)))
+
+    def left(self, updates: Int[Array, ""] | int) -> Float[Array, ""] | float:
+        """The share of the learning rates that is left."""
+        anneal, steps = self.config.anneal, self.config.steps - self.config.warmup
+        if not anneal:
+            return 1.0
+        share = updates / max(1.0, steps * self.config.updates_per_step)
+        return jnp.clip((1.0 - share) / anneal, 0.0, 1.0)
 
 
 def initial(learner: Learner, seed: Int[Array, ""]) -> AgentState:
@@ -105,7 +116,9 @@ def critic_step(
     )
     goal = td_target(state.target, batch, actions, tau, config.backup, -tau * log_prob)
     (loss, q), grads = jax.value_and_grad(critic_loss, has_aux=True)(state.critics, batch, goal)
-    updates, optimiser = learner.optimiser(config.critic_lr).update(grads, state.critic_optimiser)
+    updates, optimiser = learner.optimiser(config.critic_lr, state.updates).update(
+        grads, state.critic_optimiser
+    )
     critics = optax.apply_updates(state.critics, updates)
     target = optax.incremental_update(critics, state.target, config.polyak)
     state = state._replace(
@@ -126,7 +139,7 @@ def actor_step(
         return learner.actor.loss(policy, key, state.critics, tau, obs, point)
 
     grads, info = jax.grad(loss, has_aux=True)(state.policy)
-    updates, optimiser = learner.optimiser(learner.config.actor_lr).update(
+    updates, optimiser = learner.optimiser(learner.config.actor_lr, state.updates).update(
         grads, state.policy_optimiser
     )
     heat = learner.actor.temperature.steer(

@@ -70,6 +70,8 @@ class TrainConfig:
     """learning rate of the critics (Adam)"""
     actor_lr: float = 3e-4
     """learning rate of the policy (Adam)"""
+    anneal: float = 0.0
+    """share of the run, at its end, over which both learning rates fall linearly to 0"""
     clip_norm: float = 0.0
     """largest norm of a gradient; 0 is none"""
     reward_scale: float = 1.0
@@ -132,6 +134,8 @@ class TrainConfig:
         for name in ("gamma", "polyak"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in (0, 1], got {getattr(self, name)}.")
+        if not 0.0 <= self.anneal <= 1.0:
+            raise ValueError(f"anneal must lie in [0, 1], got {self.anneal}.")
         for name in ("temperature", "critic_lr", "actor_lr", "updates_per_step", "reward_scale"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")

@@ -1,25 +1,26 @@
 """Train a small policy toward a density, with score targets at its own noised samples."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from steinflow.rl.actor import method_of, score_loss
+from steinflow.rl.actor import method_of, regression
 from steinflow.rl.networks import Denoiser
 from steinflow.rl.sampling import flow, flow_levels
 from steinflow.schedules import AbstractSchedule
 from steinflow.study.training.distances import energy, sliced_wasserstein, squared_mmd
+from steinflow.study.training.evidence import Evidence, Evidenced, weighed
 from steinflow.targets.boltzmann import AbstractTarget
 
 HIDDEN, RATE = (128, 128), 1e-3
-STATES, LEVELS = 64, 4  # particles a step, and noise levels of each
+STATES, LEVELS = 32, 4  # particles a step, and noise levels of each
 FLOW_STEPS, FINAL_STEPS = 10, 50  # of the flow while training, and where it is judged
 BROAD = 0.1  # share of particles that are far out, so that no mode is missed for good
-AVERAGE = 0.998  # of the averaged weights, an update
+AVERAGE = 0.99  # of the averaged weights, an update
 OBS = 1  # a policy's observation says nothing here
 
 
@@ -27,6 +28,7 @@ class How(NamedTuple):
     """How a policy is trained; hashable, so that it is static under jit."""
 
     method: str  # of the score targets, a key of ESTIMATORS
+    weighed: bool  # whether targets are weighed by their evidence
     schedule: AbstractSchedule
     num_draws: int  # of Q a particle and level
     checkpoints: int  # how often it is judged
@@ -46,6 +48,7 @@ class State(NamedTuple):
     """What training changes."""
 
     policy: Denoiser
+    evidence: Evidence
     average: Denoiser
     optimiser: optax.OptState
     step: Array
@@ -74,9 +77,11 @@ def learn(
     method, schedule = method_of(how.method), how.schedule
     first, keys = jax.random.split(key)
     walls = method.pose(target).support.has_walls
-    policy = Denoiser(first, OBS, 2, HIDDEN, bounded=walls)
+    policy, evidence = Denoiser(first, OBS, 2, HIDDEN, bounded=walls), Evidence(first, 2)
     optimiser = optax.adam(RATE)
-    start = State(policy, policy, optimiser.init(policy), jnp.zeros((), jnp.int32))
+    moments = optimiser.init((policy, evidence))
+    start = State(policy, evidence, policy, moments, jnp.zeros((), jnp.int32))
+    asked = method._replace(estimator=Evidenced(method.estimator)) if how.weighed else method
     obs = jnp.zeros((STATES, OBS))
 
     def step(state: State, key: Array) -> tuple[State, None]:
@@ -87,17 +92,23 @@ def learn(
         away = jax.random.uniform(where, (STATES, 1)) < BROAD
         points = jax.lax.stop_gradient(jnp.where(away, broad, points))
 
-        def loss(policy: Denoiser) -> Any:
-            return score_loss(
-                policy, loss_key, target, obs, points, schedule, method, LEVELS, how.num_draws
-            )[0]
+        def loss(both: tuple[Denoiser, Evidence]) -> Array:
+            policy, evidence = both
+            found = regression(
+                policy, loss_key, target, obs, points, schedule, asked, LEVELS, how.num_draws
+            )
+            if not how.weighed:
+                return jnp.mean(found.errors)
+            return weighed(
+                evidence, found.errors, found.x, found.levels, found.found.info.coefficient
+            )
 
-        grads = jax.grad(loss)(state.policy)
-        updates, moments = optimiser.update(grads, state.optimiser)
-        policy = optax.apply_updates(state.policy, updates)
+        both = state.policy, state.evidence
+        updates, moments = optimiser.update(jax.grad(loss)(both), state.optimiser)
+        policy, evidence = optax.apply_updates(both, updates)
         pace = jnp.maximum(1.0 - AVERAGE, 1.0 / (state.step + 1.0))
         average = optax.incremental_update(policy, state.average, pace)
-        return State(policy, average, moments, state.step + 1), None
+        return State(policy, evidence, average, moments, state.step + 1), None
 
     def judged(key: Array, policy: Denoiser) -> tuple[Array, ...]:
         draw, directions = jax.random.split(key)

@@ -17,7 +17,7 @@ from steinflow.study.pages import (
 )
 from steinflow.study.style import LOOKS, shared_legend
 from steinflow.study.training.lines import DISTANCE, compare
-from steinflow.study.training.run import BUDGET, METHODS, Cell, Trained
+from steinflow.study.training.run import BUDGET, COURSES, Cell, Trained
 
 
 def curves(found: Trained, policy: str) -> Figure:
@@ -27,7 +27,7 @@ def curves(found: Trained, policy: str) -> Figure:
     figure = Figure(figsize=(10.5, 4.8), layout="constrained")
     axes = figure.subplots(2, 4).ravel()
     for ax, name in zip(axes, names, strict=False):
-        for method in METHODS:
+        for method in COURSES:
             mine = rows.filter((rows["density"] == name) & (rows["method"] == method))
             wide = mine.pivot(on="seed", index="evaluations", values=DISTANCE).sort("evaluations")
             values = wide.drop("evaluations").to_numpy()
@@ -48,7 +48,7 @@ def curves(found: Trained, policy: str) -> Figure:
 
 def pictures_of(found: Trained) -> Figure:
     """Samples of the first seed's flow policy beside exact ones."""
-    columns = ("exact", *METHODS)
+    columns = ("exact", *COURSES)
     names = found.rows["density"].unique(maintain_order=True).to_list()
     figure = Figure(figsize=(1.45 * len(columns), 1.45 * len(names)), layout="constrained")
     grid = figure.subplots(len(names), len(columns), squeeze=False)

@@ -22,7 +22,18 @@ from steinflow.study.leaderboard.versions import code_version
 from steinflow.study.training.densities import DENSITIES
 from steinflow.study.training.learn import LEVELS, STATES, How, learn_all
 
-METHODS = {"noise": 1, "gradient": 2, "blend": 2, "rfm": 2, "auto": 2}  # what a draw costs
+
+class Course(NamedTuple):
+    """How targets are made."""
+
+    method: str  # a key of ESTIMATORS
+    cost: int  # of a draw, in evaluations of Q
+    weighed: bool = False  # by the evidence of their draws; nothing published does that
+
+
+COURSES = {name: Course(name, cost) for name, cost in
+           (("noise", 1), ("gradient", 2), ("blend", 2), ("rfm", 2))}  # fmt: skip
+COURSES |= {"noise-weighed": Course("noise", 1, True), "auto": Course("auto", 2, True)}
 BUDGET = 8  # evaluations of Q a particle and level; a gradient counts as one more
 POLICIES: dict[str, AbstractSchedule] = {"flow": LinearFlow(), "diffusion": VariancePreserving()}
 CODE = ("*.py", "estimators/*.py", "proposals/*.py", "targets/*.py", "study/training/*.py",
@@ -36,7 +47,7 @@ class Plan:
     densities: tuple[str, ...] = tuple(DENSITIES)
     seeds: int = 3
     """of flow policies; diffusion policies have one"""
-    samples: int = 1024
+    samples: int = 2048
     checkpoints: int = 30
     every: int = 100
     """steps between checkpoints"""
@@ -79,7 +90,7 @@ def cells(plan: Plan) -> Iterator[Cell]:
     """Flow policies first."""
     for policy in POLICIES:
         for density in plan.densities:
-            for method in METHODS:
+            for method in COURSES:
                 yield Cell(density, method, policy)
 
 
@@ -89,8 +100,11 @@ def compute(plan: Plan, cell: Cell) -> dict[str, np.ndarray]:
     seeds = plan.seeds if cell.policy == "flow" else 1
     own, other = jax.random.split(jax.random.key(plan.seed))
     exact = target.sample(own, plan.samples).astype(jnp.float32)
-    draws = BUDGET // METHODS[cell.method]
-    how = How(cell.method, POLICIES[cell.policy], draws, plan.checkpoints, plan.every)
+    course = COURSES[cell.method]
+    how = How(
+        course.method, course.weighed, POLICIES[cell.policy], BUDGET // course.cost,
+        plan.checkpoints, plan.every,
+    )  # fmt: skip
     found = learn_all(jax.random.split(other, seeds), target, exact, how)
     return {name: np.asarray(array) for name, array in found._asdict().items()} | {
         "exact": np.asarray(exact)
