@@ -33,6 +33,7 @@ CONFIG = TrainConfig(
     hidden=(128, 128), num_envs=4, chunk=16, warmup=2_000, eval_every=10_000, gamma=0.95,
     backup="mean", critic_lr=1e-3, actor_lr=3e-3, flow_steps=10, num_draws=8, actor_batch=256,
     policy_delay=1, actor_hidden=(128, 128, 128, 128), anneal=0.5,
+    actor_points="policy",
 )  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def draw(densities: dict[str, np.ndarray], paths: list[np.ndarray], goals: np.nd
 
 def main() -> None:
     with jax.enable_x64(False):
-        run = train(CONFIG, MultiGoal, OUT, env_kwargs={"spread": 3.0}, resume=True, quiet=False)
+        run = train(CONFIG, MultiGoal, OUT, env_kwargs={"spread": 1.0}, resume=True, quiet=False)
         exact = boltzmann(run)
         flow, normal = (binned(f(run, jax.random.key(0))) for f in (learned, gaussian))
         paths, goals = rollouts(run)

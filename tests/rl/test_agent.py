@@ -65,3 +65,23 @@ def test_a_seed_among_others_learns_what_it_learns_alone():
     for one, other in pairs:
         assert np.allclose(one[1], other[0], atol=1e-4)
     assert int(alone.updates[0]) == 200
+
+
+def test_learning_rates_fall_to_nothing_at_the_end():
+    own = learner(steps=120, warmup=40, updates_per_step=0.5, anneal=0.5)  # 40 updates in all
+    shares = [float(own.left(updates)) for updates in (0, 20, 25, 30, 40, 50)]
+    assert np.allclose(shares, [1.0, 1.0, 0.75, 0.5, 0.0, 0.0])
+    assert learner(steps=120).left(jnp.array(100)) == 1.0
+
+    def changed(updates):
+        before = agents(own, [0])._replace(updates=jnp.array([updates], jnp.int32))
+        kept = jax.tree.map(np.asarray, (before.policy, before.critics))
+        after, _ = learn_all(own, before, data(1, 1, 2))
+        pairs = zip(
+            jax.tree.leaves(kept), jax.tree.leaves((after.policy, after.critics)), strict=True
+        )
+        return [bool(np.any(a != np.asarray(b))) for a, b in pairs]
+
+    assert all(changed(20)) and not any(changed(40))
+    with pytest.raises(ValueError, match="anneal must lie in"):
+        learner(anneal=1.5)
