@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import Any
+
+import jax
 
 from steinflow.executors.base import Failed, Outcome, attempt
 from steinflow.executors.cores import on_cores, watch
@@ -19,6 +22,7 @@ SPAWN = multiprocessing.get_context("spawn")  # a fork after JAX has started han
 READY = "ready"
 STARTS = 3  # ends in a row before a worker was ready, after which nothing will help
 KILLED = 20  # the same where it was killed, which may be chance
+MOST_MAPS = 30_000  # memory maps; Linux gives a process 65,530, and XLA's compiler crashes beyond
 
 
 class Worker:
@@ -120,6 +124,14 @@ def serve(pipe: Connection, function: Callable[..., Any], parent: int) -> None:
         pipe.send(READY)
         while True:
             answer(pipe, function)
+            spare_maps()
+
+
+def spare_maps(most: int = MOST_MAPS) -> None:
+    """Forget compiled programs where they hold more memory maps than `most`."""
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > most:
+        jax.clear_caches()
 
 
 def answer(pipe: Connection, function: Callable[..., Any]) -> None:

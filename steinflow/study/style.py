@@ -18,6 +18,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "quadratic-at-wall": {"color": "#CC79A7", "marker": "v", "linestyle": "--"},
     "quadratic-outside": {"color": "#000000", "marker": "P", "linestyle": ":"},
     "noise": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
+    "noise-weighed": {"color": "#56B4E9", "marker": "D", "linestyle": "--"},
     "gradient": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
     "gradient-ignored": {"color": "#CC79A7", "marker": "x", "linestyle": ":"},
     "blend": {"color": "#E69F00", "marker": "<", "linestyle": "-"},

@@ -2,7 +2,9 @@
 
 import os
 import time
+from pathlib import Path
 
+import jax
 import pytest
 
 from steinflow.executors.base import CellError, Done, Failed, Options, headline
@@ -10,6 +12,7 @@ from steinflow.executors.cores import cores_here, slots
 from steinflow.executors.process import Processes
 from steinflow.executors.serial import Serial
 from steinflow.executors.shards import shard_of, share
+from steinflow.executors.worker import spare_maps
 from steinflow.io.files import StudyError
 from tests.executors.toys import Toy, Unloadable, cores, square
 
@@ -128,3 +131,20 @@ def test_the_headline_of_a_failure():
     assert headline("a sentence\nand more") == "a sentence"
     assert headline("") == "no reason was given"
     assert headline(str(CellError("one"))) == "one"
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="maps are listed by Linux alone")
+def test_a_worker_forgets_its_programs_before_they_hold_too_many_memory_maps():
+    traced = []
+
+    @jax.jit
+    def twice(x):
+        traced.append(x)
+        return 2.0 * x
+
+    twice(1.0)
+    spare_maps()
+    twice(1.0)
+    assert len(traced) == 1
+    spare_maps(most=10)
+    assert twice(1.0) == 2.0 and len(traced) == 2
