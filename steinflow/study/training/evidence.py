@@ -1,8 +1,9 @@
-"""Targets weighed by the evidence of their draws, so that a regression on them is unbiased.
+"""Targets weighed by the evidence of their draws, so that a regression on them is hardly biased.
 
 A target n/z of few draws is biased, n and z alone are not: E[n] = p(x) E[a|x] and E[z] = p(x), up
 to one constant. The regression whose errors are weighed by z, over anything that x alone decides,
-ends at E[n]/E[z] = E[a|x] however few the draws are. What x decides here is a network's prediction
+ends at E[n]/E[z] = E[a|x] however few the draws are, where no coefficient is fitted to them and no
+weight is cut. What x decides here is a network's prediction
 of log z, which makes the weights nearly one wherever draws agree.
 """
 
