@@ -131,7 +131,7 @@ def spare_maps(most: int = MOST_MAPS) -> None:
     """Forget compiled programs where they hold more memory maps than `most`."""
     maps = Path("/proc/self/maps")
     if maps.exists() and len(maps.read_bytes().splitlines()) > most:
-        jax.clear_caches()
+        jax.clear_caches()  # type: ignore[no-untyped-call]
 
 
 def answer(pipe: Connection, function: Callable[..., Any]) -> None:
