@@ -128,7 +128,7 @@ def draw(densities: dict[str, np.ndarray], paths: list[np.ndarray], goals: np.nd
 
 def main() -> None:
     with jax.enable_x64(False):
-        run = train(CONFIG, MultiGoal, OUT, env_kwargs={"spread": 1.0}, resume=True, quiet=False)
+        run = train(CONFIG, MultiGoal, OUT, env_kwargs={"spread": 0.5}, resume=True, quiet=False)
         exact = boltzmann(run)
         flow, normal = (binned(f(run, jax.random.key(0))) for f in (learned, gaussian))
         paths, goals = rollouts(run)
