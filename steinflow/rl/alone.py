@@ -1,6 +1,7 @@
 """One process trains in a folder."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,4 +57,6 @@ def alone(folder: Path) -> Iterator[Callable[[], None]]:
     finally:
         for file in mine:
             HELD.discard(file)
-            file.close()
+            if not file.closed:  # a child that has not closed its copy yet would keep the lock
+                fcntl.flock(file, fcntl.LOCK_UN)
+                file.close()
