@@ -24,9 +24,9 @@ class TrainConfig:
     num_envs: int = 1
     """environments a seed"""
 
-    num_draws: int = 4
+    num_draws: int = 48
     """draws N of Q a state and noise level"""
-    num_levels: int = 4
+    num_levels: int = 2
     """noise levels a state; they share their draws"""
     particles: int = 1
     """actions of the policy a next state, M in the backup"""
@@ -40,7 +40,7 @@ class TrainConfig:
     flow_steps: int = 5
     """steps of the probability flow a sample"""
 
-    temperature: float = 0.05
+    temperature: float = 0.02
     """tau of pi(a) ∝ exp(Q/tau): in units of Q (fixed), of Q's spread over the box (relative), or
     the share of draws that the effective sample size is steered to (ess)"""
     temperature_mode: str = "relative"
@@ -48,13 +48,13 @@ class TrainConfig:
 
     batch_size: int = 256
     """transitions an update"""
-    actor_batch: int = 128
+    actor_batch: int = 24
     """of these, states at which the policy is updated"""
     buffer_size: int = 1_000_000
     """transitions kept"""
     gamma: float = 0.99
     """discount a step"""
-    polyak: float = 0.005
+    polyak: float = 0.02
     """share of the critics that their targets take over an update"""
     n_step: int = 1
     """rewards before the bootstrap"""

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-COMMON = {"num_levels": 1, "temperature_mode": "fixed", "critic_norm": False, "actor_batch": 256}
+COMMON = {
+    "num_levels": 1, "temperature_mode": "fixed", "critic_norm": False, "actor_batch": 256,
+    "polyak": 0.005,
+}  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     # Reverse Flow Matching (Li, Tang & Azizan, 2026), configs/rfm.yaml
     "rfm": COMMON
