@@ -55,7 +55,7 @@ class TrainConfig:
     gamma: float = 0.99
     """discount a step"""
     polyak: float = 0.02
-    """share of the critics that their targets take over an update"""
+    """share of the critics that their targets take over an update; .005 in SAC as published"""
     n_step: int = 1
     """rewards before the bootstrap"""
     updates_per_step: float = 1.0
