@@ -42,6 +42,7 @@ SEEDS, EPISODES, HIDDEN = 3, 10, (128, 128)
 # the defaults of today, written out: the cells that are there must not follow later ones
 THEN: dict[str, Any] = {
     "num_draws": 4, "num_levels": 4, "actor_batch": 128, "polyak": 0.005, "temperature": 0.05,
+    "normalise": False,
 }  # fmt: skip
 STATES, TRIALS, CHUNKS = 8, 16, 8
 

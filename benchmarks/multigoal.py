@@ -33,7 +33,7 @@ CONFIG = TrainConfig(
     hidden=(128, 128), num_envs=4, chunk=16, warmup=2_000, eval_every=10_000, gamma=0.95,
     backup="mean", critic_lr=1e-3, actor_lr=3e-3, flow_steps=10, num_draws=8, num_levels=4,
     actor_batch=256, policy_delay=1, actor_hidden=(128, 128, 128, 128), anneal=0.5,
-    actor_points="policy", polyak=0.005,
+    actor_points="policy", polyak=0.005, normalise=False,
 )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class TrainConfig:
     """transitions kept"""
     gamma: float = 0.99
     """discount a step"""
-    polyak: float = 0.02
+    polyak: float = 0.1
     """share of the critics that their targets take over an update; .005 in SAC as published"""
     n_step: int = 1
     """rewards before the bootstrap"""
@@ -76,7 +76,7 @@ class TrainConfig:
     """largest norm of a gradient; 0 is none"""
     reward_scale: float = 1.0
     """factor of rewards in the critics' targets"""
-    normalise: bool = False
+    normalise: bool = True
     """observations in running means and standard deviations"""
     backup: str = "hard"
     """value of a next state: hard (best of M), mean, or soft"""

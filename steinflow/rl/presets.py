@@ -4,7 +4,7 @@ from typing import Any
 
 COMMON = {
     "num_levels": 1, "temperature_mode": "fixed", "critic_norm": False, "actor_batch": 256,
-    "polyak": 0.005,
+    "polyak": 0.005, "normalise": False,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     # Reverse Flow Matching (Li, Tang & Azizan, 2026), configs/rfm.yaml
