@@ -30,7 +30,9 @@ from steinflow.rl import checkpoint
 from steinflow.rl.actor import ACTIONS, MARGIN, method_of
 from steinflow.rl.agent import Learner, initial
 from steinflow.rl.config import TrainConfig
+from steinflow.rl.loop import part
 from steinflow.rl.networks import least
+from steinflow.rl.normaliser import Normaliser
 from steinflow.rl.run import Run, folder_of
 from steinflow.rl.training import train
 
@@ -142,7 +144,12 @@ def measured(
     state = jax.tree.map(jnp.asarray, checkpoint.filled("agent", like, arrays))
     kept = arrays["replay.obs"][0]
     rng, key = np.random.default_rng(step), jax.random.key(step)
-    seen = jnp.asarray(kept[rng.integers(len(kept), size=states)])
+    seen = kept[rng.integers(len(kept), size=states)]
+    if run.config.normalise:
+        normaliser = Normaliser(1, learner.sizes.obs)
+        normaliser.restore(0, part("normaliser.", arrays))
+        seen = normaliser(seen[None])[0]
+    seen = jnp.asarray(seen)
     tau = learner.actor.temperature.tau(state.heat)
     dim = learner.sizes.action
     actions = learner.actor.sample(key, state.policy, seen, dim, 1).actions[:, 0]
