@@ -17,6 +17,8 @@ from steinflow.rl.normaliser import Normaliser
 from steinflow.rl.policies import AbstractFlow
 from steinflow.rl.run import Run, folder_of
 
+MANY = 128  # draws a level; more cost minutes
+
 
 def diagnose_run(
     run: Run, which: str, states: int, trials: int, seed: int, quiet: bool
@@ -49,7 +51,7 @@ def diagnose_run(
         count = learner.config.num_levels
         times = MARGIN + (1.0 - 2.0 * MARGIN) * (np.arange(count) + 0.5) / count
         levels = jax.vmap(actor.schedule)(jnp.asarray(times, jnp.float32))
-        size, critics = learner.config.num_draws, state.critics
+        critics = state.critics
 
         def q(action: Array, obs: Array) -> Array:
             return least(critics, obs, action)
@@ -57,10 +59,16 @@ def diagnose_run(
         return diagnose(
             q, obs, float(actor.temperature.tau(state.heat)), ACTIONS, actions=actions,
             methods={name: method_of(name) for name in ESTIMATORS},
-            current=(learner.config.estimator, max(size, 2)),
-            num_draws=tuple(max(2, n) for n in (size // 2, size, 2 * size, 8 * size)), clip=True,
+            current=(learner.config.estimator, max(learner.config.num_draws, 2)),
+            num_draws=sizes_beside(learner.config.num_draws), clip=True,
             levels=levels, trials=trials, seed=seed, quiet=quiet,
         )  # fmt: skip
+
+
+def sizes_beside(size: int) -> tuple[int, ...]:
+    """Numbers of draws to measure beside the run's own: half, twice and many, at least 2 each."""
+    many = max(2 * size, min(8 * size, MANY))
+    return tuple(sorted({max(2, n) for n in (size // 2, size, 2 * size, many)}))
 
 
 def replayed(run: Run, number: int, count: int, seed: int) -> np.ndarray:
