@@ -218,7 +218,7 @@ def learn(learner: Learner, state: AgentState, batches: Batch) -> tuple[AgentSta
         for i in range(learner.config.policy_delay):
             batch = jax.tree.map(lambda leaf: leaf[i], batches)  # noqa: B023 - used at once
             state, points, (loss, q, tau) = critic_step(learner, state, batch)
-        some = jax.tree.map(lambda leaf: leaf[: learner.config.actor_batch], (batch, points))
+        some = jax.tree.map(lambda leaf: leaf[: learner.config.policy_states], (batch, points))
         obs, point = POINTS[learner.config.actor_points](learner, state, *some)
         state, info = actor_step(learner, state, obs, point)
         return state, UpdateInfo(loss, q, tau, info)

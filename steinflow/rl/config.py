@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from steinflow.checks import lookup, require_at_least
 from steinflow.methods import ESTIMATORS
 
+SCORED = 24  # states of an update by score targets, where nothing else is asked for
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -48,8 +50,8 @@ class TrainConfig:
 
     batch_size: int = 256
     """transitions an update"""
-    actor_batch: int = 24
-    """of these, states at which the policy is updated"""
+    actor_batch: int = 0
+    """of these, states at which the policy is updated; 0: 24 with score targets, all if gaussian"""
     buffer_size: int = 1_000_000
     """transitions kept"""
     gamma: float = 0.99
@@ -101,6 +103,12 @@ class TrainConfig:
     """seconds that an environment may take for a step; 0 is no limit"""
 
     @property
+    def policy_states(self) -> int:
+        """States of an update of the policy."""
+        usual = self.batch_size if self.policy == "gaussian" else SCORED
+        return min(self.actor_batch or usual, self.batch_size)
+
+    @property
     def policy_hidden(self) -> tuple[int, ...]:
         """Widths of the policy's hidden layers."""
         return self.actor_hidden or self.hidden
@@ -115,7 +123,7 @@ class TrainConfig:
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{field.name} must be finite, got {value}.")
-        for name in ("warmup", "seed"):
+        for name in ("warmup", "seed", "actor_batch"):
             require_at_least(name, getattr(self, name), 0, "It is a count.")
         for name in ("clip_norm", "env_timeout"):
             if getattr(self, name) < 0.0:
@@ -149,6 +157,6 @@ CHOICES = {
 }
 COUNTS = (
     "steps", "seeds", "num_envs", "num_draws", "num_levels", "particles", "acting_particles",
-    "eval_particles", "flow_steps", "batch_size", "actor_batch", "buffer_size", "n_step",
+    "eval_particles", "flow_steps", "batch_size", "buffer_size", "n_step",
     "policy_delay", "chunk", "critics", "eval_every", "eval_episodes", "keep", "log_every",
 )  # fmt: skip

@@ -23,7 +23,7 @@ def rough(learner: Learner) -> int:
     """Bytes of a device that the values and gradients of Q at all draws take at once, about."""
     config = learner.config
     seeds = -(-config.seeds // max(1, len(devices())))
-    states = min(config.actor_batch, config.batch_size)
+    states = config.policy_states
     points = seeds * states * config.num_levels * config.num_draws
     widths = config.critics * sum(config.hidden) + 6 * learner.sizes.action
     return BYTES * points * widths if config.policy != "gaussian" else 0
@@ -84,6 +84,6 @@ def require_room(learner: Learner, rounds: int) -> None:
         raise RunError(
             f"An update would take about {need / GIB:.1f} GiB of memory, and {there / GIB:.1f} are "
             f"free. Lower --num-draws ({config.num_draws} a state and level), "
-            f"--actor-batch ({config.actor_batch} states), --num-levels ({config.num_levels}), "
+            f"--actor-batch ({config.policy_states} states), --num-levels ({config.num_levels}), "
             f"--batch-size ({config.batch_size}) or --seeds ({config.seeds})."
         )

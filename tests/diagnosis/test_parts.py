@@ -8,6 +8,7 @@ import steinflow as sf
 from steinflow.diagnosis.errors import Group, Losses, grouped, measured, nested
 from steinflow.diagnosis.recommend import Measures, compared
 from steinflow.diagnosis.reference import Moments, Reference, jackknife, pooled
+from steinflow.diagnosis.runs import sizes_beside
 from steinflow.diagnosis.shape import look
 from steinflow.diagnosis.table import Measured
 from steinflow.draws import draw_shared
@@ -17,6 +18,12 @@ from steinflow.proposals.fitted import NormalProposal
 BOX = sf.Box(-1.0, 1.0)
 TARGET = sf.targets.Multimodal(1.0, 2, BOX)
 METHODS = sf.ESTIMATORS
+
+
+def test_numbers_of_draws_beside_a_run_s_own():
+    assert sizes_beside(48) == (24, 48, 96, 128)
+    assert sizes_beside(4) == (2, 4, 8, 32)
+    assert sizes_beside(1) == (2, 8)
 
 
 def test_modes_and_slices_are_those_of_the_critic(key):

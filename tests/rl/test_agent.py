@@ -57,6 +57,15 @@ def test_the_choices_of_the_options_are_those_of_the_code():
         TrainConfig(estimator="autoo")
 
 
+def test_states_of_an_update_of_the_policy():
+    asked = [
+        ({}, 24), ({"policy": "gaussian"}, 256), ({"batch_size": 16}, 16),
+        ({"actor_batch": 99}, 99), ({"actor_batch": 512}, 256),
+    ]  # fmt: skip
+    for options, states in asked:
+        assert TrainConfig(**options).policy_states == states
+
+
 def test_a_seed_among_others_learns_what_it_learns_alone():
     own = learner()
     together, _ = learn_all(own, agents(own, [3, 4]), data(2, 100, 2))
