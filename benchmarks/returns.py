@@ -84,7 +84,8 @@ def together(env: str, steps: int, every: int, seeds: int, minutes: float) -> No
 
 def theirs(python: str, env: str, steps: int, every: int, seed: int) -> list[dict[str, float]]:
     """Evaluations of SBX's SAC."""
-    words = [python, HERE / "sbx_sac.py", "returns", env, steps, every, EPISODES, seed]
+    script = HERE / "sbx_sac.py"
+    words = [Path(python).absolute(), script, "returns", env, steps, every, EPISODES, seed]
     done = subprocess.run(
         [str(word) for word in words], capture_output=True, text=True, check=True,
         cwd=tempfile.gettempdir(),

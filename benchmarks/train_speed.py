@@ -115,7 +115,7 @@ class Sbx:
 
     def __init__(self, python: str) -> None:
         self.process = subprocess.Popen(
-            [python, str(HERE / "sbx_sac.py"), "speed", ENV],
+            [str(Path(python).absolute()), str(HERE / "sbx_sac.py"), "speed", ENV],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tempfile.gettempdir(),
         )  # fmt: skip
 
