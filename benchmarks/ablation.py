@@ -39,7 +39,7 @@ TASKS = {  # steps, steps between evaluations, steps whose critics are looked at
 }
 ESTIMATORS = ("noise", "gradient", "blend", "rfm", "auto")
 SEEDS, EPISODES, HIDDEN = 3, 10, (128, 128)
-# the defaults of today, written out: the cells that are there must not follow later ones
+# the defaults when the cells were made: these must not follow later ones
 THEN: dict[str, Any] = {
     "num_draws": 4, "num_levels": 4, "actor_batch": 128, "polyak": 0.005, "temperature": 0.05,
     "normalise": False,
