@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 import steinflow as sf
 from steinflow.cli import main, parsed, with_defaults
 from steinflow.io.files import unlike_sums
-from steinflow.rl.alone import alone
+from steinflow.rl.alone import HELD, alone
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.commands import Train, values_of
 from steinflow.rl.config import TrainConfig
@@ -242,3 +242,14 @@ def test_a_child_that_is_forked_keeps_no_folder(tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def test_a_folder_is_free_though_a_child_just_forked_has_the_lock_open(tmp_path):
+    with alone(tmp_path):
+        (file,) = HELD
+        copy = os.dup(file.fileno())  # what a child has before it closes its own
+    try:
+        with alone(tmp_path):
+            pass
+    finally:
+        os.close(copy)
