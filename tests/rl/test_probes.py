@@ -10,7 +10,7 @@ from tests.rl.probes import Constant, Delayed, Done, Endless, Matched, Seen
 
 GAMMA = 0.5
 CONFIG = TrainConfig(
-    steps=2_000, warmup=200, hidden=(32, 32), batch_size=64, num_levels=2, flow_steps=3,
+    steps=2_000, warmup=200, hidden=(32, 32), batch_size=64, num_draws=8, flow_steps=3,
     gamma=GAMMA, polyak=0.05, chunk=100, critic_lr=3e-3, actor_lr=3e-3, eval_every=2_000,
     eval_episodes=2, log_every=2_000,
 )  # fmt: skip
