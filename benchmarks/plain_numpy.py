@@ -82,17 +82,19 @@ def unexplained(product: Any, square: Any, whole: Any, free: Any) -> np.ndarray:
     return np.minimum(1.0, left / np.maximum(free, TINY))
 
 
-def first_coefficient(w: np.ndarray, u: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """The shrunk diagonal of the first term, [x, d], from rows about their means."""
+def first_coefficient(w: np.ndarray, u: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The shrunk diagonal of the first term, [x, d], from rows about their means; and the odds."""
     ess, even = 1.0 / np.sum(w**2, axis=1)[:, None], 0.5 * (w + 1.0 / w.shape[1])
     v, g = (row - np.einsum("xk,xkd->xd", even, row)[:, None] for row in (u, h))
-    whole, product, square = dot(even, v, v), dot(even, v, g), dot(even, g, g)
-    missed = unexplained(product, square, whole, spread(even, g, square))
-    trust, broad = 1.0 / (1.0 + (missed * ess / 0.02) ** 2), -over(product, square)
-    p, s, total = (part.sum(axis=1, keepdims=True) for part in (product, square, whole))
+    wide, product, square = dot(even, v, v), dot(even, v, g), dot(even, g, g)
+    missed = unexplained(product, square, wide, spread(even, g, square))
+    odds, broad = (0.02 / (missed * ess)) ** 2, -over(product, square)
+    p, s, total = (part.sum(axis=1, keepdims=True) for part in (product, square, wide))
     anywhere = -(over(p**2, s * total) ** 2) * over(p, s)
 
     whole, product, square = dot(w, u, u), dot(w, u, h), dot(w, h, h)
+    missed = np.minimum(1.0, missed * np.maximum(1.0, over(wide, whole)))
+    trust = 1.0 / (1.0 + (missed * ess / 0.02) ** 2)
     p, s, total = (part.sum(axis=1, keepdims=True) for part in (product, square, whole))
     anywhere *= np.clip(over(-anywhere * (2.0 * p + anywhere * s), total), 0.0, 1.0)
     equations = np.maximum(DIM * (ess - 1.0), 0.0)
@@ -100,7 +102,7 @@ def first_coefficient(w: np.ndarray, u: np.ndarray, h: np.ndarray) -> np.ndarray
     scalar = over(anywhere * doubt - over(p, s) * equations, equations + doubt)
     free = (1.0 - 1.5 / ess) * spread(w, h, square)
     share = square.mean(axis=1, keepdims=True) / ess * unexplained(product, square, whole, free)
-    return trust * broad + (1.0 - trust) * over(share * scalar - product, square + share)
+    return trust * broad + (1.0 - trust) * over(share * scalar - product, square + share), odds
 
 
 def polynomial(
@@ -129,12 +131,12 @@ def polynomial(
             product = product - lower[m, j] * products[j]
         square = np.where(square > 32 * EPS * own, square, 0.0)
         if m == 0:
-            c = first_coefficient(w, about, row)
+            c, odds = first_coefficient(w, about, row)
         else:
             explained = over(product**2, square)
             chance = np.maximum(left - explained, 32 * EPS * whole)
             with np.errstate(over="ignore"):  # no freedom: no belief
-                chance /= np.maximum((ess - 1.0 - m) * spread(w, row, own), TINY)
+                chance /= np.maximum((ess - 4.0 - m) * spread(w, row, own), TINY)
                 belief = np.maximum(1.0 - chance / (explained + TINY), 0.0)
             c = -over(product, square) * np.where(square > 0.0, belief, 0.0)
         left = left + c * (2.0 * product + c * square)
@@ -144,7 +146,10 @@ def polynomial(
     for m in reversed(range(ORDER)):
         for j in range(m):
             shares[j] = shares[j] - lower[m, j] * shares[m]
-    return u + sum(c[:, None] * term for c, term in zip(shares, bases, strict=True))
+    total = u + sum(c[:, None] * term for c, term in zip(shares, bases, strict=True))
+    low, high, mean = u.min(axis=1), u.max(axis=1), (w[:, None] @ total)[:, 0]
+    slack = odds * (high - low)
+    return total + (np.clip(mean, low - slack, high + slack) - mean)[:, None]
 
 
 def reduced(w: np.ndarray, fitted: int, terms: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -99,7 +99,7 @@ def fit(draws: Draws, level: Level, order: int) -> Fit:
             product -= lower[m, j] * products[j]
         square = jnp.where(square > precision * own, square, 0.0)
         if m == 0:
-            c = shrunk_diagonal(u, row, w, softmax(draws.log_prior))
+            c, odds = shrunk_diagonal(u, row, w, softmax(draws.log_prior))
         else:
             freedom = (ess - 1.0 - m - SPARE) * spread(row, own, w)
             least = precision * whole  # what rounding leaves of u
@@ -112,7 +112,21 @@ def fit(draws: Draws, level: Level, order: int) -> Fit:
         for j in range(m):
             shares[j] -= lower[m, j] * shares[m]
     total = noise + sum(c[:, None] * term for c, term in zip(shares, terms, strict=True))
-    return Fit(total.T, shares[0])
+    return Fit(brought_back(total, noise, w, odds).T, shares[0])
+
+
+def brought_back(
+    total: Float[Array, "d k"],
+    noise: Float[Array, "d k"],
+    w: Float[Array, " k"],
+    odds: Float[Array, " d"],
+) -> Float[Array, "d k"]:
+    """The terms, moved so that their mean is no farther outside all draws' u than `odds` times
+    their range: E[a|x] is among actions, and without a fit to all of them nothing says which
+    lie beyond those that were drawn."""
+    low, high = jnp.min(noise, axis=1), jnp.max(noise, axis=1)
+    mean, slack = jnp.sum(w * total, axis=1), odds * (high - low)
+    return total + (jnp.clip(mean, low - slack, high + slack) - mean)[:, None]
 
 
 def about_the_mean(row: Float[Array, "d k"], w: Float[Array, " k"]) -> Float[Array, "d k"]:
@@ -150,26 +164,31 @@ def shrunk_diagonal(
     h: Float[Array, "d k"],
     w: Float[Array, " k"],
     prior: Float[Array, " k"],
-) -> Float[Array, " d"]:
+) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
     """The coefficient of the first term: dimensions shrunk to a common scalar, by 1/ESS of what
-    the fit leaves unexplained, and that one likewise to the scalar of a broad fit.
+    the fit leaves unexplained, and that one likewise to the scalar of a broad fit. And the odds
+    of the broad fit: how sure it is among all draws.
 
     The broad fit weighs draws half by w and half as if Q were flat. Its scalar counts as far as
     it explains u, there and among the weighted draws. Where it leaves nothing of u, as for
-    linear Q, it is believed however few draws carry the weight.
+    linear Q, it is believed however few draws carry the weight; but what it leaves is measured
+    by the variance of u among the weighted draws where that is less: far draws, whose u and h
+    are large, are explained by what is far.
     """
     ess, dim = effective_sample_size(w), u.shape[0]
     even = 0.5 * (w + prior)
     v, g = (row - jnp.sum(even * row, axis=1, keepdims=True) for row in (u, h))
-    whole, product, square = dot(v, v, even), dot(v, g, even), dot(g, g, even)
+    wide, product, square = dot(v, v, even), dot(v, g, even), dot(g, g, even)
     broad = -product / positive(square)
-    missed = unexplained(product, square, whole, spread(g, square, even))
-    trust = 1.0 / (1.0 + (missed * ess / DOUBT) ** 2)
-    total, everything = jnp.sum(square), jnp.sum(whole)
+    missed = unexplained(product, square, wide, spread(g, square, even))
+    odds = (DOUBT / (missed * ess)) ** 2
+    total, everything = jnp.sum(square), jnp.sum(wide)
     met = jnp.sum(product) ** 2 / positive(total * everything)
     anywhere = -(met**2) * jnp.sum(product) / positive(total)
 
     whole, product, square = dot(u, u, w), dot(u, h, w), dot(h, h, w)
+    missed = jnp.minimum(1.0, missed * jnp.maximum(1.0, wide / positive(whole)))
+    trust = 1.0 / (1.0 + (missed * ess / DOUBT) ** 2)
     scalar = -jnp.sum(product) / positive(jnp.sum(square))
     equations = jnp.maximum(dim * (ess - 1.0), 0.0)
     free = 1.0 - 1.0 / jnp.maximum(equations, 1.0)
@@ -180,7 +199,7 @@ def shrunk_diagonal(
     free = (1.0 - 1.5 / ess) * spread(h, square, w)
     share = jnp.mean(square) / ess * unexplained(product, square, whole, free)
     own = (share * scalar - product) / positive(square + share)
-    return trust * broad + (1.0 - trust) * own
+    return trust * broad + (1.0 - trust) * own, odds
 
 
 def unexplained(product: Array, square: Array, whole: Array, free: Array) -> Array:

@@ -14,7 +14,7 @@ from steinflow.levels import Level
 from steinflow.supports import AbstractSupport
 
 EQUATIONS = 2, 100  # n (1 + d) may be at most the second; fewer draws than the first tell nothing
-DENSE = 32, 1024  # actions a draw, and at most, at which the process is integrated
+DENSE = 64, 2048  # actions a draw, and at most, at which the process is integrated
 FEW = 4.0  # effective ones of them tell nothing
 CHECKED = 32  # of them, chosen by their weight, where its variance is taken
 

@@ -234,7 +234,7 @@ def test_a_gaussian_process_counts_as_much_as_it_is_sure(inner, terms):
         return jnp.asarray(more), jnp.asarray(prior)
 
     found = BayesianQuadrature(inner).terms(few._replace(dense=dense), LEVEL)
-    assert asked == [32 * count]
+    assert asked == [64 * count]
 
     process = gaussian_process.fit(few.action, few.value, few.slope)
     chances = np.exp(np.asarray(process.predict(jnp.asarray(more))) + prior)
