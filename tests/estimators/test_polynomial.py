@@ -63,6 +63,30 @@ def test_where_one_draw_has_nearly_all_the_weight_the_others_are_asked():
     assert jnp.all((c > 0.6) & (c < 0.9))
 
 
+def test_a_secant_through_two_draws_moves_no_mean_beyond_all_of_them():
+    """At tau .02 one of eight draws has all the weight, and gradients are in the hundreds."""
+    level, target, x = sf.Level(0.1, 0.995), targets.Multimodal(0.02, 3), jnp.zeros(3)
+    for seed in range(20):
+        action = 3.0 * jax.random.normal(jax.random.key(seed), (8, 3))
+        log_weight = jax.vmap(target.value)(action) / target.tau
+        found, _ = estimate(target, action, log_weight, x, level=level)
+        u = (level.alpha * action - x) / level.sigma**2
+        room = 0.1 * (jnp.max(u, axis=0) - jnp.min(u, axis=0))
+        assert jnp.all((found > jnp.min(u, axis=0) - room) & (found < jnp.max(u, axis=0) + room))
+
+
+def test_a_fit_to_what_is_far_does_not_move_what_is_near():
+    """u is -h/2 among far draws, and has nothing to do with h among the ten that count."""
+    rng, near = np.random.default_rng(0), jnp.arange(100) < 10
+    h = jnp.where(near, 0.01, 1.0) * rng.normal(size=(3, 100))
+    u = jnp.where(near, 1e-4 * rng.normal(size=(3, 100)), -0.5 * h)
+    w = near / 10.0
+    u, h = about_the_mean(u, w), about_the_mean(h, w)
+    c, odds = shrunk_diagonal(u, h, w, jnp.full(100, 0.01))
+    assert jnp.all(odds > 10.0)  # among all draws it is as good as exact
+    assert jnp.max(jnp.abs(c)) < 0.02
+
+
 def test_weights_that_nearly_underflow_give_no_nan():
     """XLA's (a/b)/c = a/(b c) once gave 0/0 in one of 2,000 estimates, compiled only."""
     target, level = targets.Linear(0.0283, 2, sf.RealSpace()), sf.Level(0.1, 0.9)

@@ -44,18 +44,20 @@ def one_dimension(a, x, slope, low, high, w, level, order):
 
 
 def first_shares(every, w, prior):
-    """C of the first terms: their own, shrunk to a scalar, or a broad fit's where that is sure."""
+    """C of the first terms: their own, shrunk to a scalar, or a broad fit's where that is sure;
+    and how sure it is."""
     ess, even = 1 / np.sum(w**2), 0.5 * (w + prior)
     us, hs = np.array([one.u for one in every]), np.array([one.rows[0] for one in every])
     v, g = (part - (part @ even)[:, None] for part in (us, hs))
-    whole, product, square = v**2 @ even, (v * g) @ even, g**2 @ even
-    missed = left_of(product, square, whole, rested(g, square, even))
-    trust = 1 / (1 + (missed * ess / 0.02) ** 2)
-    met = divided(product.sum() ** 2, square.sum() * whole.sum())
+    wide, product, square = v**2 @ even, (v * g) @ even, g**2 @ even
+    missed = left_of(product, square, wide, rested(g, square, even))
+    met = divided(product.sum() ** 2, square.sum() * wide.sum())
     anywhere = -(met**2) * divided(product.sum(), square.sum())
     broad = -divided(product, square)
 
     whole, product, square = us**2 @ w, (us * hs) @ w, hs**2 @ w
+    beside = np.minimum(1.0, missed * np.maximum(1.0, divided(wide, whole)))
+    trust = 1 / (1 + (beside * ess / 0.02) ** 2)
     scalar = -divided(product.sum(), square.sum())
     equations = max(len(every) * (ess - 1), 0.0)
     doubt = left_of(product.sum(), square.sum(), whole.sum(), 1 - 1 / max(equations, 1.0))
@@ -65,7 +67,7 @@ def first_shares(every, w, prior):
     free = (1 - 1.5 / ess) * rested(hs, square, w)
     share = square.mean() / ess * left_of(product, square, whole, free)
     own = divided(share * scalar - product, square + share)
-    return trust * broad + (1 - trust) * own
+    return trust * broad + (1 - trust) * own, (0.02 / (missed * ess)) ** 2
 
 
 def left_of(product, square, whole, free):
@@ -87,7 +89,8 @@ def by_hand(draws, target, level, order):
         one_dimension(a[:, j], x[j], slope[:, j], float(low[j]), float(high[j]), w, level, order)
         for j in range(x.size)
     ]
-    firsts, ess, small = first_shares(every, w, prior), 1 / np.sum(w**2), 32 * np.finfo(float).eps
+    (firsts, odds), ess = first_shares(every, w, prior), 1 / np.sum(w**2)
+    small = 32 * np.finfo(float).eps
     shares = np.zeros((x.size, order))
     for j, (u, rows, _) in enumerate(every):
         rest, found = u, []  # directions, and what each is in terms
@@ -109,9 +112,11 @@ def by_hand(draws, target, level, order):
             rest = rest + c * direction
             found.append((direction, made))
             shares[j] += c * made
-    noise = (level.alpha * (w @ a) - x) / level.sigma**2
+    noise = (level.alpha * a - x) / level.sigma**2
     raw = np.array([[w @ term for term in one.raw] for one in every])
-    return noise + np.sum(shares * raw, axis=1), shares[:, 0]
+    score = w @ noise + np.sum(shares * raw, axis=1)
+    room = odds * (noise.max(axis=0) - noise.min(axis=0))
+    return np.clip(score, noise.min(axis=0) - room, noise.max(axis=0) + room), shares[:, 0]
 
 
 def agree(action, log_weight, target, order, level):
