@@ -93,7 +93,8 @@ def first_coefficient(w: np.ndarray, u: np.ndarray, h: np.ndarray) -> tuple[np.n
     anywhere = -(over(p**2, s * total) ** 2) * over(p, s)
 
     whole, product, square = dot(w, u, u), dot(w, u, h), dot(w, h, h)
-    missed = np.minimum(1.0, missed * np.maximum(1.0, over(wide, whole)))
+    near = np.where(whole > 0.0, whole, wide)
+    missed = np.minimum(1.0, missed * np.maximum(1.0, over(wide, near)))
     trust = 1.0 / (1.0 + (missed * ess / 0.02) ** 2)
     p, s, total = (part.sum(axis=1, keepdims=True) for part in (product, square, whole))
     anywhere *= np.clip(over(-anywhere * (2.0 * p + anywhere * s), total), 0.0, 1.0)

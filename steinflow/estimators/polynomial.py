@@ -187,7 +187,8 @@ def shrunk_diagonal(
     anywhere = -(met**2) * jnp.sum(product) / positive(total)
 
     whole, product, square = dot(u, u, w), dot(u, h, w), dot(h, h, w)
-    missed = jnp.minimum(1.0, missed * jnp.maximum(1.0, wide / positive(whole)))
+    near = positive(jnp.where(whole > 0.0, whole, wide))  # where no other draw weighs anything
+    missed = jnp.minimum(1.0, missed * jnp.maximum(1.0, wide / near))
     trust = 1.0 / (1.0 + (missed * ess / DOUBT) ** 2)
     scalar = -jnp.sum(product) / positive(jnp.sum(square))
     equations = jnp.maximum(dim * (ess - 1.0), 0.0)

@@ -56,7 +56,8 @@ def first_shares(every, w, prior):
     broad = -divided(product, square)
 
     whole, product, square = us**2 @ w, (us * hs) @ w, hs**2 @ w
-    beside = np.minimum(1.0, missed * np.maximum(1.0, divided(wide, whole)))
+    near = np.where(whole > 0, whole, wide)
+    beside = np.minimum(1.0, missed * np.maximum(1.0, divided(wide, near)))
     trust = 1 / (1 + (beside * ess / 0.02) ** 2)
     scalar = -divided(product.sum(), square.sum())
     equations = max(len(every) * (ess - 1), 0.0)

@@ -134,7 +134,7 @@ def parts_of(key, target):
         outer = sf.BayesianQuadrature(inner).terms(draws, LEVEL)
         kept = draws._replace(curvature=None, dense=None)
         process = fit(draws.action, draws.value, draws.slope)
-        return kept, inner.terms(draws, LEVEL), outer, process, draws.dense(512)
+        return kept, inner.terms(draws, LEVEL), outer, process, draws.dense(1024)
 
     return parts(key)
 
