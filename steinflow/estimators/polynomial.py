@@ -121,12 +121,14 @@ def brought_back(
     w: Float[Array, " k"],
     odds: Float[Array, " d"],
 ) -> Float[Array, "d k"]:
-    """The terms, moved so that their mean is no farther outside all draws' u than `odds` times
-    their range: E[a|x] is among actions, and without a fit to all of them nothing says which
-    lie beyond those that were drawn."""
+    """The terms, moved where their mean lies outside all draws' u by more than `odds` times their
+    range, to there: without a fit to all of them nothing says what is beyond those that were
+    drawn."""
     low, high = jnp.min(noise, axis=1), jnp.max(noise, axis=1)
-    mean, slack = jnp.sum(w * total, axis=1), odds * (high - low)
-    return total + (jnp.clip(mean, low - slack, high + slack) - mean)[:, None]
+    mean, room = jnp.sum(w * total, axis=1), odds * (high - low)
+    bounded = jnp.clip(mean, low - room, high + room)
+    moved = about_the_mean(total, w) + bounded[:, None]
+    return jnp.where((bounded != mean)[:, None], moved, total)
 
 
 def about_the_mean(row: Float[Array, "d k"], w: Float[Array, " k"]) -> Float[Array, "d k"]:
@@ -180,15 +182,17 @@ def shrunk_diagonal(
     v, g = (row - jnp.sum(even * row, axis=1, keepdims=True) for row in (u, h))
     wide, product, square = dot(v, v, even), dot(v, g, even), dot(g, g, even)
     broad = -product / positive(square)
-    missed = unexplained(product, square, wide, spread(g, square, even))
+    free = spread(g, square, even) * max(0.0, 1.0 - 2.0 / w.size)  # two draws are on a line
+    missed = unexplained(product, square, wide, free)
     odds = (DOUBT / (missed * ess)) ** 2
     total, everything = jnp.sum(square), jnp.sum(wide)
     met = jnp.sum(product) ** 2 / positive(total * everything)
     anywhere = -(met**2) * jnp.sum(product) / positive(total)
 
     whole, product, square = dot(u, u, w), dot(u, h, w), dot(h, h, w)
-    near = positive(jnp.where(whole > 0.0, whole, wide))  # where no other draw weighs anything
-    missed = jnp.minimum(1.0, missed * jnp.maximum(1.0, wide / near))
+    others = jnp.sum(w * (1.0 - w))  # 1 - 1/ESS: the bias of a weighted variance
+    near = jnp.where(whole > np.finfo(w.dtype).tiny, whole / positive(others), wide)
+    missed = jnp.minimum(1.0, missed * jnp.maximum(1.0, wide / positive(near)))
     trust = 1.0 / (1.0 + (missed * ess / DOUBT) ** 2)
     scalar = -jnp.sum(product) / positive(jnp.sum(square))
     equations = jnp.maximum(dim * (ess - 1.0), 0.0)

@@ -8,7 +8,12 @@ import pytest
 import steinflow as sf
 from steinflow import targets
 from steinflow.draws import weights
-from steinflow.estimators.polynomial import about_the_mean, shrunk_diagonal, spread
+from steinflow.estimators.polynomial import (
+    about_the_mean,
+    brought_back,
+    shrunk_diagonal,
+    spread,
+)
 from steinflow.targets import GaussianMixture
 from tests.helpers import draws_at, exact_score
 
@@ -30,6 +35,21 @@ def test_gaussians_with_independent_dimensions_are_exact(order, tau):
     found, _ = estimate(target, jnp.asarray(rng.normal(size=(40, 2))), jnp.zeros(40), x, order)
     exact = exact_score(target, x, LEVEL)
     assert jnp.linalg.norm(found - exact) < 1e-9 * jnp.linalg.norm(exact)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(jnp.float64, 1e-12), (jnp.float32, 1e-5)])
+@pytest.mark.parametrize("heavier", [0, 4, 12, 24, 40, 80, 200, 800])
+def test_gaussians_are_exact_even_where_one_draw_has_all_the_weight(heavier, dtype, close):
+    target = GaussianMixture(jnp.array([[0.4, -0.2]]), jnp.array([[3.0, 0.5]]), [0.0], 1.0)
+    x, action = jnp.array([0.3, 0.1]), np.random.default_rng(1).normal(size=(12, 2))
+    log_weight = jnp.zeros(12).at[3].set(heavier)
+    draws = draws_at(target, jnp.asarray(action), log_weight, x)
+    draws = jax.tree.map(lambda v: v if callable(v) else jnp.asarray(v, dtype), draws)
+    level = jax.tree.map(lambda v: jnp.asarray(v, dtype), LEVEL)
+    terms = sf.SteinPolynomial(3).terms(draws, level)
+    assert terms.dtype == dtype
+    exact = exact_score(target, x, LEVEL)
+    assert jnp.linalg.norm(weights(draws) @ terms - exact) < close * jnp.linalg.norm(exact)
 
 
 def test_linear_q_is_exact_even_where_one_draw_has_all_the_weight():
@@ -63,16 +83,29 @@ def test_where_one_draw_has_nearly_all_the_weight_the_others_are_asked():
     assert jnp.all((c > 0.6) & (c < 0.9))
 
 
-def test_a_secant_through_two_draws_moves_no_mean_beyond_all_of_them():
-    """At tau .02 one of eight draws has all the weight, and gradients are in the hundreds."""
+@pytest.mark.parametrize(("count", "room"), [(2, 1e-3), (8, 0.1)])
+def test_a_secant_moves_no_mean_beyond_all_draws(count, room):
+    """At tau .02 one draw has all the weight, and gradients are in the hundreds."""
     level, target, x = sf.Level(0.1, 0.995), targets.Multimodal(0.02, 3), jnp.zeros(3)
     for seed in range(20):
-        action = 3.0 * jax.random.normal(jax.random.key(seed), (8, 3))
+        action = 3.0 * jax.random.normal(jax.random.key(seed), (count, 3))
         log_weight = jax.vmap(target.value)(action) / target.tau
         found, _ = estimate(target, action, log_weight, x, level=level)
         u = (level.alpha * action - x) / level.sigma**2
-        room = 0.1 * (jnp.max(u, axis=0) - jnp.min(u, axis=0))
-        assert jnp.all((found > jnp.min(u, axis=0) - room) & (found < jnp.max(u, axis=0) + room))
+        beyond = jnp.maximum(jnp.min(u, axis=0) - found, found - jnp.max(u, axis=0))
+        assert jnp.all(beyond <= room * (jnp.max(u, axis=0) - jnp.min(u, axis=0)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
+def test_a_mean_beyond_the_draws_is_brought_back_to_where_the_odds_allow(dtype):
+    """Terms of 10^6 whose mean, 20, is to be 2 and 2.5; and a mean that stays as it is."""
+    noise = jnp.tile(jnp.array([0.0, 1.0, 2.0], dtype), (3, 1))
+    w = jnp.array([0.9, 0.05, 0.05], dtype)
+    total = jnp.array([[20.0, 1e6, -1e6], [20.0, 1e6, -1e6], [1.0, 1.5, 0.5]], dtype)
+    found = brought_back(total, noise, w, jnp.array([0.0, 0.25, 0.0], dtype))
+    assert jnp.allclose(jnp.sum(w * found[:2], axis=1), jnp.array([2.0, 2.5]), atol=0.2)
+    assert jnp.allclose(found[0] - found[0, 0], total[0] - total[0, 0])
+    assert jnp.array_equal(found[2], total[2])
 
 
 def test_a_fit_to_what_is_far_does_not_move_what_is_near():

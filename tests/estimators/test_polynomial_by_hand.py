@@ -50,13 +50,14 @@ def first_shares(every, w, prior):
     us, hs = np.array([one.u for one in every]), np.array([one.rows[0] for one in every])
     v, g = (part - (part @ even)[:, None] for part in (us, hs))
     wide, product, square = v**2 @ even, (v * g) @ even, g**2 @ even
-    missed = left_of(product, square, wide, rested(g, square, even))
+    free = rested(g, square, even) * max(0, 1 - 2 / w.size)
+    missed = left_of(product, square, wide, free)
     met = divided(product.sum() ** 2, square.sum() * wide.sum())
     anywhere = -(met**2) * divided(product.sum(), square.sum())
     broad = -divided(product, square)
 
     whole, product, square = us**2 @ w, (us * hs) @ w, hs**2 @ w
-    near = np.where(whole > 0, whole, wide)
+    near = np.where(whole > np.finfo(float).tiny, divided(whole, w @ (1 - w)), wide)
     beside = np.minimum(1.0, missed * np.maximum(1.0, divided(wide, near)))
     trust = 1 / (1 + (beside * ess / 0.02) ** 2)
     scalar = -divided(product.sum(), square.sum())
