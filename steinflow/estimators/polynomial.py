@@ -31,7 +31,8 @@ class SteinPolynomial(AbstractEstimator):
 
     Approximates: s*(x), on R^d and on a box.
     With: self-normalised weights. C_m is fitted to the weighted draws, one term after another,
-        and each fit is shrunk by what it leaves unexplained (docs/formulas.md).
+        and each fit is shrunk by what it leaves unexplained (docs/formulas.md). A mean beyond
+        the u of all draws is moved back, as far as no fit to all of them speaks for it.
     Requires: gradients of Q; Q absolutely continuous.
     Cost: N values and N gradients.
     Variance: what a polynomial of degree order + 1 in each action leaves of u.
@@ -169,13 +170,13 @@ def shrunk_diagonal(
 ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
     """The coefficient of the first term: dimensions shrunk to a common scalar, by 1/ESS of what
     the fit leaves unexplained, and that one likewise to the scalar of a broad fit. And the odds
-    of the broad fit: how sure it is among all draws.
+    of the broad fit, (DOUBT/(share left ESS))²: how sure it is among all draws.
 
     The broad fit weighs draws half by w and half as if Q were flat. Its scalar counts as far as
     it explains u, there and among the weighted draws. Where it leaves nothing of u, as for
     linear Q, it is believed however few draws carry the weight; but what it leaves is measured
     by the variance of u among the weighted draws where that is less: far draws, whose u and h
-    are large, are explained by what is far.
+    are large, make up nearly all of the other, and say nothing about near ones.
     """
     ess, dim = effective_sample_size(w), u.shape[0]
     even = 0.5 * (w + prior)

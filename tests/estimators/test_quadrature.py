@@ -161,6 +161,19 @@ def test_each_is_weighed_by_what_it_errs():
     np.testing.assert_allclose(w @ np.asarray(found), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("count", "size"), [(10, 640), (40, 2048)])
+def test_it_is_integrated_by_64_actions_a_draw_and_at_most_2048(count, size):
+    asked, target = [], sf.targets.Multimodal(1.0, 1)
+    draws = draw(jax.random.key(0), target, X[:1], LEVEL, sf.GaussianProposal(), count)
+
+    def dense(number):
+        asked.append(number)
+        return draws.dense(number)
+
+    quadrature.integrated(draws._replace(dense=dense), LEVEL)
+    assert asked == [size]
+
+
 @pytest.mark.parametrize("proposal", [None, sf.FittedProposal()])
 def test_dense_actions_stand_for_the_posterior(key, proposal):
     """Weighed by what they come with and by Q, they have its mean."""
