@@ -21,7 +21,7 @@ import numpy as np
 import steinflow as sf
 from steinflow.diagnostics import EED_CAP
 from steinflow.io.files import write_json
-from steinflow.study.leaderboard.contest import PUBLISHED, contest
+from steinflow.study.leaderboard.contest import PUBLISHED, our_contest, published_contest
 from steinflow.study.leaderboard.grid import Board, Group, Unit, support_of
 from steinflow.study.leaderboard.problems import problem
 
@@ -42,11 +42,9 @@ VARIANTS = {
 def cell(support: str, dim: int, law: str, tau: float, budget: int) -> dict[str, list[float]]:
     """EED of every variant and of the best published method, by level."""
     posed = problem(BOARD, Unit(support, dim, law), Group("pairs", tau), jax.random.key(1))
-    variants = tuple(VARIANTS.values())
-    losses = contest(
-        jax.random.key(2), posed, BOARD.levels, support_of(support), budget, BOARD.trials, variants
-    )
-    mse = np.asarray(losses).mean(axis=0).sum(axis=1)
+    given = (jax.random.key(2), posed, BOARD.levels, support_of(support), budget, BOARD.trials)
+    losses = [published_contest(*given), our_contest(*given, tuple(VARIANTS.values()))]
+    mse = np.concatenate(losses, axis=1).mean(axis=0).sum(axis=1)
     trace, hidden = (np.asarray(t).sum(axis=0) for t in (posed.trace, posed.latent_trace))
     names = (*PUBLISHED[support], *VARIANTS, "one level a state")
     eed = {

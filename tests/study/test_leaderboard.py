@@ -1,6 +1,7 @@
 """The leaderboard's problems, truths, files and rows, at a small size."""
 
 import ast
+import inspect
 import subprocess
 import sys
 import time
@@ -15,13 +16,15 @@ from polars.testing import assert_frame_equal
 
 from steinflow.cli import main
 from steinflow.executors import campaign
+from steinflow.methods import ESTIMATORS
 from steinflow.study.conditions import StudyConfig
 from steinflow.study.leaderboard import run as board_run
+from steinflow.study.leaderboard import versions
 from steinflow.study.leaderboard.actions import energy_distance
+from steinflow.study.leaderboard.contest import PUBLISHED
 from steinflow.study.leaderboard.grid import Board, Group, Unit, board_of, groups, units
 from steinflow.study.leaderboard.problems import problem, state_seed
 from steinflow.study.leaderboard.reference import referenced
-from steinflow.study.leaderboard.versions import dumped
 
 UNIT = Unit("real", 2, "pi")
 SMALL = Board(
@@ -67,8 +70,6 @@ def test_a_rerun_finds_what_is_finished(tmp_path):
     exact = found.rows.filter((pl.col("q") == "linear") & (pl.col("method") == "gradient"))
     assert np.all(exact["eed"].to_numpy() == 1e4)  # no variance, on R^d
     assert np.all(found.rows["mse_a"].to_numpy() + found.rows["mse_b"].to_numpy() > 0)
-    auto = found.rows.filter(pl.col("method") == "auto")
-    assert np.allclose(auto["cov_auto"], auto["mse_se"] ** 2)
 
     path, wanted = board_run.path_of(tmp_path, UNIT), board_run.cells(SMALL)
     before, shards = path.read_bytes(), shard_bytes(tmp_path)
@@ -81,6 +82,35 @@ def test_a_rerun_finds_what_is_finished(tmp_path):
     assert board_run.collected(tmp_path, wanted) == {}
     assert_frame_equal(run().rows, found.rows, check_exact=True)
     assert path.read_bytes() == before and shard_bytes(tmp_path) == shards
+
+
+def test_a_change_of_auto_leaves_the_rows_of_published_methods(monkeypatch):
+    before = versions.identities(SMALL)
+    read = Path.read_text
+
+    def changed(name):
+        def text(path, *args):
+            return read(path, *args) + ("x = 1\n" if path.name == name else "")
+
+        monkeypatch.setattr(Path, "read_text", text)
+        versions.code_version.cache_clear()
+        return versions.identities(SMALL)
+
+    for name in versions.OURS_ALONE:
+        now = changed(name)
+        assert now["published"] == before["published"] and now["ours"] != before["ours"], name
+    for name in ("noise.py", "draws.py", "problems.py"):
+        assert not set(changed(name).values()) & set(before.values()), name
+    monkeypatch.undo()
+    versions.code_version.cache_clear()
+    assert versions.identities(SMALL) == before and len(set(before.values())) == 2
+
+
+def test_published_methods_use_nothing_of_what_auto_alone_is_made_of():
+    for method in (ESTIMATORS[name] for name in PUBLISHED["box"]):
+        parts = (method.estimator, getattr(method.estimator, "rule", None), method.proposal)
+        files = {Path(inspect.getfile(type(part))).name for part in parts if part is not None}
+        assert not files & set(versions.OURS_ALONE)
 
 
 def shard_bytes(out):
@@ -133,7 +163,7 @@ def alive(pid):
 def test_code_is_written_alike_by_every_python():
     """As Python 3.11 does; 3.12 has type parameters, and 3.13 leaves empty lists out."""
     text = "def f(x, *, y=None):\n    return [x, None] if y else f'{x!r}'\n"
-    assert dumped(ast.parse(text)) == (
+    assert versions.dumped(ast.parse(text)) == (
         "Module(body=[FunctionDef(name='f', args=arguments(posonlyargs=[], args=[arg(arg='x')], "
         "kwonlyargs=[arg(arg='y')], kw_defaults=[Constant(value=None)], defaults=[]), "
         "body=[Return(value=IfExp(test=Name(id='y', ctx=Load()), body=List(elts=[Name(id='x', "

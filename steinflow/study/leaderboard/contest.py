@@ -1,5 +1,6 @@
-"""One contest: all methods at one budget on the states of a problem, compiled once."""
+"""Contests: all methods at one budget on the states of a problem, compiled once."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,8 +37,13 @@ class State(NamedTuple):
 
 
 def methods(support: str) -> tuple[str, ...]:
-    """The methods of a contest, in the order of its results."""
+    """All methods of a support."""
     return (*PUBLISHED[support], *OURS)
+
+
+def kind_of(support: AbstractSupport) -> str:
+    """The support by its name in the grid."""
+    return "box" if support.has_walls else "real"
 
 
 def score_of(method: Method, draws: Draws, level: Level) -> Float[Array, " d"]:
@@ -80,12 +86,41 @@ def published(
         posed = ESTIMATORS["rfm"].pose(target)
         proposal = ESTIMATORS["rfm"].proposal or likelihood
         own["rfm"] = from_uniforms(numbers[:fewer], posed, y, level, proposal, True)
-    names = PUBLISHED["box" if support.has_walls else "real"]
+    names = PUBLISHED[kind_of(support)]
     return [score_of(ESTIMATORS[name], own.get(name, first), level) for name in names]
 
 
+@partial(jax.jit, static_argnames=("budget", "trials"))
+def published_contest(
+    key: Key[Array, ""],
+    problem: Problem,
+    levels: Level,
+    support: AbstractSupport,
+    budget: int,
+    trials: int,
+) -> Float[Array, "t m b l"]:
+    """Squared errors of every published method, of each state and level, in every trial."""
+    levels, names = jax.tree.map(jnp.asarray, levels), PUBLISHED[kind_of(support)]
+
+    def trial(keys: Array, own: State) -> Float[Array, "m l"]:
+        target = boltzmann_of(problem.kind, own.tau, own.members, support)
+
+        def one(key: Array, x: Array, y: Array, level: Level) -> Array:
+            return jnp.stack(published(key, target, x, y, level, budget))
+
+        scores = jax.vmap(one, out_axes=1)(keys[0], own.x, own.y, levels)
+        error = jnp.sum((scores - own.score) ** 2, axis=-1)
+        if support.has_walls:  # in its own space
+            here = names.index("rfm")
+            hidden = jnp.sum((scores[here] - own.latent_score) ** 2, axis=-1)
+            error = error.at[here].set(hidden)
+        return error
+
+    return over_trials(key, problem, levels, budget, trials, trial)
+
+
 @partial(jax.jit, static_argnames=("budget", "trials", "shared"))
-def contest(
+def our_contest(
     key: Key[Array, ""],
     problem: Problem,
     levels: Level,
@@ -94,43 +129,46 @@ def contest(
     trials: int,
     shared: tuple[Method, ...] = (auto(),),
 ) -> Float[Array, "t m b l"]:
-    """Squared errors of every method, of each state and level, in every trial.
-
-    State after state, and few trials at once: what a step works on stays in the cache.
-    """
+    """The same of methods whose levels share draws, and of the first of them level by level."""
     levels, num_draws = jax.tree.map(jnp.asarray, levels), budget // GRADIENT
-    names = PUBLISHED["box" if support.has_walls else "real"]
 
-    def state(at: tuple[Array, State]) -> Float[Array, "t m l"]:
-        key, own = at
+    def trial(keys: Array, own: State) -> Float[Array, "m l"]:
         target = boltzmann_of(problem.kind, own.tau, own.members, support)
         tau, members = jax.tree.map(lambda leaf: leaf[None], (own.tau, own.members))
         alike = boltzmann_of(problem.kind, tau, members, support)
 
-        def theirs(key: Array, x: Array, y: Array, level: Level) -> Array:
-            return jnp.stack(published(key, target, x, y, level, budget))
-
         def alone(key: Array, x: Array, level: Level) -> Array:
             return score_target(key, target, x, level, shared[0], num_draws=num_draws).score
 
-        def trial(key: Array) -> Float[Array, "m l"]:
-            keys = jax.random.split(key, (3, levels.alpha.size))
-            scores = jax.vmap(theirs, out_axes=1)(keys[0], own.x, own.y, levels)
-            ours = [
-                score_targets(keys[1, 0], alike, own.x[None], levels, m, num_draws=num_draws)
-                for m in shared
-            ]
-            single = jax.vmap(alone)(keys[2], own.x, levels)
-            scores = jnp.stack([*scores, *(found.score[0] for found in ours), single])
-            error = jnp.sum((scores - own.score) ** 2, axis=-1)
-            if support.has_walls:  # in its own space
-                here = names.index("rfm")
-                hidden = jnp.sum((scores[here] - own.latent_score) ** 2, axis=-1)
-                error = error.at[here].set(hidden)
-            return error
+        found = [
+            score_targets(keys[1, 0], alike, own.x[None], levels, m, num_draws=num_draws).score[0]
+            for m in shared
+        ]
+        scores = jnp.stack([*found, jax.vmap(alone)(keys[2], own.x, levels)])
+        return jnp.sum((scores - own.score) ** 2, axis=-1)
 
-        at_once = max(1, min(trials, IN_CACHE // num_draws))
-        return jax.lax.map(trial, jax.random.split(key, trials), batch_size=at_once)
+    return over_trials(key, problem, levels, budget, trials, trial)
+
+
+def over_trials(
+    key: Key[Array, ""],
+    problem: Problem,
+    levels: Level,
+    budget: int,
+    trials: int,
+    trial: Callable[[Array, State], Float[Array, "m l"]],
+) -> Float[Array, "t m b l"]:
+    """State after state, and few trials at once: what a step works on stays in the cache.
+
+    A trial has a key a level for the published methods, one for shared draws, and one a level
+    for ours level by level: entrants share states and points, and draw independently.
+    """
+    at_once = max(1, min(trials, IN_CACHE // (budget // GRADIENT)))
+
+    def state(at: tuple[Array, State]) -> Float[Array, "t m l"]:
+        keys = jax.random.split(at[0], trials)
+        split = partial(jax.random.split, num=(3, levels.alpha.size))
+        return jax.lax.map(lambda k: trial(split(k), at[1]), keys, batch_size=at_once)
 
     own = State(*(getattr(problem, name) for name in State._fields))
     errors = jax.lax.map(state, (jax.random.split(key, problem.tau.size), own))

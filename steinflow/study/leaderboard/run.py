@@ -17,10 +17,10 @@ from steinflow.diagnostics import EED_CAP
 from steinflow.executors import campaign
 from steinflow.io.files import clear_temporaries, explained, write_atomically
 from steinflow.study.leaderboard import actions
-from steinflow.study.leaderboard.contest import OURS, contest, methods
+from steinflow.study.leaderboard.contest import OURS, PUBLISHED, our_contest, published_contest
 from steinflow.study.leaderboard.grid import Board, Group, Unit, groups, support_of, units
 from steinflow.study.leaderboard.problems import Problem
-from steinflow.study.leaderboard.versions import identity, kept
+from steinflow.study.leaderboard.versions import identities, kept
 
 CHOICE = 8  # states whose networks and mixtures were looked at while `auto` was made
 LABEL = ["q", "tau", "budget"]  # of a cell's rows within its unit
@@ -34,17 +34,19 @@ class Results(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What is computed at once: a Q, a temperature and a budget of a unit, at all levels."""
+    """What is computed at once: a Q, a temperature and a budget of a unit, at all levels, by the
+    published methods or by ours."""
 
     unit: Unit
     group: Group
     budget: int
+    side: str
     identity: str
 
     @property
     def label(self) -> str:
         """For people."""
-        return f"{self.unit.name} {self.group.family} {self.group.tau:g} {self.budget}"
+        return f"{self.unit.name} {self.group.family} {self.group.tau:g} {self.budget} {self.side}"
 
     @property
     def name(self) -> str:
@@ -64,15 +66,16 @@ class Cell(NamedTuple):
 
 def cells(board: Board) -> list[Cell]:
     """All cells, unit by unit; the actions of a dimension on boxes are a unit of their own."""
-    found, version = [], identity(board)
+    found, sides = [], identities(board)
     for unit in units(board):
-        for budget, group in product(board.budgets, groups(board, unit)):
-            found.append(Cell(unit, group, budget, version))
+        for side, budget, group in product(sides, board.budgets, groups(board, unit)):
+            found.append(Cell(unit, group, budget, side, sides[side]))
     if "box" in board.supports and "pi" in board.laws:
         for dim in sorted(board.dims, reverse=True):
             unit = Unit("box", dim, "actions")
-            for group, budget in actions.problems(board, unit, groups(board, unit)):
-                found.append(Cell(unit, group, budget, version))
+            posed = actions.problems(board, unit, groups(board, unit))
+            for side, (group, budget) in product(sides, posed):
+                found.append(Cell(unit, group, budget, side, sides[side]))
     return found
 
 
@@ -89,15 +92,17 @@ def measured(board: Board, cell: Cell, out: Path) -> Iterator[dict[str, object]]
     first, second = jax.random.split(seed_of(board, unit, group))
     posed = kept(out, board, unit, group, first)
     key = jax.random.fold_in(second, budget)
+    contest = published_contest if cell.side == "published" else our_contest
     losses = contest(key, posed, board.levels, support_of(unit.support), budget, board.trials)
-    yield from summed(np.asarray(losses), posed, board, unit, group, budget)
+    yield from summed(np.asarray(losses), posed, board, cell)
 
 
 def summed(
-    losses: np.ndarray, posed: Problem, board: Board, unit: Unit, group: Group, budget: int
+    losses: np.ndarray, posed: Problem, board: Board, cell: Cell
 ) -> Iterator[dict[str, object]]:
     """Rows from squared errors [t, m, b, l]: sums over states, means over trials."""
-    names, trials = methods(unit.support), board.trials
+    (unit, group, budget, side, _), trials = cell, board.trials
+    names = PUBLISHED[unit.support] if side == "published" else OURS
     total, choice = losses.sum(axis=2), losses[:, :, :CHOICE].sum(axis=2).mean(axis=0)
     away = (total - total.mean(axis=0)) / np.sqrt(trials * (trials - 1))
     for number, method in enumerate(names):
@@ -106,16 +111,12 @@ def summed(
         own = np.asarray(posed.latent_reference_mse if hidden else posed.reference_mse)
         for level, alpha in enumerate(board.alphas):
             mine, mse = total[:, number, level], float(total[:, number, level].mean())
-            shared = {
-                f"cov_{short}": float(away[:, number, level] @ away[:, names.index(other), level])
-                for short, other in zip(("auto", "one"), OURS, strict=True)
-            }
             yield {
                 "support": unit.support, "dim": unit.dim, "law": unit.law, "q": group.family,
                 "tau": group.tau, "budget": budget, "alpha": alpha, "method": method,
                 "trace": float(trace[:, level].sum()), "mse": mse,
                 "mse_a": float(mine[::2].mean()), "mse_b": float(mine[1::2].mean()),
-                "mse_se": float(np.sqrt(np.sum(away[:, number, level] ** 2))), **shared,
+                "mse_se": float(np.sqrt(np.sum(away[:, number, level] ** 2))),
                 "trace_choice": float(trace[:CHOICE, level].sum()),
                 "mse_choice": float(choice[number, level]),
                 "reference_mse": float(own[:, level].sum()),
@@ -129,7 +130,8 @@ def compute(board: Board, out: Path, cell: Cell) -> bytes:
     with jax.enable_x64(True):
         if cell.unit.law == "actions":
             key = jax.random.fold_in(seed_of(board, cell.unit, cell.group), cell.budget)
-            rows = list(actions.compared(board, cell.unit, cell.group, cell.budget, key))
+            driver = actions.DRIVERS[cell.side]
+            rows = [actions.compared(board, cell.unit, cell.group, cell.budget, key, driver)]
         else:
             rows = list(measured(board, cell, out))
     return as_file(pl.DataFrame(rows).with_columns(identity=pl.lit(cell.identity)))

@@ -29,14 +29,15 @@ TRUTHS = ("targets/*.py", "levels.py", "supports.py", "sobol.py", "proposals/tru
 ROWS = (*TRUTHS, "*.py", "estimators/*.py", "proposals/*.py",
         f"{OWN}contest.py", f"{OWN}actions.py")  # fmt: skip
 APART = ("cli.py", "doctor.py", "__main__.py", "__init__.py", "losses.py")  # change no number
+OURS_ALONE = ("fitted.py", "gaussian_process.py", "polynomial.py", "quadrature.py")  # nor others'
 
 
 @cache
-def code_version(patterns: tuple[str, ...]) -> str:
+def code_version(patterns: tuple[str, ...], apart: tuple[str, ...] = APART) -> str:
     """A hash of code; comments and docstrings do not count."""
     paths = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
     digest = hashlib.sha256()
-    for path in sorted(path for path in paths if path.name not in APART):
+    for path in sorted(path for path in paths if path.name not in apart):
         tree = ast.parse(path.read_text("utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
@@ -64,11 +65,18 @@ def is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def identity(board: Board, patterns: tuple[str, ...] = ROWS, more: tuple[str, ...] = ()) -> str:
-    """A hash of the code and of the settings that a row depends on besides its own columns."""
+def identity(board: Board, code: str, more: tuple[str, ...] = ()) -> str:
+    """A hash of a version of code and of the settings that a row depends on besides its own
+    columns."""
     varied = ("supports", "dims", "families", "taus", "laws", "budgets", *more)
     settings = {k: v for k, v in asdict(board).items() if k not in varied}
-    return hashlib.sha256(f"{settings}{code_version(patterns)}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{settings}{code}".encode()).hexdigest()[:16]
+
+
+def identities(board: Board) -> dict[str, str]:
+    """Of the rows of either side: a change of `auto` leaves those of the published methods."""
+    theirs = code_version(ROWS, (*APART, *OURS_ALONE))
+    return {"published": identity(board, theirs), "ours": identity(board, code_version(ROWS))}
 
 
 def kept(out: Path, board: Board, unit: Unit, group: Group, key: Key[Array, ""]) -> Problem:
@@ -77,7 +85,7 @@ def kept(out: Path, board: Board, unit: Unit, group: Group, key: Key[Array, ""])
     They are a third of the leaderboard's time, and depend on no estimator.
     """
     path = out / "truths" / f"{unit.name}-{group.family}-{group.tau:g}.npz"
-    version = identity(board, TRUTHS, ("trials",))
+    version = identity(board, code_version(TRUTHS), ("trials",))
     found = load_part(path, version)
     if found is not None:
         every, tau = members_at(board, unit, group)
