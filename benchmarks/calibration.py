@@ -39,7 +39,7 @@ RESULTS = Path(__file__).parent / "results" / "calibration.json"
 PACKAGE = Path(steinflow.__file__).parent
 SOURCES = ("study/claims.py", "study/evidence.py", "study/uncertainty.py", "study/cell.py",
            "study/conditions.py", "study/measure.py", "estimators/*.py", "proposals/*.py",
-           "targets/*.py", "draws.py", "sobol.py", "methods.py", "supports.py", "levels.py",
+           "targets/*.py", "draws/base.py", "sobol.py", "methods.py", "supports.py", "levels.py",
            "diagnostics.py")  # fmt: skip
 BLOCK = 100
 TRUTH = 250  # studies in one

@@ -14,7 +14,7 @@ class AbstractProposal(eqx.Module):
     """Draws actions for one noisy point x: q(a | x).
 
     Deterministic given uniform numbers, so that Sobol or antithetic numbers are a matter
-    of `draws.py` alone, and every method of a comparison can share them.
+    of `draws` alone, and every method of a comparison can share them.
     """
 
     @abc.abstractmethod

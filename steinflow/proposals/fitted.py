@@ -1,9 +1,12 @@
-"""A normal proposal fitted to the gradients of Q that a first half of the draws has met."""
+"""A normal proposal fitted, once or twice, to the gradients of Q that earlier draws have met."""
 
 import abc
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import softmax
 from jaxtyping import Array, Float
 
 from steinflow.checks import Numbers
@@ -18,7 +21,19 @@ from steinflow.supports import AbstractSupport
 
 
 class AbstractAdaptiveProposal(AbstractProposal):
-    """A proposal for the first half of the draws, and what it learns from them."""
+    """A proposal for the first draws, and what it learns from them."""
+
+    @abc.abstractmethod
+    def weigh(
+        self,
+        value: Float[Array, " k"],
+        log_prior: Float[Array, " k"],
+        own: Float[Array, " k"],
+        turn: tuple[int, int],
+    ) -> Float[Array, " k"]:
+        """How the draws count in a fit, summing to 1: from Q/tau (-inf: a draw counts for nothing),
+        the log weights without Q, even weights of the first draws of the level itself, and which
+        fit it is of how many."""
 
     @abc.abstractmethod
     def fit(
@@ -26,13 +41,12 @@ class AbstractAdaptiveProposal(AbstractProposal):
         action: Float[Array, "k d"],
         slope: Float[Array, "k d"],
         weight: Float[Array, " k"],
-        own: Float[Array, " k"],
         x: Float[Array, " d"],
         level: Level,
         support: AbstractSupport,
     ) -> AbstractProposal:
-        """The proposal of the second half, from the first: actions, gradients of Q/tau,
-        self-normalised weights, and the uniform weights of the level's own draws."""
+        """The proposal of further draws, from earlier ones: actions, gradients of Q/tau, and
+        weights that sum to 1."""
 
     @abc.abstractmethod
     def num_uniform(self, num_draws: int, support: AbstractSupport) -> int:
@@ -111,25 +125,74 @@ REACH = 6.0, 20.0  # standard deviations of the likelihood that a fitted mean ma
 OUTSIDE = 1.5, 5.0  # and half widths of a box, from its middle: as a rule, and for a sure fit
 DOUBT = 2.0  # variances of a mean gradient that chance is charged with
 SURE = 1e-4  # squared standard error over squared mean gradient of a half sure fit
+AGAIN = 0.2  # of the evenly weighed draws that a fit mixes in, after an earlier fit
+STEPS = 12  # of the bisection for a temperature: a thousandth of the range of its logarithm
+
+
+def tempered(
+    value: Float[Array, " k"], log_prior: Float[Array, " k"], share: float
+) -> Float[Array, " k"]:
+    """Self-normalised weights, [k], for the posterior at the least temperature, tau or above, at
+    which the draws are worth this share of what they are worth where Q is flat."""
+    known = value > -jnp.inf
+    log_prior = jnp.where(known | ~jnp.any(known), log_prior, -jnp.inf)
+    fall = jnp.where(known, value - jnp.max(value), 0.0)
+
+    def at(log_inverse: Float[Array, ""] | float) -> tuple[Array, Array]:
+        weight = softmax(log_prior + jnp.exp(log_inverse) * fall)
+        return weight, 1.0 / jnp.sum(weight**2)
+
+    flat, exact = at(-jnp.inf)[1], at(0.0)
+    enough = 1.0 + share * (flat - 1.0)
+
+    def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        middle = 0.5 * (ends[0] + ends[1])
+        warm = at(middle)[1] >= enough
+        return jnp.where(warm, middle, ends[0]), jnp.where(warm, ends[1], middle)
+
+    coldest = -jnp.log1p(-jnp.min(fall)) - 5.0
+    warm, _ = jax.lax.fori_loop(0, STEPS, halve, (coldest, jnp.zeros_like(coldest)))
+    return jnp.where(exact[1] >= enough, exact[0], at(warm)[0])
 
 
 class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
-    """Half of the draws from the likelihood on the support, half from a normal fitted to them.
+    """Half of the draws from the likelihood on the support, half from a normal fitted to them;
+    where there are enough in all, fewer from each, and further ones from one fitted to both.
 
     The gradient of log pi is regressed on the action, one dimension at a time:
     ∂_j log pi ≈ b_j - P_j a_j with P_j >= 0. With the likelihood of x that is the normal of
     precision P_j + alpha²/sigma². The regression weighs the draws of all levels by their
-    weights for this one, and as far as those are worth less than `prior` draws, the level's
-    own draws evenly. A fit is believed by the share of the mean squared gradient that it
-    explains; with none of it, it is the likelihood again. All draws are then weighed by the
-    deterministic mixture of all proposals, so that a bad fit costs no more than its half of
-    the draws.
+    weights for this one, and as far as those are worth less than `prior` draws (after an earlier
+    fit: a fifth of that), the level's first draws evenly; a first fit of two weighs them at a
+    temperature so high that they are worth a share of what they are for flat Q (`tempered`). A
+    fit is believed by the share of the mean squared gradient that it explains; with none of it,
+    it is the likelihood again. All draws are then weighed by the deterministic mixture of all
+    proposals, so that a bad fit costs no more than its draws.
 
     Args:
-        prior: number of evenly weighed draws that the fit mixes in, > 0.
+        prior: number of evenly weighed draws that the only fit mixes in, > 0.
+        share: of the effective sample size for flat Q, what the first fit of two rests on, in
+            (0, 1).
+
+    Reference: tempered weights in adaptive importance sampling, Koblents & Míguez (2015).
     """
 
     prior: float = 5.0
+    share: float = 0.3
+
+    def weigh(
+        self,
+        value: Float[Array, " k"],
+        log_prior: Float[Array, " k"],
+        own: Float[Array, " k"],
+        turn: tuple[int, int],
+    ) -> Float[Array, " k"]:
+        number, fits = turn
+        if number < fits:
+            return tempered(value, log_prior, self.share)
+        weight, even = softmax(value + log_prior), self.prior * (AGAIN if fits > 1 else 1.0)
+        ess = 1.0 / jnp.sum(weight**2)
+        return (ess * weight + even * own) / (ess + even)
 
     def num_uniform(self, num_draws: int, support: AbstractSupport) -> int:
         return num_draws // SHARE if support.has_walls and num_draws >= MANY else 0
@@ -139,13 +202,11 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
         action: Float[Array, "k d"],
         slope: Float[Array, "k d"],
         weight: Float[Array, " k"],
-        own: Float[Array, " k"],
         x: Float[Array, " d"],
         level: Level,
         support: AbstractSupport,
     ) -> AbstractProposal:
-        ess = 1.0 / jnp.sum(weight**2)
-        v = ((ess * weight + self.prior * own) / (ess + self.prior))[:, None]
+        v = weight[:, None]
         center, tilt = jnp.sum(v * action, axis=0), jnp.sum(v * slope, axis=0)
         offset = action - center
         spread = jnp.sum(v * offset**2, axis=0)

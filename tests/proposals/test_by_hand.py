@@ -8,6 +8,7 @@ from scipy import stats
 
 import steinflow as sf
 from steinflow.proposals import NormalProposal, UniformProposal
+from steinflow.proposals.fitted import tempered
 from steinflow.proposals.truncated_gaussian import normal_actions
 from steinflow.proposals.truncated_normal import quantile
 
@@ -15,11 +16,27 @@ LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 3.0])
 BOX, REAL = sf.Box(LOW, HIGH), sf.RealSpace()
 
 
-def fitted_by_hand(action, slope, weight, own, x, level, box, prior):
+def tempered_by_hand(value, log_prior):
+    """Weights at the temperature that bisection finds, and what they are worth."""
+
+    def at(inverse):
+        w = np.exp(log_prior + inverse * (value - value.max()))
+        w /= w.sum()
+        return w, 1 / np.sum(w**2)
+
+    enough = 0.3 * at(0.0)[1] + 0.7
+    if at(1.0)[1] >= enough:
+        return at(1.0)
+    warm, cold = -np.log1p(np.ptp(value)) - 5, 0.0
+    for _ in range(12):
+        middle = (warm + cold) / 2
+        warm, cold = (middle, cold) if at(np.exp(middle))[1] >= enough else (warm, middle)
+    return at(np.exp(warm))
+
+
+def fitted_by_hand(action, slope, v, x, level, box):
     """Mean and scale of one dimension."""
     alpha, sigma = level
-    ess = 1 / np.sum(weight**2)
-    v = (ess * weight + prior * own) / (ess + prior)
     center, tilt = v @ action, v @ slope
     spread = v @ (action - center) ** 2
     bend = -(v @ ((action - center) * (slope - tilt)))
@@ -47,26 +64,62 @@ def fitted_by_hand(action, slope, weight, own, x, level, box, prior):
 @pytest.mark.parametrize("tilt", [0.5, 40.0, -900.0])  # inside, outside, far outside
 @pytest.mark.parametrize("level", [(0.8, 0.6), (0.95, 0.05), (0.2, 0.9)])
 @pytest.mark.parametrize("support", [BOX, REAL])
-@pytest.mark.parametrize("prior", [5.0, 0.5])
-def test_the_fit_is_that_of_its_formulas(noise, tilt, level, support, prior):
+def test_the_fit_is_that_of_its_formulas(noise, tilt, level, support):
     rng, x = np.random.default_rng(4), np.array([0.4, 1.1])
     action = rng.uniform(LOW, HIGH, (12, 2))
     slope = np.array([tilt, -0.3 * tilt]) - np.array([3.0, -2.0]) * action
     slope += noise * rng.normal(size=(12, 2))
-    weight, own = rng.dirichlet(np.full(12, 0.4)), np.repeat([0.25, 0.0], [4, 8])
-    arguments = (*map(jnp.asarray, (action, slope, weight, own, x)), sf.Level(*level), support)
-    found = sf.FittedProposal(prior).fit(*arguments)
+    weight = rng.dirichlet(np.full(12, 0.4))
+    known = map(jnp.asarray, (action, slope, weight, x))
+    found = sf.FittedProposal().fit(*known, sf.Level(*level), support)
     box = [(LOW[j], HIGH[j]) if support.has_walls else None for j in (0, 1)]
     wanted = [
-        fitted_by_hand(action[:, j], slope[:, j], weight, own, x[j], level, box[j], prior)
-        for j in (0, 1)
+        fitted_by_hand(action[:, j], slope[:, j], weight, x[j], level, box[j]) for j in (0, 1)
     ]
     assert_allclose(np.array([found.mean, found.scale]), np.transpose(wanted), rtol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [0.1, 10.0, 1e9])
+def test_the_temperature_is_the_least_at_which_draws_are_worth_enough(scale):
+    rng = np.random.default_rng(5)
+    value, log_prior = scale * rng.normal(size=64), 0.3 * rng.normal(size=64)
+    found = np.asarray(tempered(jnp.asarray(value), jnp.asarray(log_prior), 0.3))
+    wanted, worth = tempered_by_hand(value, log_prior)
+    assert_allclose(found, wanted, rtol=1e-9)
+    if scale < 1.0:  # worth more: no other temperature than Q's own
+        exact = np.exp(log_prior + value - value.max())
+        assert_allclose(found, exact / exact.sum())
+    else:
+        flat = np.exp(log_prior).sum() ** 2 / np.exp(2 * log_prior).sum()
+        assert_allclose(worth, 0.3 * flat + 0.7, rtol=0.02)
+
+
+def test_impossible_draws_weigh_nothing():
+    value = jnp.array([0.0, -jnp.inf, -jnp.inf, 1.0])
+    for turn in ((1, 1), (1, 2), (2, 2)):
+        found = sf.FittedProposal().weigh(value, jnp.zeros(4), jnp.array([1.0, 0, 0, 0]), turn)
+        assert_allclose(found[1:3], 0.0)
+        assert_allclose(found.sum(), 1.0)
+
+
+@pytest.mark.parametrize("prior", [5.0, 0.5])
+def test_the_last_fit_weighs_by_the_true_weights_and_some_of_its_own_draws(prior):
+    """Five times as many where it is the only one."""
+    rng = np.random.default_rng(6)
+    value, log_prior = rng.normal(size=(2, 12))
+    own = np.repeat([0.25, 0.0], [4, 8])
+    weight = np.exp(value + log_prior)
+    weight /= weight.sum()
+    ess = 1 / np.sum(weight**2)
+    for turn, even in (((1, 1), prior), ((2, 2), prior / 5)):
+        known = map(jnp.asarray, (value, log_prior, own))
+        found = sf.FittedProposal(prior=prior).weigh(*known, turn)
+        assert_allclose(found, (ess * weight + even * own) / (ess + even))
+
+
 def test_a_fit_to_one_action_is_its_gradient():
     same = jnp.full((3, 1), 0.3)
-    arguments = jnp.full(3, 1 / 3), jnp.full(3, 1 / 3), jnp.zeros(1), sf.Level(0.5, 0.5), REAL
+    arguments = jnp.full(3, 1 / 3), jnp.zeros(1), sf.Level(0.5, 0.5), REAL
     fitted = sf.FittedProposal().fit(same, jnp.full((3, 1), 2.0), *arguments)
     assert_allclose(np.array([fitted.mean, fitted.scale]), [[2.0], [1.0]])
 

@@ -22,8 +22,7 @@ def test_the_fit_is_exact_for_a_gaussian_with_independent_dimensions(key, suppor
     proposal = sf.FittedProposal()
     action = proposal.actions(uniforms(key, 9, 2, jnp.float64), X, LEVEL, support)
     slope = jax.vmap(jax.grad(target.value))(action) / tau
-    weight, own = jnp.full(9, 1 / 9), jnp.arange(9) < 5
-    fitted = proposal.fit(action, slope, weight, own / 5, X, LEVEL, support)
+    fitted = proposal.fit(action, slope, jnp.full(9, 1 / 9), X, LEVEL, support)
     total = precision / tau + (0.7 / 0.4) ** 2
     center = (precision * mean / tau + 0.7 * X / 0.4**2) / total
     assert jnp.allclose(fitted.scale, total**-0.5) and jnp.allclose(fitted.mean, center)
@@ -50,7 +49,7 @@ def test_a_wrong_fit_costs_draws_but_biases_nothing(key):
     """Weights of a mixture with a proposal in the wrong place still have mean p/q."""
 
     class Wrong(sf.FittedProposal):
-        def fit(self, action, slope, weight, own, x, level, support):
+        def fit(self, action, slope, weight, x, level, support):
             return NormalProposal(x / level.alpha + 1.0, jnp.full(2, 0.05))
 
     target = Multimodal(0.5, support=BOX)
@@ -85,12 +84,47 @@ def test_many_draws_on_a_box_find_a_mode_that_the_likelihood_never_meets(key):
     assert jnp.linalg.norm(found - exact) < 0.1 * jnp.linalg.norm(exact)
 
 
+@pytest.mark.parametrize(
+    ("num_draws", "levels", "sizes"),
+    [
+        (2, 20, [1]),
+        (3, 14, [1, 1]),
+        (19, 2, [9]),
+        (33, 2, [11, 11]),
+        (3, 1, [1]),
+        (43, 1, [10, 10]),
+    ],
+)
+def test_how_many_draws_each_fit_gives_and_sees(key, num_draws, levels, sizes):
+    """Two from forty draws of all levels on; each sees all draws before it."""
+    seen = []
+
+    class Spy(sf.FittedProposal):
+        def fit(self, action, slope, weight, x, level, support):
+            seen.append(action.shape[0])
+            return super().fit(action, slope, weight, x, level, support)
+
+        def weigh(self, value, log_prior, own, turn):
+            seen.append(turn)
+            return super().weigh(value, log_prior, own, turn)
+
+    alpha, target = jnp.linspace(0.3, 0.7, levels), Multimodal(0.5, support=BOX)
+    given = jnp.stack([X] * levels), sf.Level(alpha, 1.0 - alpha), Spy(), num_draws
+    draws = draw_shared(key, target, *given, quasi=True)(jnp.asarray(0))
+    assert draws.action.shape == (levels * num_draws, 2)
+    expected, before = [], num_draws - sum(sizes)
+    for k, size in enumerate(sizes):
+        expected += [(k + 1, len(sizes)), levels * before]
+        before += size
+    assert seen == expected
+
+
 def test_a_fit_is_believed_by_the_share_of_the_gradient_that_it_explains():
     """Gradients -P a + e, e as large as P a and uncorrelated with it: half of P."""
     level, even, slope = sf.Level(0.5, 0.5), jnp.full(4, 0.25), 6.0
     action = jnp.array([[-1.0], [-1.0], [1.0], [1.0]])
     gradient = -slope * action + slope * jnp.array([[1.0], [-1.0], [1.0], [-1.0]])
-    args = action, gradient, even, even, jnp.zeros(1), level, sf.RealSpace()
+    args = action, gradient, even, jnp.zeros(1), level, sf.RealSpace()
     fitted = sf.FittedProposal().fit(*args)
     assert jnp.allclose(fitted.mean, 0.0) and jnp.allclose(
         fitted.scale, (0.5 * slope + 1.0) ** -0.5

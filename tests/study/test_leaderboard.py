@@ -99,7 +99,7 @@ def test_a_change_of_auto_leaves_the_rows_of_published_methods(monkeypatch):
     for name in versions.OURS_ALONE:
         now = changed(name)
         assert now["published"] == before["published"] and now["ours"] != before["ours"], name
-    for name in ("noise.py", "draws.py", "problems.py"):
+    for name in ("noise.py", "methods.py", "problems.py"):
         assert not set(changed(name).values()) & set(before.values()), name
     monkeypatch.undo()
     versions.code_version.cache_clear()

@@ -26,10 +26,10 @@ PACKAGE = Path(__file__).parent.parent.parent
 OWN = "study/leaderboard/"
 TRUTHS = ("targets/*.py", "levels.py", "supports.py", "sobol.py", "proposals/truncated_*.py",
           f"{OWN}grid.py", f"{OWN}problems.py", f"{OWN}reference.py")  # fmt: skip
-ROWS = (*TRUTHS, "*.py", "estimators/*.py", "proposals/*.py",
+ROWS = (*TRUTHS, "*.py", "draws/*.py", "estimators/*.py", "proposals/*.py",
         f"{OWN}contest.py", f"{OWN}actions.py")  # fmt: skip
 APART = ("cli.py", "doctor.py", "__main__.py", "__init__.py", "losses.py")  # change no number
-OURS_ALONE = ("fitted.py", "gaussian_process.py", "polynomial.py", "quadrature.py")  # nor others'
+OURS_ALONE = ("fitted.py", "gaussian_process.py", "polynomial.py", "quadrature.py", "shared.py")
 
 
 @cache
