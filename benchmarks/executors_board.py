@@ -2,7 +2,7 @@
 
     python benchmarks/executors_board.py [--states 8] [--trials 16]
 
-An hour, on a quiet machine. All 504 cells of two dimensions: once to compile (not timed; what is
+An hour, on a quiet machine. All cells of two dimensions: once to compile (not timed; what is
 compiled is kept in runs/executors-board), then serial pinned to one core, process, Ray and three
 shards at once, each in processes of its own that find all compilations on the disk.
 """
