@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.nn import logsumexp
+from jax.nn import logsumexp, softmax
 from jaxtyping import Array, Float, Int, Key
 
 from steinflow.draws.base import (
@@ -45,6 +45,8 @@ def draw(
 
 
 TWICE = 40  # draws of all levels together from which a second fit pays
+RESHAPED = 128  # and from which, on a box, it pays to reshape each fit, the first by what draws
+TRUSTED = 0.9  # weigh for flat Q, the last by so much of its own weights and the rest of those
 
 
 class Batch(NamedTuple):
@@ -179,7 +181,14 @@ def draw_shared(
             value, slope = jnp.where(known, draws.value, -jnp.inf), jnp.nan_to_num(draws.slope)
             w = proposal.weigh(value, draws.log_prior, whose[index], turn)
             w = jnp.where(jnp.isfinite(w), w, 1.0 / w.size)
-            return proposal.fit(draws.action, slope, w, draws.x, level, target.support)
+            given = draws.x, level, target.support
+            fitted = proposal.fit(draws.action, slope, w, *given)
+            if count * num_draws < RESHAPED or not target.support.has_walls:
+                return fitted
+            flat = softmax(jnp.where(known | ~jnp.any(known), draws.log_prior, -jnp.inf))
+            flat = jnp.where(jnp.isfinite(flat), flat, 1.0 / flat.size)
+            w = flat if turn[0] < turn[1] else TRUSTED * w + (1.0 - TRUSTED) * flat
+            return proposal.reshape(fitted, draws.action, slope, w, *given)
 
         return jax.vmap(fit)(jnp.arange(count))
 

@@ -4,10 +4,10 @@ from steinflow.proposals.base import AbstractProposal
 from steinflow.proposals.fitted import (
     AbstractAdaptiveProposal,
     FittedProposal,
-    NormalProposal,
-    UniformProposal,
 )
 from steinflow.proposals.gaussian import GaussianProposal
+from steinflow.proposals.normal import NormalProposal, UniformProposal
+from steinflow.proposals.reshaped import ReshapedProposal
 from steinflow.proposals.truncated_gaussian import TruncatedGaussianProposal
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "FittedProposal",
     "GaussianProposal",
     "NormalProposal",
+    "ReshapedProposal",
     "TruncatedGaussianProposal",
     "UniformProposal",
 ]

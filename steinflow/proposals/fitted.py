@@ -9,14 +9,11 @@ import numpy as np
 from jax.nn import softmax
 from jaxtyping import Array, Float
 
-from steinflow.checks import Numbers
 from steinflow.levels import Level
-from steinflow.proposals.base import AbstractProposal, log_likelihood
-from steinflow.proposals.truncated_gaussian import (
-    TruncatedGaussianProposal,
-    log_normal,
-    normal_actions,
-)
+from steinflow.proposals.base import AbstractProposal
+from steinflow.proposals.normal import NormalProposal
+from steinflow.proposals.reshaped import reshaped
+from steinflow.proposals.truncated_gaussian import TruncatedGaussianProposal
 from steinflow.supports import AbstractSupport
 
 
@@ -48,76 +45,23 @@ class AbstractAdaptiveProposal(AbstractProposal):
         """The proposal of further draws, from earlier ones: actions, gradients of Q/tau, and
         weights that sum to 1."""
 
+    def reshape(
+        self,
+        fitted: AbstractProposal,
+        action: Float[Array, "k d"],
+        slope: Float[Array, "k d"],
+        weight: Float[Array, " k"],
+        x: Float[Array, " d"],
+        level: Level,
+        support: AbstractSupport,
+    ) -> AbstractProposal:
+        """What is made of a fit on a box, where there are many draws: unless a class says
+        otherwise, the fit itself. The weights sum to 1."""
+        return fitted
+
     @abc.abstractmethod
     def num_uniform(self, num_draws: int, support: AbstractSupport) -> int:
         """How many of the draws are uniform on the support."""
-
-
-class NormalProposal(AbstractProposal):
-    """N(mean, diag(scale²)), cut to the support; it does not depend on x."""
-
-    mean: Numbers
-    scale: Numbers
-
-    def actions(
-        self,
-        uniform: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, "k d"]:
-        return normal_actions(uniform, self.mean, self.scale, support)
-
-    def log_ratio(
-        self,
-        action: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, " k"]:
-        return log_likelihood(action, x, level) - self.log_prob(action, x, level, support)
-
-    def log_prob(
-        self,
-        action: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, " k"]:
-        return log_normal(action, self.mean, self.scale, support)
-
-
-class UniformProposal(AbstractProposal):
-    """Uniform on a box."""
-
-    def actions(
-        self,
-        uniform: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, "k d"]:
-        low, high = support.bounds(x.size)
-        return low + (high - low) * uniform
-
-    def log_ratio(
-        self,
-        action: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, " k"]:
-        return log_likelihood(action, x, level)
-
-    def log_prob(
-        self,
-        action: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, " k"]:
-        low, high = support.bounds(x.size)
-        return jnp.full(action.shape[0], -jnp.sum(jnp.log(high - low))).astype(action.dtype)
 
 
 MANY, SHARE = 512, 8  # from so many draws on a box, one in so many is uniform
@@ -236,3 +180,19 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
             excess = jnp.maximum(1.0, jnp.abs(mean - middle) / outside)
             mean, total = middle + (mean - middle) / excess, total * (1.0 + (excess - 1.0) * sure)
         return NormalProposal(mean.astype(x.dtype), (1.0 / jnp.sqrt(total)).astype(x.dtype))
+
+    def reshape(
+        self,
+        fitted: AbstractProposal,
+        action: Float[Array, "k d"],
+        slope: Float[Array, "k d"],
+        weight: Float[Array, " k"],
+        x: Float[Array, " d"],
+        level: Level,
+        support: AbstractSupport,
+    ) -> AbstractProposal:
+        """The normal, reshaped by what it leaves of the gradients (`reshaped`)."""
+        assert isinstance(fitted, NormalProposal)
+        pull = (level.alpha / level.sigma) ** 2 * (x / level.alpha - action)
+        left = slope + pull - (fitted.mean - action) / fitted.scale**2
+        return reshaped(fitted, action, left, weight, support)

@@ -1,0 +1,179 @@
+"""The normal on a box that is reshaped by the gradients that it does not explain."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+
+import steinflow as sf
+from steinflow.draws import draw_shared, uniforms, weights
+from steinflow.proposals import FittedProposal, NormalProposal, ReshapedProposal
+from steinflow.proposals.reshaped import reshaped
+from steinflow.targets import Multimodal
+
+LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 3.0])
+BOX = sf.Box(jnp.asarray(LOW), jnp.asarray(HIGH))
+LEVEL, X = sf.Level(0.7, 0.4), jnp.array([0.9, -0.5])
+LEVELS = sf.Level(jnp.array([0.1, 0.3, 0.5, 0.7, 0.9]), jnp.array([0.9, 0.7, 0.5, 0.3, 0.1]))
+INSIDE, OUTSIDE = ((0.2, 1.0), (0.5, 0.9)), ((3.0, -4.0), (0.6, 1.5))
+
+
+def by_hand(mean, scale, action, left, weight, low, high):
+    """Ends of the 32 intervals of one dimension, and the log factor of each."""
+    law = stats.truncnorm((low - mean) / scale, (high - mean) / scale, mean, scale)
+    first, last = law.ppf([0.001, 0.999])
+    width = (last - first) / 32
+    place = np.clip(np.floor((action - first) / width), 0, 31).astype(int)
+    charge, rise = 0.1 * np.sum(weight**2), np.zeros(32)
+    weight = weight * ((first <= action) & (action <= last))
+    for smooth in (3.0, 1.5, 0.7):
+        near = np.exp(-0.5 * ((place[:, None] - np.arange(32)) / smooth) ** 2)  # [k, m]
+        rest = left - rise[place]
+        found = (weight * rest) @ near / (weight @ near + charge)
+        missed = 0.0
+        for i in range(action.size):
+            other = np.where(np.arange(action.size) == i, 0.0, weight) * near[:, place[i]]
+            missed += weight[i] * (rest[i] - other @ rest / (other.sum() + charge)) ** 2
+        rise = rise + max(0.0, 1 - missed / np.sum(weight * rest**2)) * found
+    edges = np.concatenate([[low], first + width * np.arange(1, 32), [high]])
+    plain = np.diff(law.cdf(edges))
+    drawn = plain * np.exp(width * (np.cumsum(rise) - 0.5 * rise))
+    drawn = 0.95 * drawn / drawn.sum() + 0.05 * plain
+    return edges, np.log(drawn / plain)
+
+
+def some(seed=0, draws=90):
+    """Draws, what is left of their slopes, and their weights; the last lies outside."""
+    rng = np.random.default_rng(seed)
+    action = rng.uniform(LOW, HIGH, (draws, 2))
+    left = np.stack([6 * np.sin(7 * action[:, 0]), rng.normal(size=draws)], -1)
+    left += 0.5 * rng.normal(size=(draws, 2))
+    return action, left, rng.dirichlet(np.full(draws, 0.5))
+
+
+@pytest.mark.parametrize(("mean", "scale"), [INSIDE, OUTSIDE])
+def test_the_factors_are_those_of_the_formulas(mean, scale):
+    """Slopes of the first dimension follow a curve; those of the second are noise alone."""
+    action, left, weight = some()
+    weight[-1] = 0.3  # one draw counts more, and all weights no longer sum to 1
+    normal = NormalProposal(jnp.array(mean), jnp.array(scale))
+    weight /= weight.sum()
+    found = reshaped(normal, *map(jnp.asarray, (action, left, weight)), BOX)
+    plain, log_factors = normal.log_prob(jnp.asarray(action), X, LEVEL, BOX), 0.0
+    for j in (0, 1):
+        own = mean[j], scale[j], action[:, j], left[:, j], weight, LOW[j], HIGH[j]
+        edges, factor = by_hand(*own)
+        assert_allclose(found.log_factor[:, j], factor, atol=1e-5)
+        log_factors += factor[np.clip(np.searchsorted(edges, action[:, j]) - 1, 0, 31)]
+    assert_allclose(
+        found.log_prob(jnp.asarray(action), X, LEVEL, BOX) - plain, log_factors, atol=1e-5
+    )
+    assert np.ptp(found.log_factor[:, 0]) > 1.0
+
+
+@pytest.mark.parametrize(("mean", "scale"), [INSIDE, OUTSIDE])
+def test_draws_follow_the_density_that_they_claim(key, mean, scale):
+    normal = NormalProposal(jnp.array(mean), jnp.array(scale))
+    proposal = reshaped(normal, *map(jnp.asarray, some(1)), BOX)
+    axes = [np.linspace(low, high, 1201) for low, high in zip(LOW, HIGH, strict=True)]
+    middles = [0.5 * (axis[1:] + axis[:-1]) for axis in axes]
+    nodes = jnp.asarray(np.stack([m.ravel() for m in np.meshgrid(*middles, indexing="ij")], -1))
+    area = np.prod(HIGH - LOW) / 1200**2
+    mass = area * np.exp(np.asarray(proposal.log_prob(nodes, X, LEVEL, BOX))).reshape(1200, 1200)
+    assert abs(mass.sum() - 1) < 2e-3
+    actions = np.asarray(proposal.actions(uniforms(key, 40_000, 2, jnp.float64), X, LEVEL, BOX))
+    for j in (0, 1):
+        cdf = np.concatenate([[0.0], np.cumsum(mass.sum(1 - j))])
+        assert (
+            stats.kstest(actions[:, j], lambda a, j=j, c=cdf: np.interp(a, axes[j], c)).pvalue
+            > 0.01
+        )
+
+
+def test_a_separable_posterior_is_nearly_drawn_from_itself(key):
+    """Two peaks a dimension: of 4,000 draws the normal's are worth 3, the reshaped one's 3,170."""
+    peaks = sf.Boltzmann(lambda a: -8.0 * jnp.sum((a**2 - 0.4) ** 2), 0.2, sf.Box(-1.0, 1.0))
+    level, x = sf.Level(0.2, 0.8), jnp.zeros(3)
+    action = sf.TruncatedGaussianProposal().actions(
+        uniforms(key, 400, 3, jnp.float64, True), x, level, peaks.support
+    )
+    slope, even = jax.vmap(jax.grad(peaks.value))(action) / peaks.tau, jnp.full(400, 1 / 400)
+    ours = FittedProposal()
+    normal = ours.fit(action, slope, even, x, level, peaks.support)
+    own = ours.reshape(normal, action, slope, even, x, level, peaks.support)
+    assert isinstance(own, ReshapedProposal)
+    worth = []
+    for proposal in (normal, own):
+        more = proposal.actions(uniforms(key, 4000, 3, jnp.float64), x, level, peaks.support)
+        log_w = jax.vmap(peaks.value)(more) / peaks.tau
+        log_w += proposal.log_ratio(more, x, level, peaks.support)
+        w = jax.nn.softmax(log_w)
+        worth.append(1 / (4000 * float(jnp.sum(w**2))))
+    assert worth[0] < 0.01 and worth[1] > 0.7, worth
+
+
+def test_a_wrong_shape_costs_draws_but_biases_nothing(key):
+    class Wrong(sf.FittedProposal):
+        def reshape(self, fitted, action, slope, weight, x, level, support):
+            left = 30.0 * jnp.sin(9.0 * action)
+            return reshaped(fitted, action, left, weight, support)
+
+    target = Multimodal(0.5, support=BOX)
+    levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], LEVEL)
+    draws = draw_shared(key, target, X[None], levels, Wrong(), 2**15)(jnp.asarray(0))
+    w, u = weights(draws), (0.7 * draws.action - X) / 0.4**2
+    score = w @ u
+    error = jnp.sqrt((w**2) @ (u - score) ** 2)
+    assert jnp.all(jnp.abs(score - target.exact_score(X, LEVEL)) < 4 * error)
+
+
+@pytest.mark.parametrize(
+    ("support", "levels", "num_draws", "turns"),
+    [
+        (BOX, 5, 26, 2),
+        (BOX, 5, 25, 0),
+        (BOX, 1, 128, 2),
+        (BOX, 1, 127, 0),
+        (sf.RealSpace(), 5, 64, 0),
+    ],
+)
+def test_fits_on_a_box_are_reshaped_from_many_draws_on(key, support, levels, num_draws, turns):
+    """The first by the weights for flat Q, the last mostly by its own."""
+    seen = []
+
+    class Spy(sf.FittedProposal):
+        def weigh(self, *args):
+            w = super().weigh(*args)
+            seen.append((w, jax.nn.softmax(args[1])))
+            return w
+
+        def reshape(self, fitted, action, slope, weight, *given):
+            w, flat = seen.pop()
+            seen.append(jnp.allclose(weight, 0.9 * w + 0.1 * flat if len(seen) else flat))
+            return super().reshape(fitted, action, slope, weight, *given)
+
+    alpha, target = jnp.linspace(0.3, 0.7, levels), Multimodal(0.5, support=support)
+    with jax.disable_jit():
+        given = jnp.stack([X] * levels), sf.Level(alpha, 1.0 - alpha), Spy(), num_draws
+        draw_shared(key, target, *given)
+    assert sum(not isinstance(each, tuple) for each in seen) == turns
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_nothing_is_nan_at_the_ends(key, dtype):
+    """tau = 1e-3, x inside and ten sigma outside the box, Q = ±1e6 cos(3 a)."""
+
+    @jax.jit
+    def score(size, alpha, x):
+        target = sf.Boltzmann(lambda a: size * jnp.sum(jnp.cos(3.0 * a)), dtype(1e-3), BOX)
+        levels = jax.tree.map(lambda leaf: jnp.full(5, leaf), sf.Level(alpha, 1 - alpha))
+        xs = jnp.broadcast_to(x, (1, 5, 2))
+        return sf.score_targets(key, target, xs, levels, num_draws=32).score
+
+    for alpha in (1e-3, 0.5, 1 - 1e-3):
+        for size in (0.0, 1e6, -1e6):
+            for x in (np.array([0.3, 0.4]), alpha * HIGH + 10 * (1 - alpha)):
+                found = score(*(jnp.asarray(v, dtype) for v in (size, alpha, x)))
+                assert jnp.all(jnp.isfinite(found)), (alpha, size, x)
