@@ -44,9 +44,8 @@ def draw(
     return from_uniforms(uniform, target, x, level, proposal, with_slope)
 
 
-TWICE = 40  # draws of all levels together from which a second fit pays
-RESHAPED = 128  # and from which, on a box, it pays to reshape each fit, the first by what draws
-TRUSTED = 0.9  # weigh for flat Q, the last by so much of its own weights and the rest of those
+TWICE = 40  # draws of all levels together from which a second fit pays, and to reshape on a box
+TRUSTED = 0.9  # how far the last reshaping goes by the draws' weights, and not by those for flat Q
 
 
 class Batch(NamedTuple):
@@ -183,7 +182,7 @@ def draw_shared(
             w = jnp.where(jnp.isfinite(w), w, 1.0 / w.size)
             given = draws.x, level, target.support
             fitted = proposal.fit(draws.action, slope, w, *given)
-            if count * num_draws < RESHAPED or not target.support.has_walls:
+            if len(fits) == 1 or not target.support.has_walls:
                 return fitted
             flat = softmax(jnp.where(known | ~jnp.any(known), draws.log_prior, -jnp.inf))
             flat = jnp.where(jnp.isfinite(flat), flat, 1.0 / flat.size)

@@ -3,6 +3,7 @@
 import abc
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,8 +56,8 @@ class AbstractAdaptiveProposal(AbstractProposal):
         level: Level,
         support: AbstractSupport,
     ) -> AbstractProposal:
-        """What is made of a fit on a box, where there are many draws: unless a class says
-        otherwise, the fit itself. The weights sum to 1."""
+        """What is made of each of two fits on a box: unless a class says otherwise, the fit
+        itself. The weights sum to 1."""
         return fitted
 
     @abc.abstractmethod
@@ -117,12 +118,15 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
         prior: number of evenly weighed draws that the only fit mixes in, > 0.
         share: of the effective sample size for flat Q, what the first fit of two rests on, in
             (0, 1).
+        reshaped: whether on a box each of two fits is reshaped by what it leaves of the gradients,
+            one dimension at a time (`ReshapedProposal`).
 
     Reference: tempered weights in adaptive importance sampling, Koblents & Míguez (2015).
     """
 
     prior: float = 5.0
     share: float = 0.3
+    reshaped: bool = eqx.field(default=True, static=True)
 
     def weigh(
         self,
@@ -192,7 +196,8 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
         support: AbstractSupport,
     ) -> AbstractProposal:
         """The normal, reshaped by what it leaves of the gradients (`reshaped`)."""
-        assert isinstance(fitted, NormalProposal)
+        if not self.reshaped or not isinstance(fitted, NormalProposal):
+            return fitted
         pull = (level.alpha / level.sigma) ** 2 * (x / level.alpha - action)
         left = slope + pull - (fitted.mean - action) / fitted.scale**2
         return reshaped(fitted, action, left, weight, support)

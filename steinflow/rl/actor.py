@@ -10,6 +10,7 @@ from steinflow.conversions import posterior_mean
 from steinflow.estimators import Estimate
 from steinflow.levels import Level
 from steinflow.methods import Method, as_method, auto
+from steinflow.proposals import FittedProposal
 from steinflow.rl.networks import Critics, Denoiser, least
 from steinflow.schedules import AbstractSchedule
 from steinflow.score import score_targets
@@ -41,8 +42,10 @@ def boltzmann(critics: Critics, tau: Float[Array, ""], obs: Float[Array, "b o"])
 
 
 def method_of(name: str) -> Method:
-    """A method by name; auto without its Gaussian process, which costs more than a critic."""
-    return auto(quadrature=False) if name == "auto" else as_method(name, None)
+    """A method by name; auto without what costs more than a critic's call: its Gaussian process
+    and the reshaping of its fits."""
+    plain = auto(quadrature=False)._replace(proposal=FittedProposal(reshaped=False))
+    return plain if name == "auto" else as_method(name, None)
 
 
 def noise_levels(key: Key[Array, ""], schedule: AbstractSchedule, batch: int, count: int) -> Level:

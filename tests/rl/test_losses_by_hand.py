@@ -119,6 +119,7 @@ def test_draws_that_are_no_numbers_teach_nothing():
     assert not np.any(grad[0]) and np.any(grad[1]) and np.all(np.isfinite(grad))
 
 
-def test_auto_has_no_gaussian_process_in_the_agent():
-    assert method_of("auto") == sf.auto(quadrature=False) != sf.auto()
+def test_auto_has_no_gaussian_process_and_reshapes_nothing_in_the_agent():
+    plain, proposal = sf.auto(quadrature=False), sf.FittedProposal(reshaped=False)
+    assert method_of("auto") == plain._replace(proposal=proposal) not in (plain, sf.auto())
     assert method_of("sdac") is sf.ESTIMATORS["sdac"]
