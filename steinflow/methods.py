@@ -59,8 +59,8 @@ def auto(quadrature: bool = True) -> Method:
 
     Approximates: s*(x), on R^d and on a box.
     With: scrambled Sobol draws from the likelihood on the support and from a normal fitted
-        to the gradients at those, twice where there are many (`FittedProposal`), on a box with
-        still more reshaped by what it leaves of them (`ReshapedProposal`); all weighed by the
+        to the gradients at those, twice where there are many (`FittedProposal`) and on a box
+        then reshaped by what it leaves of them (`ReshapedProposal`); all weighed by the
         deterministic mixture of all proposals, of all levels of a state where
         `score_targets` is given several; and three Stein terms a dimension, each believed
         as far as it fits (`SteinPolynomial`). Few draws in few dimensions also carry a

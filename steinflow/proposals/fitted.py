@@ -57,7 +57,7 @@ class AbstractAdaptiveProposal(AbstractProposal):
         support: AbstractSupport,
     ) -> AbstractProposal:
         """What is made of each of two fits on a box: unless a class says otherwise, the fit
-        itself. The weights sum to 1."""
+        itself. The weights are those for flat Q, in the last turn mostly those of the fit."""
         return fitted
 
     @abc.abstractmethod
@@ -196,7 +196,7 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
         support: AbstractSupport,
     ) -> AbstractProposal:
         """The normal, reshaped by what it leaves of the gradients (`reshaped`)."""
-        if not self.reshaped or not isinstance(fitted, NormalProposal):
+        if not self.reshaped or type(fitted) is not NormalProposal:
             return fitted
         pull = (level.alpha / level.sigma) ** 2 * (x / level.alpha - action)
         left = slope + pull - (fitted.mean - action) / fitted.scale**2

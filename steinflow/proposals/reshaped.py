@@ -22,7 +22,7 @@ KEPT = 0.05  # share of the draws of an interval that it would have had
 
 class ReshapedProposal(NormalProposal):
     """A normal, cut to a box; the density over each interval of a dimension is multiplied by a
-    factor."""
+    factor. Its tables hold for the box that it was made for."""
 
     low: Numbers  # [d], where intervals of equal width begin; the outer two reach to the walls
     width: Numbers  # [d]
@@ -38,8 +38,9 @@ class ReshapedProposal(NormalProposal):
         support: AbstractSupport,
     ) -> Float[Array, "k d"]:
         by_dimension = jax.vmap(jnp.interp, in_axes=1, out_axes=1)
-        eps = np.finfo(uniform.dtype).eps
-        uniform = jnp.clip(by_dimension(uniform, self.below, self.before), eps, 1.0 - eps)
+        least = 0.5 * np.finfo(uniform.dtype).eps
+        uniform = by_dimension(uniform, self.below, self.before)
+        uniform = jnp.clip(uniform, least, 1.0 - least)
         return normal_actions(uniform, self.mean, self.scale, support)
 
     def log_prob(
@@ -79,8 +80,9 @@ def reshaped(
     Each r_j' is a function of one coordinate that explains what is left of the gradient of log pi
     in that dimension: a mean over near draws, by kernels from broad to narrow, each for what those
     before it leave. A mean is believed by the share of the weighted mean square that the means
-    without the draw itself explain. It is integrated from interval to interval; no interval has
-    less than `KEPT` of the share that the normal gives it.
+    without the draw itself explain; draws in the outer thousandths of the normal count for
+    nothing. It is integrated from interval to interval; no interval has less than `KEPT` of the
+    share that the normal gives it.
 
     Args:
         normal: the proposal to reshape.
@@ -92,8 +94,9 @@ def reshaped(
     mean, scale, dtype = normal.mean, normal.scale, action.dtype
     tiny, dims = np.finfo(dtype).tiny, np.arange(mean.size)
     ends = jnp.broadcast_to(jnp.asarray([[OUTER], [1.0 - OUTER]], dtype), (2, mean.size))
-    low, high = once(normal_actions(ends, mean, scale, support))
+    low, high = once(normal_actions(ends, mean, scale, support).astype(dtype))
     width = jnp.maximum((high - low) / INTERVALS, tiny)
+    weight, left = weight.astype(dtype), left.astype(dtype)
     v = weight[:, None] * ((action >= low) & (action <= high))
     place = interval(action, low, width), dims
     nothing = jnp.zeros((INTERVALS, mean.size), dtype)

@@ -1,5 +1,7 @@
 """The normal on a box that is reshaped by the gradients that it does not explain."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +47,7 @@ def by_hand(mean, scale, action, left, weight, low, high):
 
 
 def some(seed=0, draws=90):
-    """Draws, what is left of their slopes, and their weights; the last lies outside."""
+    """Draws, what is left of their slopes, and their weights; some lie outside all intervals."""
     rng = np.random.default_rng(seed)
     action = rng.uniform(LOW, HIGH, (draws, 2))
     left = np.stack([6 * np.sin(7 * action[:, 0]), rng.normal(size=draws)], -1)
@@ -73,23 +75,26 @@ def test_the_factors_are_those_of_the_formulas(mean, scale):
     assert np.ptp(found.log_factor[:, 0]) > 1.0
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @pytest.mark.parametrize(("mean", "scale"), [INSIDE, OUTSIDE])
-def test_draws_follow_the_density_that_they_claim(key, mean, scale):
-    normal = NormalProposal(jnp.array(mean), jnp.array(scale))
-    proposal = reshaped(normal, *map(jnp.asarray, some(1)), BOX)
+def test_draws_follow_the_density_that_they_claim(key, mean, scale, dtype):
+    box = sf.Box(jnp.asarray(LOW, dtype), jnp.asarray(HIGH, dtype))
+    normal = NormalProposal(jnp.array(mean, dtype), jnp.array(scale, dtype))
+    proposal = reshaped(normal, *(jnp.asarray(each, dtype) for each in some(1)), box)
+    x = X.astype(dtype)
     axes = [np.linspace(low, high, 1201) for low, high in zip(LOW, HIGH, strict=True)]
     middles = [0.5 * (axis[1:] + axis[:-1]) for axis in axes]
-    nodes = jnp.asarray(np.stack([m.ravel() for m in np.meshgrid(*middles, indexing="ij")], -1))
+    nodes = jnp.asarray(
+        np.stack([m.ravel() for m in np.meshgrid(*middles, indexing="ij")], -1), dtype
+    )
     area = np.prod(HIGH - LOW) / 1200**2
-    mass = area * np.exp(np.asarray(proposal.log_prob(nodes, X, LEVEL, BOX))).reshape(1200, 1200)
+    mass = area * np.exp(np.asarray(proposal.log_prob(nodes, x, LEVEL, box))).reshape(1200, 1200)
     assert abs(mass.sum() - 1) < 2e-3
-    actions = np.asarray(proposal.actions(uniforms(key, 40_000, 2, jnp.float64), X, LEVEL, BOX))
+    actions = np.asarray(proposal.actions(uniforms(key, 40_000, 2, dtype), x, LEVEL, box))
     for j in (0, 1):
         cdf = np.concatenate([[0.0], np.cumsum(mass.sum(1 - j))])
-        assert (
-            stats.kstest(actions[:, j], lambda a, j=j, c=cdf: np.interp(a, axes[j], c)).pvalue
-            > 0.01
-        )
+        claimed = partial(np.interp, xp=axes[j], fp=cdf)
+        assert stats.kstest(actions[:, j], claimed).pvalue > 0.01
 
 
 def test_a_separable_posterior_is_nearly_drawn_from_itself(key):
@@ -123,17 +128,26 @@ def test_a_fit_need_not_be_reshaped():
 
 
 def test_a_wrong_shape_costs_draws_but_biases_nothing(key):
+    uneven = []
+
     class Wrong(sf.FittedProposal):
         def reshape(self, fitted, action, slope, weight, x, level, support):
-            left = 30.0 * jnp.sin(9.0 * action)
-            return reshaped(fitted, action, left, weight, support)
+            wrong = reshaped(fitted, action, 30.0 * jnp.sin(9.0 * action), weight, support)
+            jax.debug.callback(lambda f: uneven.append(np.ptp(f)), wrong.log_factor)
+            return wrong
 
     target = Multimodal(0.5, support=BOX)
     levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], LEVEL)
-    draws = draw_shared(key, target, X[None], levels, Wrong(), 2**15)(jnp.asarray(0))
-    w, u = weights(draws), (0.7 * draws.action - X) / 0.4**2
-    score = w @ u
-    error = jnp.sqrt((w**2) @ (u - score) ** 2)
+
+    @jax.jit
+    def estimate(key):
+        draws = draw_shared(key, target, X[None], levels, Wrong(), 2**15)(jnp.asarray(0))
+        w, u = weights(draws), (0.7 * draws.action - X) / 0.4**2
+        return w @ u, jnp.sqrt((w**2) @ (u - w @ u) ** 2)
+
+    score, error = estimate(key)
+    jax.effects_barrier()
+    assert len(uneven) == 2 and min(uneven) > 2.0
     assert jnp.all(jnp.abs(score - target.exact_score(X, LEVEL)) < 4 * error)
 
 
@@ -143,7 +157,7 @@ def test_a_wrong_shape_costs_draws_but_biases_nothing(key):
 )
 def test_fits_on_a_box_are_reshaped_where_there_are_two(key, support, levels, num_draws, turns):
     """The first by the weights for flat Q, the last mostly by its own."""
-    seen = []
+    seen, right = [], []
 
     class Spy(sf.FittedProposal):
         def weigh(self, *args):
@@ -152,15 +166,16 @@ def test_fits_on_a_box_are_reshaped_where_there_are_two(key, support, levels, nu
             return w
 
         def reshape(self, fitted, action, slope, weight, *given):
-            w, flat = seen.pop()
-            seen.append(jnp.allclose(weight, 0.9 * w + 0.1 * flat if len(seen) else flat))
+            w, flat = seen[-1]
+            wanted = 0.9 * w + 0.1 * flat if len(seen) == 2 else flat
+            jax.debug.callback(lambda ok: right.append(bool(ok)), jnp.allclose(weight, wanted))
             return super().reshape(fitted, action, slope, weight, *given)
 
     alpha, target = jnp.linspace(0.3, 0.7, levels), Multimodal(0.5, support=support)
-    with jax.disable_jit():
-        given = jnp.stack([X] * levels), sf.Level(alpha, 1.0 - alpha), Spy(), num_draws
-        draw_shared(key, target, *given)
-    assert sum(not isinstance(each, tuple) for each in seen) == turns
+    given = jnp.stack([X] * levels), sf.Level(alpha, 1.0 - alpha), Spy(), num_draws
+    jax.jit(lambda key: draw_shared(key, target, *given)(jnp.asarray(0)).action)(key)
+    jax.effects_barrier()
+    assert len(right) == turns * levels and all(right)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
