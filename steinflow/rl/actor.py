@@ -42,8 +42,8 @@ def boltzmann(critics: Critics, tau: Float[Array, ""], obs: Float[Array, "b o"])
 
 
 def method_of(name: str) -> Method:
-    """A method by name; auto without what costs more than a critic's call: its Gaussian process
-    and the reshaping of its fits."""
+    """A method by name; auto without its Gaussian process and the reshaping of its fits, whose
+    arithmetic counts beside critics as small as these."""
     plain = auto(quadrature=False)._replace(proposal=FittedProposal(reshaped=False))
     return plain if name == "auto" else as_method(name, None)
 
