@@ -113,12 +113,17 @@ def fit(draws: Draws, level: Level, order: int) -> Fit:
         squares.append(square)
         products.append(product)
         shares.append(c)
+    each = zip(shares, products, squares, strict=True)
+    believed = [
+        jnp.clip(-c * square / jnp.where(product == 0.0, 1.0, product), 0.0, 1.0)
+        for c, product, square in each
+    ]
     for m in reversed(range(order)):  # from shares of directions to shares of terms
         for j in range(m):
             shares[j] -= lower[m, j] * shares[m]
     total = noise + sum(c[:, None] * term for c, term in zip(shares, terms, strict=True))
     if w.size >= MANY:
-        total = without_itself(total, rows, lower, squares, w)
+        total = without_itself(total, rows, lower, squares, believed, w)
     return Fit(brought_back(total, noise, w, odds).T, shares[0])
 
 
@@ -127,13 +132,15 @@ def without_itself(
     rows: list[Array],
     lower: dict[tuple[int, int], Array],
     squares: list[Array],
+    believed: list[Array],
     w: Float[Array, " k"],
 ) -> Float[Array, "d k"]:
-    """The terms by a fit to the other draws: a residual over 1 less the draw's leverage on it."""
+    """The terms by a fit to the other draws: a residual over 1 less the draw's leverage on it, as
+    far as a fit is believed."""
     directions, leverage = list[Array](), w
-    for m, (row, square) in enumerate(zip(rows, squares, strict=True)):
+    for m, (row, square, b) in enumerate(zip(rows, squares, believed, strict=True)):
         directions.append(row - sum(lower[m, j][:, None] * directions[j] for j in range(m)))
-        share = w * directions[m] ** 2 / positive(square)[:, None]
+        share = b[:, None] * w * directions[m] ** 2 / positive(square)[:, None]
         leverage = leverage + jnp.where(square[:, None] > 0.0, share, 0.0)
     return total + about_the_mean(total, w) * leverage / jnp.maximum(1.0 - leverage, LEAST)
 
