@@ -18,7 +18,8 @@ from steinflow.supports import AbstractSupport
 DOUBT = 0.02  # share of u that a fit to all draws may leave, times ESS, to be half believed
 ROUNDING = 32.0  # rounding errors that a product of differences of terms may have
 SPARE = 3.0  # draws beyond those that a later term takes before it is believed at all
-MANY = 1024  # draws from which on a draw's own part in the fits is taken out of its term
+MANY = 1024  # draws from which on the part of a heavy draw in the fits is taken out of its term:
+HEAVY = 0.05  # leverages from which on. Below, Sobol draws err less than taking them out would
 LEAST = 0.1  # of a residual that a fit is taken to have left, where a draw decides it
 FAR = 1e3  # standard deviations at which the place of a draw is cut off
 
@@ -35,8 +36,8 @@ class SteinPolynomial(AbstractEstimator):
     With: self-normalised weights. C_m is fitted to the weighted draws, one term after another,
         and each fit is shrunk by what it leaves unexplained (docs/formulas.md). A mean beyond
         the u of all draws is moved back, as far as no fit to all of them speaks for it. With 1,024
-        draws or more the term of each is what a fit to the others leaves: where few draws
-        hold a far mode, fits that they take part in are biased.
+        draws or more the term of a heavy one is what a fit to the others leaves: where few
+        draws hold a far mode, fits that they take part in are biased.
     Requires: gradients of Q; Q absolutely continuous.
     Cost: N values and N gradients.
     Variance: what a polynomial of degree order + 1 in each action leaves of u.
@@ -135,13 +136,14 @@ def without_itself(
     believed: list[Array],
     w: Float[Array, " k"],
 ) -> Float[Array, "d k"]:
-    """The terms by a fit to the other draws: a residual over 1 less the draw's leverage on it, as
-    far as a fit is believed."""
+    """The terms of heavy draws by a fit to the others: a residual over 1 less the draw's leverage
+    on it, as far as a fit is believed."""
     directions, leverage = list[Array](), w
     for m, (row, square, b) in enumerate(zip(rows, squares, believed, strict=True)):
         directions.append(row - sum(lower[m, j][:, None] * directions[j] for j in range(m)))
         share = b[:, None] * w * directions[m] ** 2 / positive(square)[:, None]
         leverage = leverage + jnp.where(square[:, None] > 0.0, share, 0.0)
+    leverage = jnp.where(leverage > HEAVY, leverage, 0.0)
     return total + about_the_mean(total, w) * leverage / jnp.maximum(1.0 - leverage, LEAST)
 
 
