@@ -21,6 +21,7 @@ from steinflow.draws.base import (
 from steinflow.levels import Level
 from steinflow.proposals import AbstractAdaptiveProposal, AbstractProposal, UniformProposal
 from steinflow.proposals.base import log_likelihood
+from steinflow.proposals.paired import SECOND, PairedProposal
 from steinflow.sobol import sobol
 from steinflow.targets.boltzmann import AbstractTarget
 
@@ -76,7 +77,8 @@ def draw_shared(
     log w = Q/tau + log N(x; alpha a, sigma^2) - log Σ_q k_q q(a). An adaptive proposal draws
     half of them, and what it fits to those the other half. From TWICE in all on it draws a third
     (where a level is alone, half), what it fits to those as many as what it then fits to all of
-    them. A share is uniform where there are many, so that no mode of a box is missed for good.
+    them; on R^d every fourth of the first fit's draws is from another, which looks `ahead`. A share
+    is uniform where there are many, so that no mode of a box is missed for good.
 
     Returns:
         A function from the index of a level to its Draws (vmap it over the levels).
@@ -178,11 +180,21 @@ def draw_shared(
             draws, level = at(index), Level(levels.alpha[index], levels.sigma[index])
             known = jnp.isfinite(draws.log_weight)  # what is bad is counted where it is drawn
             value, slope = jnp.where(known, draws.value, -jnp.inf), jnp.nan_to_num(draws.slope)
-            w = proposal.weigh(value, draws.log_prior, whose[index], turn)
-            w = jnp.where(jnp.isfinite(w), w, 1.0 / w.size)
             given = draws.x, level, target.support
+
+            def weighed(value: Array) -> Array:
+                w = proposal.weigh(value, draws.log_prior, whose[index], turn)
+                return jnp.where(jnp.isfinite(w), w, 1.0 / w.size)
+
+            w = weighed(value)
             fitted = proposal.fit(draws.action, slope, w, *given)
-            if len(fits) == 1 or not target.support.has_walls:
+            if not target.support.has_walls:
+                if turn[0] == turn[1] or fits[0] < SECOND:
+                    return fitted
+                w = weighed(proposal.ahead(fitted, value, draws.action, slope, draws.x, level))
+                other = proposal.fit(draws.action, slope, w, *given)
+                return PairedProposal(fitted, other, fits[0])
+            if len(fits) == 1:
                 return fitted
             flat = softmax(jnp.where(known | ~jnp.any(known), draws.log_prior, -jnp.inf))
             flat = jnp.where(jnp.isfinite(flat), flat, 1.0 / flat.size)

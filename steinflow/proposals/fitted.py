@@ -11,7 +11,7 @@ from jax.nn import softmax
 from jaxtyping import Array, Float
 
 from steinflow.levels import Level
-from steinflow.proposals.base import AbstractProposal
+from steinflow.proposals.base import AbstractProposal, log_likelihood
 from steinflow.proposals.normal import NormalProposal
 from steinflow.proposals.reshaped import reshaped
 from steinflow.proposals.truncated_gaussian import TruncatedGaussianProposal
@@ -60,6 +60,19 @@ class AbstractAdaptiveProposal(AbstractProposal):
         itself. The weights are those for flat Q, in the last turn mostly those of the fit."""
         return fitted
 
+    def ahead(
+        self,
+        fitted: AbstractProposal,
+        value: Float[Array, " k"],
+        action: Float[Array, "k d"],
+        slope: Float[Array, "k d"],
+        x: Float[Array, " d"],
+        level: Level,
+    ) -> Float[Array, " k"]:
+        """Q/tau as the weights of a second fit take it, on R^d and beside the first of two: unless
+        a class says otherwise, as it is."""
+        return value
+
     @abc.abstractmethod
     def num_uniform(self, num_draws: int, support: AbstractSupport) -> int:
         """How many of the draws are uniform on the support."""
@@ -100,6 +113,36 @@ def tempered(
     return jnp.where(exact[1] >= enough, exact[0], at(warm)[0])
 
 
+def shortened(
+    step: Float[Array, " d"],
+    precision: Float[Array, " d"],
+    offset: Float[Array, "k d"],
+    left: Float[Array, "k d"],
+    weight: Float[Array, " k"],
+) -> Float[Array, " d"]:
+    """A step to the mean of a fit of one precision a dimension, over 1 + e/p, p the precision along
+    it and e what the gradients show beyond p: where Q is rotated, they fall along the step by more
+    than any dimension says. e is charged with `DOUBT` variances of chance.
+
+    Args:
+        step: from the weighted mean of the draws, [d].
+        precision: of the fit, [d].
+        offset: draws less their weighted mean, [k, d].
+        left: what the fit leaves of their gradients, [k, d].
+        weight: weights of the draws, summing to 1.
+    """
+    tiny = np.finfo(step.dtype).tiny
+    along = step / jnp.maximum(jnp.sqrt(jnp.sum(step**2)), tiny)
+    far, rest = offset @ along, left @ along
+    product = -jnp.sum(weight * far * rest)
+    extra = product / jnp.maximum(jnp.sum(weight * far**2), tiny)
+    chance = jnp.sum((weight * far * (rest + extra * far)) ** 2)
+    doubt = DOUBT * chance / jnp.maximum(product**2, tiny)
+    extra = jnp.where((extra > 0.0) & (doubt < 1.0), extra * (1.0 - doubt), 0.0)
+    own = jnp.sum(precision * along**2)
+    return step * (own / jnp.maximum(own + extra, tiny))
+
+
 class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
     """Half of the draws from the likelihood on the support, half from a normal fitted to them;
     where there are enough in all, fewer from each, and further ones from one fitted to both.
@@ -111,8 +154,11 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
     fit: a fifth of that), the level's first draws evenly; a first fit of two weighs them at a
     temperature so high that they are worth a share of what they are for flat Q (`tempered`). A
     fit is believed by the share of the mean squared gradient that it explains; with none of it,
-    it is the likelihood again. All draws are then weighed by the deterministic mixture of all
-    proposals, so that a bad fit costs no more than its draws.
+    it is the likelihood again. On R^d its step is shortened where the gradients fall faster along
+    it than in the dimensions (`shortened`), and every fourth draw of the first fit of two is from
+    another fit, whose weights are by where Newton's step leads a draw (`ahead`). All draws are
+    then weighed by the deterministic mixture of all proposals, so that a bad fit costs no more
+    than its draws.
 
     Args:
         prior: number of evenly weighed draws that the only fit mixes in, > 0.
@@ -172,6 +218,7 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
         total = precision + likelihood
         mean = (tilt + precision * center + likelihood * (x / level.alpha)) / total
         if not support.has_walls:
+            mean = center + shortened(mean - center, total, offset, left, weight)
             reach = REACH[0] * width
             mean = jnp.clip(mean, x / level.alpha - reach, x / level.alpha + reach)
         else:  # a mean far outside is brought nearer, its slope at the wall kept if that is sure
@@ -184,6 +231,27 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
             excess = jnp.maximum(1.0, jnp.abs(mean - middle) / outside)
             mean, total = middle + (mean - middle) / excess, total * (1.0 + (excess - 1.0) * sure)
         return NormalProposal(mean.astype(x.dtype), (1.0 / jnp.sqrt(total)).astype(x.dtype))
+
+    def ahead(
+        self,
+        fitted: AbstractProposal,
+        value: Float[Array, " k"],
+        action: Float[Array, "k d"],
+        slope: Float[Array, "k d"],
+        x: Float[Array, " d"],
+        level: Level,
+    ) -> Float[Array, " k"]:
+        """log pi where Newton's step leads a draw, by its gradient and the variances of the fit.
+
+        It is the same for all draws of one normal; where the draws see several, those that point
+        to the highest peak have the greatest.
+        """
+        if type(fitted) is not NormalProposal:
+            return value
+        steep = slope + (level.alpha / level.sigma) ** 2 * (x / level.alpha - action)
+        gain = 0.5 * jnp.sum((fitted.scale * steep) ** 2, axis=-1)
+        peak = value + log_likelihood(action, x, level) + gain
+        return jnp.where(jnp.isfinite(peak), peak, value)
 
     def reshape(
         self,
