@@ -43,8 +43,9 @@ TESTS = {  # a file, or all files of a folder that are not named: their own test
     "estimators": SCORES,
     "proposals/truncated_normal.py":
         "tests/proposals/test_truncated_normal.py tests/proposals/test_by_hand.py",
-    "proposals/fitted.py": FITTED,
+    "proposals/fitted.py": f"{FITTED} tests/proposals/test_paired.py",
     "proposals/reshaped.py": "tests/proposals/test_reshaped.py",
+    "proposals/paired.py": "tests/proposals/test_paired.py",
     "proposals": f"{FITTED} tests/proposals/test_proposals.py",
     "conversions.py": "tests/test_schedules.py tests/test_losses.py",
     "study/measure.py": "tests/study/test_measure.py",
