@@ -155,7 +155,7 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
     temperature so high that they are worth a share of what they are for flat Q (`tempered`). A
     fit is believed by the share of the mean squared gradient that it explains; with none of it,
     it is the likelihood again. On R^d its step is shortened where the gradients fall faster along
-    it than in the dimensions (`shortened`), and every fourth draw of the first fit of two is from
+    it than in the dimensions (`shortened`), and a fourth of the first fit's draws of two is from
     another fit, whose weights are by where Newton's step leads a draw (`ahead`). All draws are
     then weighed by the deterministic mixture of all proposals, so that a bad fit costs no more
     than its draws.

@@ -11,11 +11,14 @@ from steinflow.levels import Level
 from steinflow.proposals.base import AbstractProposal, log_likelihood
 from steinflow.supports import AbstractSupport
 
-SECOND = 4  # one draw in so many is from the second proposal
+SECOND = 4  # of so many draws one is from the second proposal
 
 
 class PairedProposal(AbstractProposal):
-    """Every fourth of `size` draws from a second proposal, the others from the first."""
+    """The last fourth of `size` draws from a second proposal, those before from the first.
+
+    Not every fourth one: a quarter of Sobol numbers that lie together is as even as fewer of them.
+    """
 
     first: AbstractProposal
     second: AbstractProposal
@@ -29,7 +32,7 @@ class PairedProposal(AbstractProposal):
         support: AbstractSupport,
     ) -> Float[Array, "k d"]:
         first, second = (q.actions(uniform, x, level, support) for q in (self.first, self.second))
-        other = np.arange(uniform.shape[0]) % SECOND == SECOND - 1
+        other = np.arange(self.size) >= self.size - self.size // SECOND
         return jnp.where(other[:, None], second, first)
 
     def log_ratio(
