@@ -68,10 +68,11 @@ class AbstractAdaptiveProposal(AbstractProposal):
         slope: Float[Array, "k d"],
         x: Float[Array, " d"],
         level: Level,
-    ) -> Float[Array, " k"]:
-        """Q/tau as the weights of a second fit take it, on R^d and beside the first of two: unless
-        a class says otherwise, as it is."""
-        return value
+        support: AbstractSupport,
+    ) -> tuple[Float[Array, " k"], Float[Array, " k"]] | None:
+        """What a second fit beside each of two weighs the draws by: Q/tau as it takes it, and the
+        share of each draw that the first leaves to it. None: there is none beside it."""
+        return None
 
     @abc.abstractmethod
     def num_uniform(self, num_draws: int, support: AbstractSupport) -> int:
@@ -240,18 +241,29 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
         slope: Float[Array, "k d"],
         x: Float[Array, " d"],
         level: Level,
-    ) -> Float[Array, " k"]:
+        support: AbstractSupport,
+    ) -> tuple[Float[Array, " k"], Float[Array, " k"]] | None:
         """log pi where Newton's step leads a draw, by its gradient and the variances of the fit.
 
         It is the same for all draws of one normal; where the draws see several, those that point
-        to the highest peak have the greatest.
+        to the highest peak have the greatest. On a box the step ends at a wall, and what log pi
+        gains on it is that of its gradient; a draw counts as far as its step leads away from the
+        fitted mean.
         """
-        if type(fitted) is not NormalProposal:
-            return value
+        if type(fitted) is not NormalProposal or support.has_walls and not self.reshaped:
+            return None
         steep = slope + (level.alpha / level.sigma) ** 2 * (x / level.alpha - action)
-        gain = 0.5 * jnp.sum((fitted.scale * steep) ** 2, axis=-1)
+        if support.has_walls:
+            low, high = support.bounds(x.size)
+            point = jnp.clip(action + fitted.scale**2 * steep, low, high)
+            gain = jnp.sum((point - action) * steep, axis=-1)
+            away = (point - jnp.clip(fitted.mean, low, high)) / fitted.scale
+            left = -jnp.expm1(-0.5 * jnp.sum(away**2, axis=-1))
+        else:
+            gain = 0.5 * jnp.sum((fitted.scale * steep) ** 2, axis=-1)
+            left = jnp.ones_like(gain)
         peak = value + log_likelihood(action, x, level) + gain
-        return jnp.where(jnp.isfinite(peak), peak, value)
+        return jnp.where(jnp.isfinite(peak), peak, value), left
 
     def reshape(
         self,
