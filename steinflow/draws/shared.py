@@ -195,7 +195,7 @@ def draw_shared(
             w = weighed(value)
             fitted = proposal.fit(draws.action, slope, w, *given)
             walls = target.support.has_walls
-            if len(fits) == 1 or not walls and turn[0] == turn[1]:
+            if len(fits) == 1 or (not walls and turn[0] == turn[1]):
                 return fitted
             flat = softmax(jnp.where(known | ~jnp.any(known), draws.log_prior, -jnp.inf))
             flat = jnp.where(jnp.isfinite(flat), flat, 1.0 / flat.size)
@@ -205,7 +205,7 @@ def draw_shared(
                 return proposal.reshape(fitted, draws.action, slope, w, *given) if walls else fitted
 
             first = shaped(fitted, trusted)
-            found = proposal.ahead(fitted, value, draws.action, slope, *given)
+            found = proposal.ahead(fitted, value, draws.action, slope, *given, turn)
             part = SECOND[0 if walls else 1]
             if found is None or fits[0] < part:
                 return first

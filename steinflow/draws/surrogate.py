@@ -34,8 +34,6 @@ def with_surrogate(
 
     nodes, share = law.nodes(draws.x, level, support)
     taper, taper_slope = support.taper(nodes)
-    there = draws._replace(
-        action=nodes, slope=slope(nodes), taper=taper, taper_slope=taper_slope
-    )
+    there = draws._replace(action=nodes, slope=slope(nodes), taper=taper, taper_slope=taper_slope)
     log_weight = law.log_prob(draws.action, draws.x, level, support) - log_mixture
     return draws._replace(surrogate=Surrogate(log_weight, slope(draws.action), there, share))

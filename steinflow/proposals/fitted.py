@@ -69,6 +69,7 @@ class AbstractAdaptiveProposal(AbstractProposal):
         x: Float[Array, " d"],
         level: Level,
         support: AbstractSupport,
+        turn: tuple[int, int],
     ) -> tuple[Float[Array, " k"], Float[Array, " k"]] | None:
         """What a second fit beside each of two weighs the draws by: Q/tau as it takes it, and the
         share of each draw that the first leaves to it. None: there is none beside it."""
@@ -85,6 +86,8 @@ OUTSIDE = 1.5, 5.0  # and half widths of a box, from its middle: as a rule, and 
 DOUBT = 2.0  # variances of a mean gradient that chance is charged with
 SURE = 1e-4  # squared standard error over squared mean gradient of a half sure fit
 AGAIN = 0.2  # of the evenly weighed draws that a fit mixes in, after an earlier fit
+STRIDE = 5.0, 1.0  # standard deviations a dimension that a draw looks ahead, in both turns on a box
+NEAR = 5.0  # variances within which where it looks is near the fitted mean on a box
 STEPS = 12  # of the bisection for a temperature: a thousandth of the range of its logarithm
 
 
@@ -242,23 +245,26 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
         x: Float[Array, " d"],
         level: Level,
         support: AbstractSupport,
+        turn: tuple[int, int],
     ) -> tuple[Float[Array, " k"], Float[Array, " k"]] | None:
         """log pi where Newton's step leads a draw, by its gradient and the variances of the fit.
 
         It is the same for all draws of one normal; where the draws see several, those that point
-        to the highest peak have the greatest. On a box the step ends at a wall, and what log pi
-        gains on it is that of its gradient; a draw counts as far as its step leads away from the
-        fitted mean.
+        to the highest peak have the greatest. On a box the step ends at a wall, and after a few
+        deviations of the fit, fewer of the last one; what log pi gains on it is that of its
+        gradient. A draw counts as far as its step leads away from the fitted mean.
         """
-        if type(fitted) is not NormalProposal or support.has_walls and not self.reshaped:
+        if type(fitted) is not NormalProposal or (support.has_walls and not self.reshaped):
             return None
         steep = slope + (level.alpha / level.sigma) ** 2 * (x / level.alpha - action)
         if support.has_walls:
             low, high = support.bounds(x.size)
-            point = jnp.clip(action + fitted.scale**2 * steep, low, high)
+            longest = STRIDE[turn[0] == turn[1]] * fitted.scale
+            step = jnp.clip(fitted.scale**2 * steep, -longest, longest)
+            point = jnp.clip(action + step, low, high)
             gain = jnp.sum((point - action) * steep, axis=-1)
             away = (point - jnp.clip(fitted.mean, low, high)) / fitted.scale
-            left = -jnp.expm1(-0.5 * jnp.sum(away**2, axis=-1))
+            left = -jnp.expm1(-0.5 * jnp.sum(away**2, axis=-1) / NEAR)
         else:
             gain = 0.5 * jnp.sum((fitted.scale * steep) ** 2, axis=-1)
             left = jnp.ones_like(gain)

@@ -45,7 +45,7 @@ class ReshapedProposal(NormalProposal):
     def nodes(
         self, x: Float[Array, " d"], level: Level, support: AbstractSupport
     ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-        """Places and shares, n = 2 m, with which one-dimensional expectations are sums, dimension by
+        """Places and shares, n = 2 m, with which expectations of one dimension are sums, by
         dimension: Gauss and Legendre's two of every interval."""
         share = jnp.diff(self.below, axis=0)[:, None]
         inside = self.below[:-1, None] + share * (0.5 + np.array([[-0.5], [0.5]]) / np.sqrt(3.0))
