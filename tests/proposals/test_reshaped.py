@@ -13,6 +13,7 @@ import steinflow as sf
 from steinflow.draws import draw_shared, uniforms, weights
 from steinflow.proposals import FittedProposal, NormalProposal, ReshapedProposal
 from steinflow.proposals.reshaped import reshaped
+from steinflow.proposals.smoothing import smoothed
 from steinflow.targets import Multimodal
 
 LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 3.0])
@@ -66,6 +67,24 @@ def by_hand(mean, scale, action, left, weight, low, high):
     return edges, np.log(drawn / plain)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_means_of_intervals_are_smoothed_by_processes(dtype):
+    """A curve, noise alone, and nothing known: by hand, and no NaN where all or most is missing."""
+    rng, m = np.random.default_rng(2), np.arange(32)
+    place = m + rng.uniform(size=32)
+    means = np.stack([np.sin(0.3 * place), rng.normal(size=32), np.zeros(32)], -1)
+    weight = rng.dirichlet(np.full(32, 0.5), 3).T * (rng.uniform(size=(32, 3)) < 0.6)
+    weight[:, 2] = 0.0
+    places = np.broadcast_to(place[:, None], means.shape)
+    found = smoothed(*(jnp.asarray(each, dtype) for each in (places, means, weight)))
+    close = 1e-6 if dtype == jnp.float64 else 1e-2
+    assert_allclose(found[:, 0], smoothed_by_hand(place, means[:, 0], weight[:, 0]), atol=close)
+    assert_allclose(found[:, 0], np.sin(0.3 * (m + 0.5)), atol=0.1)
+    assert np.abs(found[:, 1]).max() < 0.3 and np.all(found[:, 2] == 0.0)
+    alone = jnp.asarray(np.eye(32)[:, :1] * weight.max(), dtype)
+    assert np.all(np.isfinite(smoothed(jnp.asarray(places[:, :1], dtype), alone, alone)))
+
+
 def some(seed=0, draws=90):
     """Draws, what is left of their slopes, and their weights; some lie outside all intervals."""
     rng = np.random.default_rng(seed)
@@ -115,6 +134,10 @@ def test_draws_follow_the_density_that_they_claim(key, mean, scale, dtype):
         cdf = np.concatenate([[0.0], np.cumsum(mass.sum(1 - j))])
         claimed = partial(np.interp, xp=axes[j], fp=cdf)
         assert stats.kstest(actions[:, j], claimed).pvalue > 0.01
+        nodes, share = (np.asarray(each)[:, j] for each in proposal.nodes(x, LEVEL, box))
+        for power in range(4):  # expectations of functions of one coordinate
+            wanted = mass.sum(1 - j) @ middles[j] ** power
+            assert_allclose(share @ nodes**power, wanted, rtol=3e-3, atol=3e-3)
 
 
 def test_a_separable_posterior_is_nearly_drawn_from_itself(key):
@@ -167,17 +190,18 @@ def test_a_wrong_shape_costs_draws_but_biases_nothing(key):
 
     score, error = estimate(key)
     jax.effects_barrier()
-    assert len(uneven) == 2 and min(uneven) > 2.0
+    assert len(uneven) == 4 and min(uneven) > 2.0
     assert jnp.all(jnp.abs(score - target.exact_score(X, LEVEL)) < 4 * error)
 
 
 @pytest.mark.parametrize(
     ("support", "levels", "num_draws", "turns"),
-    [(BOX, 5, 8, 2), (BOX, 3, 13, 0), (BOX, 1, 40, 2), (sf.RealSpace(), 5, 8, 0)],
+    [(BOX, 5, 8, 4), (BOX, 3, 13, 0), (BOX, 1, 40, 4), (sf.RealSpace(), 5, 8, 0)],
 )
 def test_fits_on_a_box_are_reshaped_where_there_are_two(key, support, levels, num_draws, turns):
-    """The first by the weights for flat Q, the last mostly by its own."""
-    seen, right = [], []
+    """The first by the weights for flat Q, the last mostly by its own; what stands beside either,
+    by weights for what that leaves to it."""
+    seen, left, used, right = [], [], [], []
 
     class Spy(sf.FittedProposal):
         def weigh(self, *args):
@@ -185,9 +209,18 @@ def test_fits_on_a_box_are_reshaped_where_there_are_two(key, support, levels, nu
             seen.append((w, jax.nn.softmax(args[1])))
             return w
 
+        def ahead(self, *args):
+            found = super().ahead(*args)
+            left.append(found[1])
+            return found
+
         def reshape(self, fitted, action, slope, weight, *given):
             w, flat = seen[-1]
-            wanted = 0.9 * w + 0.1 * flat if len(seen) == 2 else flat
+            wanted = 0.9 * w + 0.1 * flat if len(seen) == 3 else flat
+            if len(seen) % 2 == 0:
+                wanted = w * left[-1] + 1e-3 * used[-1]
+                wanted = wanted / jnp.sum(wanted)
+            used.append(weight)
             jax.debug.callback(lambda ok: right.append(bool(ok)), jnp.allclose(weight, wanted))
             return super().reshape(fitted, action, slope, weight, *given)
 
