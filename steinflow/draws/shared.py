@@ -80,8 +80,9 @@ def draw_shared(
     log w = Q/tau + log N(x; alpha a, sigma^2) - log Σ_q k_q q(a). An adaptive proposal draws
     half of them, and what it fits to those the other half. From TWICE in all on it draws a third
     (where a level is alone, half), what it fits to those as many as what it then fits to all of
-    them; on R^d a fourth of the first fit's draws is from another, which looks `ahead`. A share
-    is uniform where there are many, so that no mode of a box is missed for good.
+    them; half of both fits' draws on a box, on R^d a fourth of the first one's, is from another
+    beside it, which looks `ahead`. A share is uniform where there are many, so that no mode of a
+    box is missed for good. The last fit on a box is the draws' surrogate.
 
     Returns:
         A function from the index of a level to its Draws (vmap it over the levels).

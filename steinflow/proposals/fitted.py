@@ -159,17 +159,17 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
     temperature so high that they are worth a share of what they are for flat Q (`tempered`). A
     fit is believed by the share of the mean squared gradient that it explains; with none of it,
     it is the likelihood again. On R^d its step is shortened where the gradients fall faster along
-    it than in the dimensions (`shortened`), and a fourth of the first fit's draws of two is from
-    another fit, whose weights are by where Newton's step leads a draw (`ahead`). All draws are
-    then weighed by the deterministic mixture of all proposals, so that a bad fit costs no more
-    than its draws.
+    it than in the dimensions (`shortened`). A share of the draws of two fits is from another beside
+    either, whose weights are by where Newton's step leads a draw (`ahead`). All draws are then
+    weighed by the deterministic mixture of all proposals, so that a bad fit costs no more than its
+    draws.
 
     Args:
         prior: number of evenly weighed draws that the only fit mixes in, > 0.
         share: of the effective sample size for flat Q, what the first fit of two rests on, in
             (0, 1).
         reshaped: whether on a box each of two fits is reshaped by what it leaves of the gradients,
-            one dimension at a time (`ReshapedProposal`).
+            one dimension at a time (`ReshapedProposal`), and has another beside it.
 
     Reference: tempered weights in adaptive importance sampling, Koblents & Míguez (2015).
     """

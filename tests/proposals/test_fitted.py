@@ -96,8 +96,8 @@ def test_many_draws_on_a_box_find_a_mode_that_the_likelihood_never_meets(key):
     ],
 )
 def test_how_many_draws_each_fit_gives_and_sees(key, num_draws, levels, sizes):
-    """Two from forty draws of all levels on; each sees all draws before it, and from two draws on
-    another beside it does, at the first one's temperature."""
+    """Two from forty draws of all levels on; each sees all draws before it, and so does another
+    beside it, from two draws on, at the first one's temperature."""
     seen = []
 
     class Spy(sf.FittedProposal):
