@@ -127,7 +127,7 @@ def fit(draws: Draws, level: Level, order: int) -> Fit:
         return noise + sum(c[:, None] * term for c, term in zip(shares, terms, strict=True))
 
     total = fitted(noise, terms)
-    if draws.surrogate is not None:
+    if draws.surrogate is not None and w.size < MANY:  # many err less than the known means do
         here = draws._replace(slope=draws.surrogate.slope)
         there = flattened(draws.surrogate.nodes, level)
         own, nodes = (

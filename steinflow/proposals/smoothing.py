@@ -5,6 +5,8 @@ Särkkä, 2020): what it costs does not depend on the number of draws, and littl
 intervals.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,8 +23,8 @@ LEAST = 1e-6  # of a residual that a mean's own part in the fit leaves
 
 def sines(place: Float[Array, "*m"], intervals: int) -> Float[Array, "*m r"]:
     """Sines that vanish at both ends of the wider range, of square mean 1 over half of it."""
-    half, frequency = 0.5 * WIDER * intervals, frequencies(intervals)
-    return jnp.sin(frequency * (place[..., None] - 0.5 * intervals + half)) / np.sqrt(half)
+    half, frequency = 0.5 * WIDER * intervals, jnp.asarray(frequencies(intervals), place.dtype)
+    return jnp.sin(frequency * (place[..., None] - 0.5 * intervals + half)) / math.sqrt(half)
 
 
 def frequencies(intervals: int) -> Float[np.ndarray, " r"]:

@@ -105,7 +105,7 @@ def test_it_adds_no_bias(key):
         jnp.array([[0.5, -0.4], [-0.6, 0.3]]), jnp.array([[9.0, 4.0], [5.0, 12.0]]),
         jnp.zeros(2), 0.5, BOX,
     )  # fmt: skip
-    square, away = errors(key, target, jnp.array([0.1, 0.2]), 512)
+    square, away = errors(key, target, jnp.array([0.1, 0.2]), 256)
     assert np.all(np.abs(away.mean(axis=0)) < 4 * away.std(axis=0) / 8)
     assert square[:, 0].mean() < 1.1 * square[:, 1].mean()
 
