@@ -9,8 +9,11 @@ from numpy.testing import assert_allclose
 import steinflow as sf
 from steinflow.draws import draw_shared, weights
 from steinflow.draws.base import Surrogate
+from steinflow.draws.surrogate import with_surrogate
 from steinflow.estimators.controlled import controlled
 from steinflow.proposals import FittedProposal
+from steinflow.proposals.normal import NormalProposal
+from steinflow.proposals.reshaped import reshaped
 from steinflow.targets import GaussianMixture, Multimodal
 
 BOX = sf.Box(-1.0, 1.0)
@@ -68,6 +71,25 @@ def test_the_surrogate_is_the_law_that_was_fitted_last(key):
         there = jnp.sum(draws.surrogate.share * draws.surrogate.nodes.action**power, axis=0)
         assert_allclose(weights(own) @ draws.action**power, there, atol=5e-3)
     assert_allclose(jnp.sum(draws.surrogate.share, axis=0), 1.0)
+
+
+def test_the_slope_of_a_surrogate_is_that_of_a_q_which_would_make_it_the_posterior(key):
+    """log q less the log likelihood, differentiated; the factors of its intervals are constants."""
+    draws, level = drawn(key, Multimodal(0.5, support=BOX), jnp.array([0.4, -0.2]))
+    normal = NormalProposal(jnp.array([0.3, -0.8]), jnp.array([0.2, 0.5]))
+    even = jnp.full(draws.value.size, 1.0 / draws.value.size)
+    law = reshaped(normal, draws.action, 3.0 * draws.action, even, BOX)
+    log_mixture = jnp.linspace(0.0, 1.0, draws.value.size)
+    found = with_surrogate(draws, level, BOX, law, log_mixture).surrogate
+
+    def q(action):
+        likelihood = -0.5 * jnp.sum(((draws.x - level.alpha * action) / level.sigma) ** 2)
+        return -0.5 * jnp.sum(((action - normal.mean) / normal.scale) ** 2) - likelihood
+
+    assert_allclose(found.slope, jax.vmap(jax.grad(q))(draws.action), rtol=1e-10)
+    assert_allclose(found.nodes.slope, jax.vmap(jax.grad(q))(found.nodes.action), rtol=1e-10)
+    log_q = law.log_prob(draws.action, draws.x, level, BOX)
+    assert_allclose(found.log_weight, log_q - log_mixture, rtol=1e-12)
 
 
 @pytest.mark.parametrize("proposal", [FittedProposal(reshaped=False), sf.GaussianProposal()])
