@@ -158,4 +158,5 @@ def prefix(draws: Draws, num_draws: int) -> Draws:
         slope=draws.slope[first],
         taper=draws.taper[first],
         taper_slope=draws.taper_slope[first],
+        surrogate=None,
     )

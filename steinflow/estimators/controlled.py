@@ -9,7 +9,7 @@ from steinflow.diagnostics import effective_sample_size
 from steinflow.draws.base import Surrogate
 
 SPARE = 2.0  # effective draws beyond which the coefficient is believed at all
-RATIO = 10.0  # of a weight for the surrogate to that for the posterior, at which it is the draw's
+FAINT = 0.25  # power of the least number, below which a weight is too little to divide by
 SURPRISE = 2.0  # squared errors over their sum of squares, beyond which it is believed less
 
 
@@ -23,10 +23,10 @@ def controlled(
     """The terms, less b times what the draws err on the surrogate's own.
 
     y = v (t - E[t]), v the draws' weights for the surrogate and t its terms, whose mean is known:
-    Σ_i y_i is what the draws err by. b, one for all dimensions, is regressed on w (terms - mean),
-    and shrunk as far as that explains no more than chance would, with 1/Σ v² or ESS draws, the
-    less. Where Σ y is beyond what its squares make likely, draws have missed a part of the
-    surrogate, and tell too little of it.
+    Σ_i y_i is what the draws err by. b, one for all dimensions, is the coefficient of y in a
+    regression of w (terms - mean); it is shrunk to nothing where that explains no more than chance
+    would with as many draws as count for both. Where Σ y is beyond what its squares make likely,
+    the draws have missed a part of the surrogate, and b is shrunk further.
 
     Args:
         total: terms of the estimate.
@@ -46,7 +46,7 @@ def controlled(
     free = jnp.minimum(1.0 / jnp.sum(v**2), effective_sample_size(w)) - SPARE
     belief = 1.0 - (1.0 - met) / jnp.maximum(met * free, tiny)
     b = jnp.clip(product / jnp.maximum(square, tiny), 0.0, 1.0) * jnp.clip(belief, 0.0, 1.0)
-    error = b * error
-    near = v < RATIO * w
-    part = jnp.where(near, error / jnp.where(near, jnp.maximum(w, tiny), 1.0), 0.0)
-    return total - part - jnp.sum(jnp.where(near, 0.0, error), axis=1, keepdims=True)
+    error = jnp.where(jnp.isfinite(b), b * error, 0.0)
+    held = w > tiny**FAINT  # the terms of the others could not hold it
+    part = jnp.where(held, error / jnp.where(held, w, 1.0), 0.0)
+    return total - part - jnp.sum(jnp.where(held, 0.0, error), axis=1, keepdims=True)

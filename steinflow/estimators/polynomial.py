@@ -38,7 +38,8 @@ class SteinPolynomial(AbstractEstimator):
         and each fit is shrunk by what it leaves unexplained (docs/formulas.md). A mean beyond
         the u of all draws is moved back, as far as no fit to all of them speaks for it. With 1,024
         draws or more the term of a heavy one is what a fit to the others leaves: where few
-        draws hold a far mode, fits that they take part in are biased.
+        draws hold a far mode, fits that they take part in are biased. With fewer, and a surrogate
+        of the draws, their error on its terms is subtracted (`controlled`).
     Requires: gradients of Q; Q absolutely continuous.
     Cost: N values and N gradients.
     Variance: what a polynomial of degree order + 1 in each action leaves of u.

@@ -29,9 +29,9 @@ class AbstractAdaptiveProposal(AbstractProposal):
         own: Float[Array, " k"],
         turn: tuple[int, int],
     ) -> Float[Array, " k"]:
-        """How the draws count in a fit, summing to 1: from Q/tau (-inf: a draw counts for nothing),
-        the log weights without Q, even weights of the first draws of the level itself, and which
-        fit it is of how many."""
+        """How the draws count in a fit, summing to 1: from Q/tau, or what a second fit takes for it
+        (-inf: a draw counts for nothing), the log weights without Q, even weights of the first
+        draws of the level itself, and which fit it is of how many."""
 
     @abc.abstractmethod
     def fit(
@@ -57,7 +57,8 @@ class AbstractAdaptiveProposal(AbstractProposal):
         support: AbstractSupport,
     ) -> AbstractProposal:
         """What is made of each of two fits on a box: unless a class says otherwise, the fit
-        itself. The weights are those for flat Q, in the last turn mostly those of the fit."""
+        itself. The weights are those for flat Q, in the last turn mostly those of the fit; of a
+        second fit its own."""
         return fitted
 
     def ahead(
@@ -71,8 +72,9 @@ class AbstractAdaptiveProposal(AbstractProposal):
         support: AbstractSupport,
         turn: tuple[int, int],
     ) -> tuple[Float[Array, " k"], Float[Array, " k"]] | None:
-        """What a second fit beside each of two weighs the draws by: Q/tau as it takes it, and the
-        share of each draw that the first leaves to it. None: there is none beside it."""
+        """What a second fit (on a box beside each of two, on R^d beside the first) weighs the draws
+        by: Q/tau as it takes it, and the share of each draw that the other fit leaves to it. None:
+        there is none."""
         return None
 
     @abc.abstractmethod
@@ -159,10 +161,10 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
     temperature so high that they are worth a share of what they are for flat Q (`tempered`). A
     fit is believed by the share of the mean squared gradient that it explains; with none of it,
     it is the likelihood again. On R^d its step is shortened where the gradients fall faster along
-    it than in the dimensions (`shortened`). A share of the draws of two fits is from another beside
-    either, whose weights are by where Newton's step leads a draw (`ahead`). All draws are then
-    weighed by the deterministic mixture of all proposals, so that a bad fit costs no more than its
-    draws.
+    it than in the dimensions (`shortened`). A share of the draws of two fits (on R^d of the first)
+    is from another beside it, whose weights are by where Newton's step leads a draw (`ahead`). All
+    draws are then weighed by the deterministic mixture of all proposals, so that a bad fit costs no
+    more than its draws.
 
     Args:
         prior: number of evenly weighed draws that the only fit mixes in, > 0.

@@ -4,7 +4,6 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from steinflow.levels import Level
@@ -30,10 +29,9 @@ class PairedProposal(AbstractProposal):
         level: Level,
         support: AbstractSupport,
     ) -> Float[Array, "k d"]:
-        first, second = (q.actions(uniform, x, level, support) for q in (self.first, self.second))
-        count, size = uniform.shape[0], self.size
-        other = np.arange(count) * size >= (size - self.count) * count
-        return jnp.where(other[:, None], second, first)
+        before = -(-(self.size - self.count) * uniform.shape[0] // self.size)
+        parts = (self.first, uniform[:before]), (self.second, uniform[before:])
+        return jnp.concatenate([q.actions(part, x, level, support) for q, part in parts])
 
     def log_ratio(
         self,

@@ -7,11 +7,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 import steinflow as sf
-from steinflow.draws import draw_shared, weights
+from steinflow.draws import draw_shared, shared, weights
 from steinflow.draws.base import Surrogate
 from steinflow.draws.surrogate import with_surrogate
 from steinflow.estimators.controlled import controlled
-from steinflow.proposals import FittedProposal
+from steinflow.proposals import AbstractProposal, FittedProposal
 from steinflow.proposals.normal import NormalProposal
 from steinflow.proposals.reshaped import reshaped
 from steinflow.targets import GaussianMixture, Multimodal
@@ -21,7 +21,7 @@ ESTIMATOR = sf.SteinPolynomial(3)
 
 
 def by_hand(total, own, nodes, share, log_weight, w):
-    """The estimate [d]; arrays [d, k] and [d, n] as of `controlled`."""
+    """The terms, and b; arrays [d, k] and [d, n] as of `controlled`."""
     v = np.exp(log_weight - log_weight.max())
     v /= v.sum()
     error = v * (own - np.sum(share.T * nodes, axis=1)[:, None])
@@ -31,7 +31,8 @@ def by_hand(total, own, nodes, share, log_weight, w):
     met = product**2 / (square * np.sum(away**2))
     free = min(1 / np.sum(v**2), 1 / np.sum(w**2)) - 2
     b = np.clip(product / square, 0, 1) * np.clip(1 - (1 - met) / (met * free), 0, 1)
-    return total @ w - b * error.sum(axis=1), b
+    lost = np.sum(error[:, w < 1e-70], axis=1)[:, None]
+    return total - b * (np.where(w < 1e-70, 0.0, error / np.maximum(w, 1e-70)) + lost), b
 
 
 @pytest.mark.parametrize("surprise", [0.0, 3.0])
@@ -50,7 +51,7 @@ def test_the_correction_is_that_of_the_formulas(alike, surprise):
     wanted, b = by_hand(total, own, nodes, share, log_weight, w)
     surrogate = Surrogate(jnp.asarray(log_weight), None, None, jnp.asarray(share))
     found = controlled(*map(jnp.asarray, (total, own, nodes)), surrogate, jnp.asarray(w))
-    assert_allclose(found @ w, wanted, rtol=1e-10)
+    assert_allclose(found, wanted, rtol=1e-9)
     least, most = (0.4, 1.0) if alike > 0.0 and not surprise else (0.0, 0.1)
     assert least <= b <= most
 
@@ -71,6 +72,44 @@ def test_the_surrogate_is_the_law_that_was_fitted_last(key):
         there = jnp.sum(draws.surrogate.share * draws.surrogate.nodes.action**power, axis=0)
         assert_allclose(weights(own) @ draws.action**power, there, atol=5e-3)
     assert_allclose(jnp.sum(draws.surrogate.share, axis=0), 1.0)
+
+
+class Numbered(FittedProposal):
+    """Its fits have the number of their turn, over 10, as their mean."""
+
+    def weigh(self, value, log_prior, own, turn):
+        TURNS.append(turn[0])
+        return super().weigh(value, log_prior, own, turn)
+
+    def fit(self, *given):
+        fitted = super().fit(*given)
+        return NormalProposal(jnp.full_like(fitted.mean, 0.1 * TURNS[-1]), fitted.scale)
+
+    def ahead(self, *given):
+        return None
+
+
+TURNS = list[int]()
+
+
+def test_it_is_the_last_fit_and_not_the_second_beside_it(monkeypatch, key):
+    used = list[AbstractProposal]()
+
+    def with_it(draws, level, support, fitted, log_mixture):
+        used.append(fitted)
+        return with_surrogate(draws, level, support, fitted, log_mixture)
+
+    monkeypatch.setattr(shared, "with_surrogate", with_it)
+    target, x = Multimodal(0.5, support=BOX), jnp.array([0.4, -0.2])
+    drawn(key, target, x, proposal=Numbered())
+    assert_allclose(used[-1].mean, 0.2)
+    draws, level = drawn(key, target, x)
+    pair, even = used[-1], jnp.zeros(draws.value.size)
+    first, second, both = (
+        with_surrogate(draws, level, BOX, law, even).surrogate.log_weight
+        for law in (pair.first, pair.second, pair)
+    )
+    assert jnp.all(first == both) and not jnp.all(second == both)
 
 
 def test_the_slope_of_a_surrogate_is_that_of_a_q_which_would_make_it_the_posterior(key):

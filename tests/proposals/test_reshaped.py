@@ -23,7 +23,7 @@ LEVELS = sf.Level(jnp.array([0.1, 0.3, 0.5, 0.7, 0.9]), jnp.array([0.9, 0.7, 0.5
 INSIDE, OUTSIDE = ((0.2, 1.0), (0.5, 0.9)), ((3.0, -4.0), (0.6, 1.5))
 
 
-def smoothed_by_hand(place, mean, weight):
+def smoothed_by_hand(place, mean, weight, least=1e-5):
     """Functions at the middles of the intervals, by processes with dense covariances."""
     frequency, n = np.pi * np.arange(1, 17) / 48, np.sum(weight > 0)
     seen = weight > 0
@@ -33,7 +33,7 @@ def smoothed_by_hand(place, mean, weight):
         return np.sin(np.outer(at - 16 + 24, frequency)) / np.sqrt(24)
 
     evidence, weights_of_means = [], []
-    for share in (1e-5, 1e-1):
+    for share in (least, 1e-1):
         for length in (3.0, 6.0, 12.0):
             density = np.sqrt(2 * np.pi) * length * np.exp(-0.5 * (length * frequency) ** 2)
             own = sines(place) @ (density[:, None] * sines(place).T)
@@ -67,22 +67,38 @@ def by_hand(mean, scale, action, left, weight, low, high):
     return edges, np.log(drawn / plain)
 
 
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-def test_means_of_intervals_are_smoothed_by_processes(dtype):
-    """A curve, noise alone, and nothing known: by hand, and no NaN where all or most is missing."""
-    rng, m = np.random.default_rng(2), np.arange(32)
+def test_means_of_intervals_are_smoothed_by_processes(dtype, seed):
+    """A curve, a curve in noise, and nothing known: by hand."""
+    rng, m = np.random.default_rng(seed), np.arange(32)
     place = m + rng.uniform(size=32)
-    means = np.stack([np.sin(0.3 * place), rng.normal(size=32), np.zeros(32)], -1)
+    means = np.stack(
+        [np.sin(0.3 * place), np.sin(0.3 * place) + rng.normal(size=32), np.zeros(32)], -1
+    )
     weight = rng.dirichlet(np.full(32, 0.5), 3).T * (rng.uniform(size=(32, 3)) < 0.6)
     weight[:, 2] = 0.0
     places = np.broadcast_to(place[:, None], means.shape)
     found = smoothed(*(jnp.asarray(each, dtype) for each in (places, means, weight)))
-    close = 1e-6 if dtype == jnp.float64 else 1e-2
-    assert_allclose(found[:, 0], smoothed_by_hand(place, means[:, 0], weight[:, 0]), atol=close)
-    assert np.median(np.abs(found[:, 0] - np.sin(0.3 * (m + 0.5)))) < 0.01
-    assert np.abs(found[:, 1]).max() < 0.3 and np.all(found[:, 2] == 0.0)
-    alone = jnp.asarray(np.eye(32)[:, :1] * weight.max(), dtype)
-    assert np.all(np.isfinite(smoothed(jnp.asarray(places[:, :1], dtype), alone, alone)))
+    close, least = (1e-6, 1e-5) if dtype == jnp.float64 else (1e-2, 1e4 * np.finfo(dtype).eps)
+    for j in (0, 1):
+        wanted = smoothed_by_hand(place, means[:, j], weight[:, j], least)
+        assert_allclose(found[:, j], wanted, atol=close)
+    assert np.median(np.abs(found[:, 0] - np.sin(0.3 * (m + 0.5)))) < 0.02
+    assert np.all(found[:, 2] == 0.0)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_what_cannot_be_smoothed_is_left_out(dtype):
+    """Noise alone, a single mean, and means whose squares overflow."""
+    rng = np.random.default_rng(2)
+    place = np.arange(32)[:, None] + rng.uniform(size=(32, 1))
+    noise, alone = rng.normal(size=(32, 1)), np.eye(32)[:, :1]
+    huge = noise * np.finfo(dtype).max ** 0.75
+    given = (noise, np.ones((32, 1))), (alone, alone), (huge, np.ones((32, 1)))
+    for mean, weight in given:
+        found = smoothed(*(jnp.asarray(each, dtype) for each in (place, mean, weight)))
+        assert np.all(np.abs(found) < 0.3)
 
 
 def some(seed=0, draws=90):
@@ -112,6 +128,22 @@ def test_the_factors_are_those_of_the_formulas(mean, scale):
         found.log_prob(jnp.asarray(action), X, LEVEL, BOX) - plain, log_factors, atol=1e-5
     )
     assert np.ptp(found.log_factor[:, 0]) > 1.0
+
+
+def test_nodes_are_those_of_gauss_and_legendre():
+    """Cubics are integrated exactly where the density is constant over an interval."""
+    action, left, weight = some()
+    flat = NormalProposal(jnp.zeros(2), jnp.full(2, 1e5))
+    law = reshaped(flat, *map(jnp.asarray, (action, left, weight)), BOX)
+    nodes, share = law.nodes(X, LEVEL, BOX)
+    assert nodes.shape == share.shape == (64, 2)
+    for j in (0, 1):
+        inner = law.low[j] + law.width[j] * np.arange(1, 32)
+        edges = np.concatenate([[LOW[j]], inner, [HIGH[j]]])
+        for power in range(4):
+            whole = np.diff(edges ** (power + 1)) / (power + 1) / np.diff(edges)
+            wanted = np.sum(np.diff(law.below[:, j]) * whole)
+            assert_allclose(np.sum(share[:, j] * nodes[:, j] ** power), wanted, rtol=1e-8)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
