@@ -35,6 +35,7 @@ VARIANTS = {
     "scalar coefficient": AUTO._replace(estimator=sf.ControlVariate(sf.InSample("scalar", 1.0))),
     "no control variate": AUTO._replace(estimator=sf.NoiseExpectation()),
     "no fitted proposal": AUTO._replace(proposal=None),
+    "plain fits": AUTO._replace(proposal=sf.FittedProposal(reshaped=False)),
     "independent draws": AUTO._replace(quasi=False),
 }
 

@@ -60,12 +60,14 @@ def auto(quadrature: bool = True) -> Method:
     Approximates: s*(x), on R^d and on a box.
     With: scrambled Sobol draws from the likelihood on the support and from a normal fitted
         to the gradients at those, twice where there are many (`FittedProposal`) and on a box
-        then reshaped by what it leaves of them (`ReshapedProposal`); all weighed by the
+        then reshaped by what it leaves of them (`ReshapedProposal`); some from another fit beside
+        it, to where the draws' gradients point (`FittedProposal.ahead`); all weighed by the
         deterministic mixture of all proposals, of all levels of a state where
         `score_targets` is given several; and three Stein terms a dimension, each believed
-        as far as it fits (`SteinPolynomial`). Few draws in few dimensions also carry a
-        Gaussian process (`BayesianQuadrature`), unless quadrature is False: where Q is cheap,
-        as in the agent, its arithmetic costs more than further draws.
+        as far as it fits (`SteinPolynomial`). On a box what the draws err on the last fit, whose
+        means are known, is taken off the estimate (`estimators/controlled.py`). Few draws in
+        few dimensions also carry a Gaussian process (`BayesianQuadrature`), unless quadrature
+        is False: where Q is cheap, as in the agent, its arithmetic costs more than further draws.
     Requires: gradients of Q.
     Cost: N values and N gradients, in two calls of N/2, or three from 40 draws of all levels on.
     Variance: `info.std_error` treats the draws as independent; Sobol draws err less.

@@ -1,4 +1,4 @@
-"""Twenty-two one-token mutations of the core: each must make a test fail.
+"""Twenty-six one-token mutations of the core: each must make a test fail.
 
     make mutants
 
@@ -82,6 +82,18 @@ MUTANTS = (
     Mutant("a process trusted whatever the draws are worth", "estimators/quadrature.py",
            "variance * effective_sample_size(w) *", "variance *",
            "tests/estimators/test_quadrature.py -k weighed"),
+    Mutant("sign of the control variate", "estimators/controlled.py",
+           "return total - part", "return total + part",
+           "tests/estimators/test_controlled.py -k formulas"),
+    Mutant("sign of the pull in the surrogate", "draws/surrogate.py",
+           "/ law.scale**2 - pull", "/ law.scale**2 + pull",
+           "tests/estimators/test_controlled.py -k slope"),
+    Mutant("a process believed by what it explains itself", "proposals/smoothing.py",
+           "(1.0 - leverage, LEAST)", "(1.0 - 0 * leverage, LEAST)",
+           "tests/proposals/test_reshaped.py -k smoothed"),
+    Mutant("sign of what a step gains", "proposals/fitted.py",
+           "gain = jnp.sum((point - action)", "gain = jnp.sum((action - point)",
+           "tests/proposals/test_paired.py -k looks"),
     Mutant("sign of the covariance of slopes", "gaussian_process.py",
            "(eye - apart[..., :, None]", "(eye + apart[..., :, None]",
            "tests/test_gaussian_process.py -k derivatives"),

@@ -40,11 +40,13 @@ TESTS = {  # a file, or all files of a folder that are not named: their own test
         f"tests/estimators/test_polynomial_by_hand.py tests/estimators/test_polynomial.py {EXACT}",
     "estimators/published.py": "tests/estimators/test_published.py",
     "estimators/quadrature.py": f"{BY_HAND} tests/estimators/test_quadrature.py",
+    "estimators/controlled.py": "tests/estimators/test_controlled.py",
     "estimators": SCORES,
     "proposals/truncated_normal.py":
         "tests/proposals/test_truncated_normal.py tests/proposals/test_by_hand.py",
     "proposals/fitted.py": f"{FITTED} tests/proposals/test_paired.py",
     "proposals/reshaped.py": "tests/proposals/test_reshaped.py",
+    "proposals/smoothing.py": "tests/proposals/test_reshaped.py",
     "proposals/paired.py": "tests/proposals/test_paired.py",
     "proposals": f"{FITTED} tests/proposals/test_proposals.py",
     "conversions.py": "tests/test_schedules.py tests/test_losses.py",

@@ -113,6 +113,7 @@ def nested(at: Any, size: int, largest: int, count: int) -> Any:
 
     def prefix(index: Array) -> Draws:
         draws = at(index)
-        return draws._replace(**{name: getattr(draws, name)[first] for name in names})
+        given = {name: getattr(draws, name)[first] for name in names}
+        return draws._replace(**given, surrogate=None)
 
     return prefix

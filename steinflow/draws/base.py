@@ -36,6 +36,16 @@ class Draws(NamedTuple):
     dense: Callable[[int], tuple[Float[Array, "m d"], Float[Array, " m"]]]  # m more actions from
     # the proposals of this point, with their log_prior; Q is not asked there
     num_invalid: Int[Array, ""]  # NaN or +inf among Q, anything not finite among its gradients
+    surrogate: "Surrogate | None" = None  # a law near the posterior, where one is known
+
+
+class Surrogate(NamedTuple):
+    """A law of independent coordinates, which stands for the posterior where that is not known."""
+
+    log_weight: Float[Array, " k"]  # of the draws for it, up to a constant
+    slope: Float[Array, "k d"]  # grad log pi at the draws, if it were the posterior of a normal pi
+    nodes: Draws  # where expectations of functions of one coordinate under it are sums: n actions
+    share: Float[Array, "n d"]  # of each node, dimension by dimension
 
 
 def weights(draws: Draws) -> Float[Array, " k"]:
@@ -148,4 +158,5 @@ def prefix(draws: Draws, num_draws: int) -> Draws:
         slope=draws.slope[first],
         taper=draws.taper[first],
         taper_slope=draws.taper_slope[first],
+        surrogate=None,
     )

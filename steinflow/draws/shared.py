@@ -18,10 +18,11 @@ from steinflow.draws.base import (
     materialised,
     uniforms,
 )
+from steinflow.draws.surrogate import with_surrogate
 from steinflow.levels import Level
 from steinflow.proposals import AbstractAdaptiveProposal, AbstractProposal, UniformProposal
 from steinflow.proposals.base import log_likelihood
-from steinflow.proposals.paired import SECOND, PairedProposal
+from steinflow.proposals.paired import PairedProposal
 from steinflow.sobol import sobol
 from steinflow.targets.boltzmann import AbstractTarget
 
@@ -46,6 +47,8 @@ def draw(
 
 
 TWICE = 40  # draws of all levels together from which a second fit pays, and to reshape on a box
+SECOND = 2, 4  # one in so many draws of a fit is from another: on a box, on R^d
+LEAST = 1e-3  # of the weights of a first fit on a box, in those of the second beside it
 TRUSTED = 0.9  # how far the last reshaping goes by the draws' weights, and not by those for flat Q
 
 
@@ -77,8 +80,9 @@ def draw_shared(
     log w = Q/tau + log N(x; alpha a, sigma^2) - log Σ_q k_q q(a). An adaptive proposal draws
     half of them, and what it fits to those the other half. From TWICE in all on it draws a third
     (where a level is alone, half), what it fits to those as many as what it then fits to all of
-    them; on R^d a fourth of the first fit's draws is from another, which looks `ahead`. A share
-    is uniform where there are many, so that no mode of a box is missed for good.
+    them; half of both fits' draws on a box, on R^d a fourth of the first one's, is from another
+    beside it, which looks `ahead`. A share is uniform where there are many, so that no mode of a
+    box is missed for good. The last fit on a box is the draws' surrogate.
 
     Returns:
         A function from the index of a level to its Draws (vmap it over the levels).
@@ -150,7 +154,7 @@ def draw_shared(
                 log_q = jnp.stack([q.log_prob(more, x, level, target.support) for q in own])
                 return more, log_likelihood(more, x, level) - logsumexp(log_q, axis=0)
 
-            return Draws(
+            draws = Draws(
                 x,
                 action,
                 value,
@@ -164,6 +168,9 @@ def draw_shared(
                 dense,
                 invalid,
             )
+            if fitted is None:
+                return draws
+            return with_surrogate(draws, level, target.support, own[1], log_mixture)
 
         return at
 
@@ -182,24 +189,34 @@ def draw_shared(
             value, slope = jnp.where(known, draws.value, -jnp.inf), jnp.nan_to_num(draws.slope)
             given = draws.x, level, target.support
 
-            def weighed(value: Array) -> Array:
+            def weighed(value: Array, turn: tuple[int, int] = turn) -> Array:
                 w = proposal.weigh(value, draws.log_prior, whose[index], turn)
                 return jnp.where(jnp.isfinite(w), w, 1.0 / w.size)
 
             w = weighed(value)
             fitted = proposal.fit(draws.action, slope, w, *given)
-            if not target.support.has_walls:
-                if turn[0] == turn[1] or fits[0] < SECOND:
-                    return fitted
-                w = weighed(proposal.ahead(fitted, value, draws.action, slope, draws.x, level))
-                other = proposal.fit(draws.action, slope, w, *given)
-                return PairedProposal(fitted, other, fits[0])
-            if len(fits) == 1:
+            walls = target.support.has_walls
+            if len(fits) == 1 or (not walls and turn[0] == turn[1]):
                 return fitted
             flat = softmax(jnp.where(known | ~jnp.any(known), draws.log_prior, -jnp.inf))
             flat = jnp.where(jnp.isfinite(flat), flat, 1.0 / flat.size)
-            w = flat if turn[0] < turn[1] else TRUSTED * w + (1.0 - TRUSTED) * flat
-            return proposal.reshape(fitted, draws.action, slope, w, *given)
+            trusted = flat if turn[0] < turn[1] else TRUSTED * w + (1.0 - TRUSTED) * flat
+
+            def shaped(fitted: AbstractProposal, w: Array) -> AbstractProposal:
+                return proposal.reshape(fitted, draws.action, slope, w, *given) if walls else fitted
+
+            first = shaped(fitted, trusted)
+            found = proposal.ahead(fitted, value, draws.action, slope, *given, turn)
+            part = SECOND[0 if walls else 1]
+            if found is None or fits[0] < part:
+                return first
+            value, left = found
+            w = weighed(value, (1, 2))
+            if walls:
+                w = w * left + LEAST * trusted
+                w = w / jnp.sum(w)
+            second = shaped(proposal.fit(draws.action, slope, w, *given), w)
+            return PairedProposal(first, second, fits[0], fits[0] // part)
 
         return jax.vmap(fit)(jnp.arange(count))
 

@@ -11,6 +11,7 @@ from steinflow.checks import require_at_least
 from steinflow.diagnostics import effective_sample_size
 from steinflow.draws import Draws, weights
 from steinflow.estimators.base import AbstractEstimator, Needs
+from steinflow.estimators.controlled import controlled
 from steinflow.estimators.stein import flattened, noise_terms, stein_terms
 from steinflow.levels import Level
 from steinflow.supports import AbstractSupport
@@ -37,7 +38,8 @@ class SteinPolynomial(AbstractEstimator):
         and each fit is shrunk by what it leaves unexplained (docs/formulas.md). A mean beyond
         the u of all draws is moved back, as far as no fit to all of them speaks for it. With 1,024
         draws or more the term of a heavy one is what a fit to the others leaves: where few
-        draws hold a far mode, fits that they take part in are biased.
+        draws hold a far mode, fits that they take part in are biased. With fewer, and a surrogate
+        of the draws, their error on its terms is subtracted (`controlled`).
     Requires: gradients of Q; Q absolutely continuous.
     Cost: N values and N gradients.
     Variance: what a polynomial of degree order + 1 in each action leaves of u.
@@ -83,10 +85,9 @@ def fit(draws: Draws, level: Level, order: int) -> Fit:
     direction j is direction m. A row is a dimension, so that sums run along memory.
     """
     draws, w = flattened(draws, level), weights(draws)
-    noise, first = noise_terms(draws, level).T, stein_terms(draws, level).T / level.alpha
-    place, scale = standardised(draws.action.T, w, level)
-    rest = draws.taper.T / (scale * level.alpha)
-    terms = [first] + [place ** (m - 1) * (place * first + m * rest) for m in range(1, order)]
+    noise = noise_terms(draws, level).T
+    center, scale = standard(draws.action.T, w, level)
+    terms = stein_rows(draws, level, center, scale, order)
     u, *rows = [about_the_mean(term, w) for term in (noise, *terms)]
 
     ess, precision = effective_sample_size(w), ROUNDING * np.finfo(w.dtype).eps
@@ -122,7 +123,19 @@ def fit(draws: Draws, level: Level, order: int) -> Fit:
     for m in reversed(range(order)):  # from shares of directions to shares of terms
         for j in range(m):
             shares[j] -= lower[m, j] * shares[m]
-    total = noise + sum(c[:, None] * term for c, term in zip(shares, terms, strict=True))
+
+    def fitted(noise: Array, terms: list[Array]) -> Array:
+        return noise + sum(c[:, None] * term for c, term in zip(shares, terms, strict=True))
+
+    total = fitted(noise, terms)
+    if draws.surrogate is not None and w.size < MANY:  # many err less than the known means do
+        here = draws._replace(slope=draws.surrogate.slope)
+        there = flattened(draws.surrogate.nodes, level)
+        own, nodes = (
+            fitted(noise_terms(d, level).T, stein_rows(d, level, center, scale, order))
+            for d in (here, there)
+        )
+        total = controlled(total, own, nodes, draws.surrogate, w)
     if w.size >= MANY:
         total = without_itself(total, rows, lower, squares, believed, w)
     return Fit(brought_back(total, noise, w, odds).T, shares[0])
@@ -254,14 +267,23 @@ def spread(
     return jnp.maximum(1.0 - jnp.sum(share**2, axis=1), np.finfo(row.dtype).tiny)
 
 
-def standardised(
+def standard(
     action: Float[Array, "d k"], w: Float[Array, " k"], level: Level
-) -> tuple[Float[Array, "d k"], Float[Array, "d 1"]]:
-    """Actions in weighted standard deviations from their weighted mean, and those deviations."""
-    away = action - jnp.sum(w * action, axis=1, keepdims=True)
-    scale = jnp.sqrt(jnp.sum(w * away**2, axis=1, keepdims=True))
-    scale = jnp.maximum(scale, level.sigma / level.alpha / FAR)
-    return jnp.clip(away / scale, -FAR, FAR), scale
+) -> tuple[Float[Array, "d 1"], Float[Array, "d 1"]]:
+    """The weighted mean of actions, and their weighted standard deviation."""
+    center = jnp.sum(w * action, axis=1, keepdims=True)
+    scale = jnp.sqrt(jnp.sum(w * (action - center) ** 2, axis=1, keepdims=True))
+    return center, jnp.maximum(scale, level.sigma / level.alpha / FAR)
+
+
+def stein_rows(
+    draws: Draws, level: Level, center: Array, scale: Array, order: int
+) -> list[Float[Array, "d k"]]:
+    """The Stein terms of z^m phi over alpha, z the actions in `scale` from `center`."""
+    first = stein_terms(draws, level).T / level.alpha
+    place = jnp.clip((draws.action.T - center) / scale, -FAR, FAR)
+    rest = draws.taper.T / (scale * level.alpha)
+    return [first] + [place ** (m - 1) * (place * first + m * rest) for m in range(1, order)]
 
 
 def positive(square: Array) -> Array:

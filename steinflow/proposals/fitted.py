@@ -29,9 +29,9 @@ class AbstractAdaptiveProposal(AbstractProposal):
         own: Float[Array, " k"],
         turn: tuple[int, int],
     ) -> Float[Array, " k"]:
-        """How the draws count in a fit, summing to 1: from Q/tau (-inf: a draw counts for nothing),
-        the log weights without Q, even weights of the first draws of the level itself, and which
-        fit it is of how many."""
+        """How the draws count in a fit, summing to 1: from Q/tau, or what a second fit takes for it
+        (-inf: a draw counts for nothing), the log weights without Q, even weights of the first
+        draws of the level itself, and which fit it is of how many."""
 
     @abc.abstractmethod
     def fit(
@@ -57,7 +57,8 @@ class AbstractAdaptiveProposal(AbstractProposal):
         support: AbstractSupport,
     ) -> AbstractProposal:
         """What is made of each of two fits on a box: unless a class says otherwise, the fit
-        itself. The weights are those for flat Q, in the last turn mostly those of the fit."""
+        itself. The weights are those for flat Q, in the last turn mostly those of the fit; of a
+        second fit its own."""
         return fitted
 
     def ahead(
@@ -68,10 +69,13 @@ class AbstractAdaptiveProposal(AbstractProposal):
         slope: Float[Array, "k d"],
         x: Float[Array, " d"],
         level: Level,
-    ) -> Float[Array, " k"]:
-        """Q/tau as the weights of a second fit take it, on R^d and beside the first of two: unless
-        a class says otherwise, as it is."""
-        return value
+        support: AbstractSupport,
+        turn: tuple[int, int],
+    ) -> tuple[Float[Array, " k"], Float[Array, " k"]] | None:
+        """What a second fit (on a box beside each of two, on R^d beside the first) weighs the draws
+        by: Q/tau as it takes it, and the share of each draw that the other fit leaves to it. None:
+        there is none."""
+        return None
 
     @abc.abstractmethod
     def num_uniform(self, num_draws: int, support: AbstractSupport) -> int:
@@ -84,6 +88,8 @@ OUTSIDE = 1.5, 5.0  # and half widths of a box, from its middle: as a rule, and 
 DOUBT = 2.0  # variances of a mean gradient that chance is charged with
 SURE = 1e-4  # squared standard error over squared mean gradient of a half sure fit
 AGAIN = 0.2  # of the evenly weighed draws that a fit mixes in, after an earlier fit
+STRIDE = 5.0, 1.0  # standard deviations a dimension that a draw looks ahead, in both turns on a box
+NEAR = 5.0  # variances within which where it looks is near the fitted mean on a box
 STEPS = 12  # of the bisection for a temperature: a thousandth of the range of its logarithm
 
 
@@ -155,17 +161,17 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
     temperature so high that they are worth a share of what they are for flat Q (`tempered`). A
     fit is believed by the share of the mean squared gradient that it explains; with none of it,
     it is the likelihood again. On R^d its step is shortened where the gradients fall faster along
-    it than in the dimensions (`shortened`), and a fourth of the first fit's draws of two is from
-    another fit, whose weights are by where Newton's step leads a draw (`ahead`). All draws are
-    then weighed by the deterministic mixture of all proposals, so that a bad fit costs no more
-    than its draws.
+    it than in the dimensions (`shortened`). A share of the draws of two fits (on R^d of the first)
+    is from another beside it, whose weights are by where Newton's step leads a draw (`ahead`). All
+    draws are then weighed by the deterministic mixture of all proposals, so that a bad fit costs no
+    more than its draws.
 
     Args:
         prior: number of evenly weighed draws that the only fit mixes in, > 0.
         share: of the effective sample size for flat Q, what the first fit of two rests on, in
             (0, 1).
         reshaped: whether on a box each of two fits is reshaped by what it leaves of the gradients,
-            one dimension at a time (`ReshapedProposal`).
+            one dimension at a time (`ReshapedProposal`), and has another beside it.
 
     Reference: tempered weights in adaptive importance sampling, Koblents & Míguez (2015).
     """
@@ -240,18 +246,32 @@ class FittedProposal(AbstractAdaptiveProposal, TruncatedGaussianProposal):
         slope: Float[Array, "k d"],
         x: Float[Array, " d"],
         level: Level,
-    ) -> Float[Array, " k"]:
+        support: AbstractSupport,
+        turn: tuple[int, int],
+    ) -> tuple[Float[Array, " k"], Float[Array, " k"]] | None:
         """log pi where Newton's step leads a draw, by its gradient and the variances of the fit.
 
         It is the same for all draws of one normal; where the draws see several, those that point
-        to the highest peak have the greatest.
+        to the highest peak have the greatest. On a box the step ends at a wall, and after a few
+        deviations of the fit, fewer of the last one; what log pi gains on it is that of its
+        gradient. A draw counts as far as its step leads away from the fitted mean.
         """
-        if type(fitted) is not NormalProposal:
-            return value
+        if type(fitted) is not NormalProposal or (support.has_walls and not self.reshaped):
+            return None
         steep = slope + (level.alpha / level.sigma) ** 2 * (x / level.alpha - action)
-        gain = 0.5 * jnp.sum((fitted.scale * steep) ** 2, axis=-1)
+        if support.has_walls:
+            low, high = support.bounds(x.size)
+            longest = STRIDE[turn[0] == turn[1]] * fitted.scale
+            step = jnp.clip(fitted.scale**2 * steep, -longest, longest)
+            point = jnp.clip(action + step, low, high)
+            gain = jnp.sum((point - action) * steep, axis=-1)
+            away = (point - jnp.clip(fitted.mean, low, high)) / fitted.scale
+            left = -jnp.expm1(-0.5 * jnp.sum(away**2, axis=-1) / NEAR)
+        else:
+            gain = 0.5 * jnp.sum((fitted.scale * steep) ** 2, axis=-1)
+            left = jnp.ones_like(gain)
         peak = value + log_likelihood(action, x, level) + gain
-        return jnp.where(jnp.isfinite(peak), peak, value)
+        return jnp.where(jnp.isfinite(peak), peak, value), left
 
     def reshape(
         self,

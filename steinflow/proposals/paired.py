@@ -4,25 +4,23 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from steinflow.levels import Level
 from steinflow.proposals.base import AbstractProposal, log_likelihood
 from steinflow.supports import AbstractSupport
 
-SECOND = 4  # of so many draws one is from the second proposal
-
 
 class PairedProposal(AbstractProposal):
-    """The last fourth of `size` draws from a second proposal, those before from the first.
+    """The last ones of `size` draws from a second proposal, those before from the first.
 
-    Not every fourth one: a quarter of Sobol numbers that lie together is as even as fewer of them.
+    Not one in so many: Sobol numbers that lie together are as even as fewer of them.
     """
 
     first: AbstractProposal
     second: AbstractProposal
     size: int = eqx.field(static=True)
+    count: int = eqx.field(static=True)  # of those from the second
 
     def actions(
         self,
@@ -31,9 +29,9 @@ class PairedProposal(AbstractProposal):
         level: Level,
         support: AbstractSupport,
     ) -> Float[Array, "k d"]:
-        first, second = (q.actions(uniform, x, level, support) for q in (self.first, self.second))
-        other = np.arange(self.size) >= self.size - self.size // SECOND
-        return jnp.where(other[:, None], second, first)
+        before = -(-(self.size - self.count) * uniform.shape[0] // self.size)
+        parts = (self.first, uniform[:before]), (self.second, uniform[before:])
+        return jnp.concatenate([q.actions(part, x, level, support) for q, part in parts])
 
     def log_ratio(
         self,
@@ -51,6 +49,6 @@ class PairedProposal(AbstractProposal):
         level: Level,
         support: AbstractSupport,
     ) -> Float[Array, " k"]:
-        share = self.size // SECOND / self.size
+        share = self.count / self.size
         first, second = (q.log_prob(action, x, level, support) for q in (self.first, self.second))
         return jnp.logaddexp(math.log(1.0 - share) + first, math.log(share) + second)

@@ -9,14 +9,13 @@ from jaxtyping import Array, Float, Int
 from steinflow.checks import Numbers
 from steinflow.levels import Level
 from steinflow.proposals.normal import NormalProposal
+from steinflow.proposals.smoothing import smoothed
 from steinflow.proposals.truncated_gaussian import normal_actions
 from steinflow.proposals.truncated_normal import log_mass
 from steinflow.supports import AbstractSupport
 
 INTERVALS = 32  # of a dimension
 OUTER = 1e-3  # share of the normal that the outer two hold besides their width, each
-SCALES = 3.0, 1.5, 0.7  # intervals: standard deviations of the kernels, each for what is left
-CHARGE = 0.1  # draws of slope zero, of mean weight, that every mean slope is charged with
 KEPT = 0.05  # share of the draws of an interval that it would have had
 
 
@@ -42,6 +41,17 @@ class ReshapedProposal(NormalProposal):
         uniform = by_dimension(uniform, self.below, self.before)
         uniform = jnp.clip(uniform, least, 1.0 - least)
         return normal_actions(uniform, self.mean, self.scale, support)
+
+    def nodes(
+        self, x: Float[Array, " d"], level: Level, support: AbstractSupport
+    ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+        """Places and shares, n = 2 m, with which expectations of one dimension are sums, by
+        dimension: Gauss and Legendre's two of every interval."""
+        share = jnp.diff(self.below, axis=0)[:, None]
+        inside = self.below[:-1, None] + share * (0.5 + np.array([[-0.5], [0.5]]) / np.sqrt(3.0))
+        uniform = inside.reshape(-1, x.size).astype(x.dtype)
+        each = jnp.broadcast_to(0.5 * share, inside.shape).reshape(uniform.shape)
+        return self.actions(uniform, x, level, support), each
 
     def log_prob(
         self,
@@ -78,11 +88,9 @@ def reshaped(
     """The normal times exp Σ_j r_j(a_j), on a box.
 
     Each r_j' is a function of one coordinate that explains what is left of the gradient of log pi
-    in that dimension: a mean over near draws, by kernels from broad to narrow, each for what those
-    before it leave. A mean is believed by the share of the weighted mean square that the means
-    without the draw itself explain; draws in the outer thousandths of the normal count for
-    nothing. It is integrated from interval to interval; no interval has less than `KEPT` of the
-    share that the normal gives it.
+    in that dimension: its means over the draws of an interval, `smoothed`; draws in the outer
+    thousandths of the normal count for nothing. It is integrated from interval to interval; no
+    interval has less than `KEPT` of the share that the normal gives it.
 
     Args:
         normal: the proposal to reshape.
@@ -101,18 +109,12 @@ def reshaped(
     place = interval(action, low, width), dims
     nothing = jnp.zeros((INTERVALS, mean.size), dtype)
     weights, slopes = nothing.at[place].add(v), nothing.at[place].add(v * left)
-    charge, total = CHARGE * jnp.sum(weight**2), nothing
-    away = np.subtract.outer(np.arange(INTERVALS), np.arange(INTERVALS))
-    for smooth in SCALES:
-        near = jnp.asarray(np.exp(-0.5 * (away / smooth) ** 2), dtype)
-        within = near @ weights + charge
-        found = (near @ (slopes - weights * total)) / within
-        here, rest = within[place], left - total[place]
-        others = here / jnp.maximum(here - v, charge)  # the residual of a mean without the draw
-        missed = jnp.sum(v * (others * (rest - found[place])) ** 2, axis=0)
-        share = 1.0 - missed / jnp.maximum(jnp.sum(v * rest**2, axis=0), tiny)
-        total += jnp.where(share > 0.0, share * found, 0.0)
-    rise = total * width
+    within = weights > 0.0
+    per = jnp.where(within, weights, 1.0)
+    middle = jnp.arange(INTERVALS, dtype=dtype)[:, None] + 0.5
+    means = jnp.where(within, slopes / per, 0.0) * width
+    places = jnp.where(within, nothing.at[place].add(v * (action - low) / width) / per, middle)
+    rise = smoothed(places, means, weights)
     log_rise = jnp.cumsum(rise, axis=0) - 0.5 * rise
     inner = low + width * jnp.arange(1, INTERVALS, dtype=dtype)[:, None]
     first, last = (jnp.broadcast_to(wall, (1, mean.size)) for wall in support.bounds(mean.size))

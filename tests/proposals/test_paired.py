@@ -1,4 +1,4 @@
-"""What fits on R^d have beside boxes: a step cut to size, and draws of a fit that looks ahead."""
+"""A step cut to size on R^d, and draws of a fit that looks ahead, beside another."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ from steinflow.proposals.fitted import shortened
 from steinflow.proposals.paired import PairedProposal
 from steinflow.targets import GaussianMixture, Multimodal
 
-LEVEL, X, REAL = sf.Level(0.7, 0.4), jnp.array([0.9, -0.5]), sf.RealSpace()
+LEVEL, X = sf.Level(0.7, 0.4), jnp.array([0.9, -0.5])
+REAL, BOX = sf.RealSpace(), sf.Box(-1.0, 1.0)
 ONE = NormalProposal(jnp.array([0.6, 1.4]), jnp.array([0.5, 0.9]))
 TWO = NormalProposal(jnp.array([-1.6, 1.0]), jnp.array([0.3, 0.4]))
 
@@ -65,18 +66,47 @@ def test_draws_look_ahead_to_the_highest_peak():
         target = GaussianMixture(mean, precision, jnp.eye(2)[higher], tau, REAL)
         value = jax.vmap(target.value)(action) / tau
         slope = jax.vmap(jax.grad(target.value))(action) / tau
-        found = FittedProposal().ahead(fitted, value, action, slope, jnp.zeros(2), LEVEL)
+        given = jnp.zeros(2), LEVEL, REAL, (1, 2)
+        found, left = FittedProposal().ahead(fitted, value, action, slope, *given)
+        assert jnp.all(left == 1.0)
         there = np.asarray((action[:, 0] > 0) == (higher == 1))
         assert np.ptp(found[there]) < 0.01 < 1.9 < found[there].min() - found[~there].max()
     infinite = jnp.array([-jnp.inf, *np.zeros(4)])
-    found = FittedProposal().ahead(fitted, infinite, action, slope, jnp.zeros(2), LEVEL)
+    found, _ = FittedProposal().ahead(fitted, infinite, action, slope, *given)
     assert jnp.isinf(found[0]) and jnp.all(jnp.isfinite(found[1:]))
-    assert jnp.all(FittedProposal().ahead(TWO, value, action, 1e200 * slope, X, LEVEL) == value)
+    steep = FittedProposal().ahead(TWO, value, action, 1e200 * slope, X, *given[1:])
+    assert jnp.all(steep[0] == value)
 
 
-@pytest.mark.parametrize("size", [4, 7, 20_000])
-def test_a_pair_has_the_density_that_it_claims(key, size):
-    pair = PairedProposal(ONE, TWO, size)
+@pytest.mark.parametrize(("turn", "longest"), [((1, 2), 5.0), ((2, 2), 1.0)])
+def test_looks_end_at_walls_of_a_box_and_after_some_deviations(turn, longest):
+    """By hand; a draw that looks at the fitted mean has nothing left to it."""
+    rng, box = np.random.default_rng(3), sf.Box(-1.0, jnp.array([1.0, 2.0]))
+    action, value = rng.uniform(-1.0, [1.0, 2.0], (50, 2)), rng.normal(size=50)
+    slope = 30.0 * rng.normal(size=(50, 2))
+    mean, scale = np.array([0.6, 3.0]), np.array([0.1, 0.3])
+    precise = (0.7 / 0.4) ** 2
+    action[0] = mean[0], 2.0
+    slope[0] = -precise * (np.asarray(X) / 0.7 - action[0])  # it stays
+    steep = slope + precise * (np.asarray(X) / 0.7 - action)
+    step = np.clip(scale**2 * steep, -longest * scale, longest * scale)
+    point = np.clip(action + step, -1.0, [1.0, 2.0])
+    likelihood = -0.5 * np.sum((np.asarray(X) - 0.7 * action) ** 2, axis=1) / 0.4**2
+    wanted = value + likelihood + np.sum((point - action) * steep, axis=1)
+    away = (point - [0.6, 2.0]) / scale
+    fitted = NormalProposal(jnp.asarray(mean), jnp.asarray(scale))
+    given = *map(jnp.asarray, (value, action, slope)), X, LEVEL, box, turn
+    found, left = FittedProposal().ahead(fitted, *given)
+    assert_allclose(found - found[0], wanted - wanted[0], rtol=1e-10, atol=1e-10)
+    assert_allclose(left, 1.0 - np.exp(-0.1 * np.sum(away**2, axis=1)), atol=1e-12)
+    assert left[0] < 1e-12 and left.max() > 0.9
+    assert np.sum(point == [1.0, 2.0]) > 1 and np.any(np.abs(step) == longest * scale)
+    assert FittedProposal(reshaped=False).ahead(fitted, *given) is None
+
+
+@pytest.mark.parametrize(("size", "count"), [(4, 1), (4, 2), (7, 1), (7, 3), (20_000, 5_000)])
+def test_a_pair_has_the_density_that_it_claims(key, size, count):
+    pair = PairedProposal(ONE, TWO, size, count)
     axes = [np.linspace(-8.0, 8.0, 801)] * 2
     nodes = jnp.asarray(np.stack([m.ravel() for m in np.meshgrid(*axes, indexing="ij")], -1))
     mass = 0.02**2 * jnp.exp(pair.log_prob(nodes, X, LEVEL, REAL))
@@ -84,39 +114,43 @@ def test_a_pair_has_the_density_that_it_claims(key, size):
     number = uniforms(key, size, 2, jnp.float64)
     actions = pair.actions(number, X, LEVEL, REAL)
     for j, q in enumerate((ONE, TWO)):
-        own = np.flatnonzero((np.arange(size) >= size - size // 4) == (j == 1))
+        own = np.flatnonzero((np.arange(size) >= size - count) == (j == 1))
         assert_allclose(actions[own], q.actions(number, X, LEVEL, REAL)[own])
-    share = (size // 4) / size
+    fewer = pair.actions(number[: 2 * size // 3], X, LEVEL, REAL)  # in the same shares
+    from_one = np.all(np.isclose(fewer, ONE.actions(number, X, LEVEL, REAL)[: len(fewer)]), axis=1)
+    assert abs(np.sum(~from_one) - len(fewer) * count / size) <= 1
+    share = count / size
     assert_allclose(mass @ nodes, (1 - share) * ONE.mean + share * TWO.mean, atol=1e-6)
 
 
-def test_fits_that_look_ahead_are_paired_on_rd_alone(key):
-    """With the first fit of two, where it has four draws a level or more."""
+@pytest.mark.parametrize(
+    ("support", "levels", "num_draws", "pairs"),
+    [(REAL, 5, 12, [(4, 1)]), (REAL, 1, 40, [(10, 2)]), (REAL, 5, 11, []), (REAL, 3, 13, []),
+     (BOX, 5, 12, [(4, 2), (4, 2)]), (BOX, 5, 8, [(2, 1), (2, 1)]), (BOX, 3, 13, [])],
+)  # fmt: skip
+def test_where_fits_are_paired(monkeypatch, key, support, levels, num_draws, pairs):
+    """The first of two on R^d, with a fourth of its draws; both on a box, with half of theirs."""
+    seen = []
 
-    def looked(support, levels, num_draws):
-        seen = []
+    def spy(first, second, size, count):
+        seen.append((size, count))
+        return PairedProposal(first, second, size, count)
 
-        class Spy(FittedProposal):
-            def ahead(self, *args):
-                seen.append(1)
-                return super().ahead(*args)
-
-        alpha = jnp.linspace(0.3, 0.7, levels)
-        given = jnp.stack([X] * levels), sf.Level(alpha, 1.0 - alpha), Spy(), num_draws
-        target = Multimodal(0.5, support=support)
-        jax.eval_shape(lambda key: draw_shared(key, target, *given)(jnp.asarray(0)).action, key)
-        return len(seen)
-
-    assert looked(REAL, 5, 12) == looked(REAL, 1, 40) == 1
-    assert looked(REAL, 5, 11) == looked(REAL, 3, 13) == looked(sf.Box(-1.0, 1.0), 5, 12) == 0
+    monkeypatch.setattr("steinflow.draws.shared.PairedProposal", spy)
+    alpha = jnp.linspace(0.3, 0.7, levels)
+    given = jnp.stack([X] * levels), sf.Level(alpha, 1.0 - alpha), FittedProposal(), num_draws
+    target = Multimodal(0.5, support=support)
+    jax.eval_shape(lambda key: draw_shared(key, target, *given)(jnp.asarray(0)).action, key)
+    assert seen == pairs
 
 
-def test_a_wrong_look_ahead_costs_draws_but_biases_nothing(key):
+@pytest.mark.parametrize("support", [REAL, BOX])
+def test_a_wrong_look_ahead_costs_draws_but_biases_nothing(key, support):
     class Wrong(FittedProposal):
-        def ahead(self, fitted, value, action, slope, x, level):
-            return -50.0 * value
+        def ahead(self, fitted, value, action, *given):
+            return -50.0 * value, jnp.abs(jnp.sin(9.0 * action[:, 0]))
 
-    target = Multimodal(0.5)
+    target = Multimodal(0.5, support=support)
     levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], LEVEL)
 
     @jax.jit
@@ -129,31 +163,46 @@ def test_a_wrong_look_ahead_costs_draws_but_biases_nothing(key):
     assert jnp.all(jnp.abs(score - target.exact_score(X, LEVEL)) < 4 * error)
 
 
-def test_the_higher_of_two_far_modes_is_found(key):
+class Blind(FittedProposal):
+    """Sees no further than its draws, and leaves all of them to the second of a pair."""
+
+    def ahead(self, fitted, value, *given):
+        return value, jnp.ones_like(value)
+
+
+def number_found(proposal, target, x, level, num_draws):
+    """In how many of 16 trials a score is within a tenth of the exact one."""
+    exact = target.exact_score(x[0], level)
+    levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], level)
+    method = sf.auto()._replace(proposal=proposal)
+
+    @jax.jit
+    def is_near(key):
+        score = sf.score_targets(key, target, x[None], levels, method, num_draws=num_draws).score
+        return jnp.linalg.norm(score[0, 0] - exact) < 0.1 * jnp.linalg.norm(exact)
+
+    return int(sum(is_near(each) for each in jax.random.split(jax.random.key(0), 16)))
+
+
+def test_the_higher_of_two_far_modes_is_found():
     """In seventeen dimensions, where the lower mode is nearer and its draws are heavier, until a
     step from the others is seen to lead higher."""
-
-    class Blind(FittedProposal):
-        def ahead(self, fitted, value, action, slope, x, level):
-            return value
-
     dim, tight, level = 17, 81.0, sf.Level(0.9, 0.1)
     side = np.linalg.qr(np.random.default_rng(1).normal(size=(dim, dim)))[0]
     mean = jnp.asarray([2.0 * side[0], 1.0 * side[1]])  # 18 and 9 widths of the likelihood away
     precision = jnp.full((2, dim), 0.5 * tight)
     offset = jnp.sum(mean**2, axis=1) * tight / 6.0 + jnp.array([10.0, 0.0])  # e^10 times the mass
     target, x = GaussianMixture(mean, precision, offset, 1.0), jnp.zeros((1, dim))
-    exact = target.exact_score(x[0], level)
-    levels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], level)
+    assert number_found(FittedProposal(), target, x, level, 128) >= 8
+    assert number_found(Blind(), target, x, level, 128) <= 5
 
-    def found(proposal):
-        method = sf.auto()._replace(proposal=proposal)
 
-        @jax.jit
-        def is_near(key):
-            score = sf.score_targets(key, target, x[None], levels, method, num_draws=128).score
-            return jnp.linalg.norm(score[0, 0] - exact) < 0.1 * jnp.linalg.norm(exact)
-
-        return int(sum(is_near(each) for each in jax.random.split(key, 16)))
-
-    assert found(FittedProposal()) >= 8 > 5 >= found(Blind())
+def test_the_higher_of_two_far_modes_of_a_box_is_found():
+    """The lower one is where x comes from, twelve deviations of the likelihood away."""
+    dim, level = 3, sf.Level(0.7, 0.3)
+    mean, x = jnp.array([[0.6] * dim, [-0.3] * dim]), jnp.full((1, dim), -0.7 * 0.3)
+    nearer = 0.5 * jnp.sum((0.7 * mean[0] - x[0]) ** 2) / 0.3**2
+    offset = jnp.array([nearer + 4.0, 0.0])
+    target = GaussianMixture(mean, jnp.full((2, dim), 30.0), offset, 1.0, BOX)
+    assert number_found(FittedProposal(), target, x, level, 64) >= 10
+    assert number_found(Blind(), target, x, level, 64) <= 3

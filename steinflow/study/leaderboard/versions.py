@@ -29,8 +29,9 @@ TRUTHS = ("targets/*.py", "levels.py", "supports.py", "sobol.py", "proposals/tru
 ROWS = (*TRUTHS, "*.py", "draws/*.py", "estimators/*.py", "proposals/*.py",
         f"{OWN}contest.py", f"{OWN}actions.py")  # fmt: skip
 APART = ("cli.py", "doctor.py", "__main__.py", "__init__.py", "losses.py")  # change no number
-OURS_ALONE = ("fitted.py", "normal.py", "paired.py", "reshaped.py", "shared.py",
-              "gaussian_process.py", "polynomial.py", "quadrature.py")  # fmt: skip
+OURS_ALONE = ("controlled.py", "fitted.py", "gaussian_process.py", "normal.py", "paired.py",
+              "polynomial.py", "quadrature.py", "reshaped.py", "shared.py", "smoothing.py",
+              "surrogate.py")  # fmt: skip
 
 
 @cache
