@@ -75,7 +75,7 @@ bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's SAC, cells
 bench-ablation: .venv/all.done  ## does a better target buy return? cells of a few minutes
 	.venv/bin/python benchmarks/ablation.py
 
-leaderboard: .venv/core.done  ## every published method and auto, at equal cost (up to two hours)
+leaderboard: .venv/core.done  ## every published method and auto, at equal cost (about four hours from nothing)
 	.venv/bin/steinflow study --preset leaderboard --out benchmarks/results/leaderboard
 
 torch: .venv/all.done  ## the PyTorch example of docs/diagnosis.md, in an environment of its own
