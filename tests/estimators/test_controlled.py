@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import steinflow as sf
-from steinflow.draws import draw_shared, shared, weights
+from steinflow.draws import draw_shared, prefix, shared, weights
 from steinflow.draws.base import Surrogate
 from steinflow.draws.surrogate import with_surrogate
 from steinflow.estimators.controlled import controlled
@@ -138,6 +138,14 @@ def test_without_a_reshaped_fit_there_is_no_surrogate(key, proposal):
     real = Multimodal(0.5)
     assert drawn(key, real, jnp.array([0.4, -0.2]))[0].surrogate is None
     assert drawn(key, target, jnp.array([0.4, -0.2]), 13)[0].surrogate is None  # fitted once
+
+
+def test_fewer_of_the_draws_do_without_it(key):
+    """Their weights are no longer those that its means belong to."""
+    draws, level = drawn(key, Multimodal(0.5, support=BOX), jnp.array([0.4, -0.2]))
+    assert draws.surrogate is not None
+    fewer = prefix(draws, 16)
+    assert fewer.surrogate is None and ESTIMATOR.terms(fewer, level).shape == (16, 2)
 
 
 def errors(key, target, x, num_draws):
