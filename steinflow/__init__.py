@@ -6,9 +6,9 @@ from typing import Any
 from warnings import warn
 
 from steinflow import diagnostics, targets
+from steinflow.ask_tell import State, ask, begin, estimate, tell
 from steinflow.conversions import noise, posterior_mean, velocity
 from steinflow.estimators import (
-    BayesianQuadrature,
     Blend,
     Constant,
     ControlVariate,
@@ -18,7 +18,7 @@ from steinflow.estimators import (
     Info,
     InSample,
     NoiseExpectation,
-    SteinPolynomial,
+    ShrunkControlVariate,
 )
 from steinflow.levels import Level
 from steinflow.losses import score_matching_loss
@@ -37,7 +37,6 @@ except PackageNotFoundError:  # pragma: no cover - a source tree that was never 
 
 __all__ = [
     "ESTIMATORS",
-    "BayesianQuadrature",
     "Blend",
     "Boltzmann",
     "Box",
@@ -55,13 +54,17 @@ __all__ = [
     "Method",
     "NoiseExpectation",
     "RealSpace",
-    "SteinPolynomial",
+    "ShrunkControlVariate",
+    "State",
     "TruncatedGaussianProposal",
     "VarianceExploding",
     "VariancePreserving",
+    "ask",
     "auto",
+    "begin",
     "diagnose",
     "diagnostics",
+    "estimate",
     "latent",
     "load",
     "noise",
@@ -73,6 +76,7 @@ __all__ = [
     "score_targets",
     "study",
     "targets",
+    "tell",
     "velocity",
 ]
 

@@ -215,9 +215,13 @@ def leaderboard(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, p
     from steinflow.study.leaderboard.grid import board_of
     from steinflow.study.leaderboard.report import write
     from steinflow.study.leaderboard.run import run
+    from steinflow.study.leaderboard.times import measured_times
+    from steinflow.study.leaderboard.versions import ROWS, code_version, identity
 
-    found = run(board_of(config), out, quiet, engine)
-    page = write(found.rows, found.actions, out, shell(config), paper)
+    board = board_of(config)
+    found = run(board, out, quiet, engine)
+    times = measured_times(board, out, identity(board, code_version(ROWS)))
+    page = write(found, times, out, shell(config), paper)
     print(f"{found.rows.height:,} rows. Open {page}")
     return 0
 

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from steinflow.checks import lookup
+from steinflow.ask_tell import over
+from steinflow.checks import lookup, require_shape
 from steinflow.conversions import noise, posterior_mean, velocity
 from steinflow.estimators import Estimate
 from steinflow.levels import Level
-from steinflow.proposals import AbstractProposal
-from steinflow.score import Named, over, score_targets
+from steinflow.methods import Named
+from steinflow.score import Proposal, context_axes, context_of, score_targets
 from steinflow.targets.boltzmann import AbstractTarget
 
 UNITS: dict[str, Callable[[Array, Array, Level], Array]] = {
@@ -24,13 +26,13 @@ UNITS: dict[str, Callable[[Array, Array, Level], Array]] = {
 
 
 def score_matching_loss(
-    predict: Callable[[Float[Array, " d"], Level], Float[Array, " d"]],
+    predict: Callable[..., Float[Array, " d"]],
     key: Key[Array, ""],
     targets: AbstractTarget,
     xs: Float[Array, "b *l d"],
     levels: Level,
     estimator: Named | None = None,
-    proposal: AbstractProposal | None = None,
+    proposal: Proposal = None,
     num_draws: int = 64,
     units: str = "score",
     weight: Callable[[Level], Any] | None = None,
@@ -42,7 +44,9 @@ def score_matching_loss(
     (seed paper section 2.3; its alpha is our c).
 
     Args:
-        predict: the network, (x [d], level) -> [d] in the units given; vmapped here.
+        predict: the network, (x [d], level) -> [d] in the units given; where the targets have
+            a context, (x, level, context of the state), which makes a conditional policy.
+            Vmapped here.
         key, targets, xs, levels, estimator, proposal, num_draws: as in `score_targets`.
         units: "score", "noise", "posterior_mean" or "velocity" of prediction and target.
         weight: level -> a scalar, sigma^2 say; None is 1.
@@ -51,19 +55,23 @@ def score_matching_loss(
         (loss, estimates): a scalar, and the Estimate with its evidence.
 
     Raises:
-        ValueError: as `score_targets`, or unknown units.
+        ValueError: as `score_targets`, unknown units, or predict does not return [d].
     """
     convert = lookup("units", units, UNITS)
     result = score_targets(key, targets, xs, levels, estimator, proposal, num_draws)
     xs = jnp.asarray(xs)
-    shape, dim = xs.shape[:-1], xs.shape[-1]
-    points = xs.reshape(-1, dim)
-    levels = jax.tree.map(lambda leaf: over(leaf, shape).reshape(-1).astype(xs.dtype), levels)
+    levels = jax.tree.map(lambda leaf: over(leaf, xs.shape[:-1]).astype(xs.dtype), levels)
+    context = context_of(targets)
+    axes = None if context is None else context_axes(context)
 
-    def one(x: Array, score: Array, level: Level) -> Array:
+    def one(x: Array, score: Array, level: Level, context: Any) -> Array:
         goal = jax.lax.stop_gradient(convert(score, x, level))
+        found = predict(x, level) if context is None else predict(x, level, context)
+        require_shape("The result of predict", found, [goal.shape], "It is compared with [d].")
         scale = 1.0 if weight is None else weight(level)
-        return scale * jnp.sum((predict(x, level) - goal) ** 2)
+        return scale * jnp.sum((found - goal) ** 2)
 
-    losses = jax.vmap(one)(points, result.score.reshape(-1, dim), levels)
+    if xs.ndim == 3:
+        one = jax.vmap(one, (0, 0, 0, None))
+    losses = eqx.filter_vmap(one, in_axes=(0, 0, 0, axes))(xs, result.score, levels, context)
     return jnp.mean(losses), result

@@ -7,9 +7,9 @@ from jaxtyping import Array, Float, Key
 from steinflow.checks import require_at_least
 from steinflow.conversions import noise, posterior_mean
 from steinflow.levels import Level
-from steinflow.proposals import AbstractProposal
+from steinflow.methods import Named, as_method
 from steinflow.schedules import AbstractSchedule
-from steinflow.score import Named, check_value, prepare, single
+from steinflow.score import Proposal, score_target
 from steinflow.targets.boltzmann import AbstractTarget
 
 
@@ -21,7 +21,7 @@ def sample(
     num_samples: int = 256,
     num_steps: int = 32,
     estimator: Named | None = None,
-    proposal: AbstractProposal | None = None,
+    proposal: Proposal = None,
     num_draws: int = 64,
 ) -> Float[Array, "n d"]:
     """Draw from pi(a) ∝ exp(Q(a)/tau) by the probability-flow ODE of estimated scores.
@@ -49,27 +49,27 @@ def sample(
     require_at_least("num_samples", num_samples, 1, "Ask for at least one.")
     require_at_least("num_steps", num_steps, 1, "More steps follow the flow better.")
     dim = width_of(target) if dim is None else dim
-    method, chosen = prepare(target, dim, estimator, proposal, num_draws)
+    method = as_method("auto" if estimator is None else estimator, proposal)
     times = (jnp.arange(num_steps + 1) + 0.5) / (num_steps + 1)
     levels = jax.vmap(schedule)(times)
-    check_value(target, jnp.zeros(dim))
+
+    def score(key: Array, x: Array, level: Level) -> Array:
+        return score_target(key, target, x, level, method, num_draws=num_draws).score
+
+    def step(x: Array, now: tuple[Array, Level, Level]) -> tuple[Array, None]:
+        key, level, following = now
+        found = score(key, x, level)
+        mean, eps = posterior_mean(found, x, level), noise(found, x, level)
+        return following.alpha * mean + following.sigma * eps, None
 
     def one(key: Array) -> Array:
         first, *keys = jax.random.split(key, num_steps + 2)
         x = levels.sigma[0] * jax.random.normal(first, (dim,))
-
-        def step(x: Array, now: tuple[Array, Level, Level]) -> tuple[Array, None]:
-            key, level, following = now
-            score = single(key, target, x, level, method, chosen, num_draws).score
-            mean, eps = posterior_mean(score, x, level), noise(score, x, level)
-            return following.alpha * mean + following.sigma * eps, None
-
         here = jax.tree.map(lambda leaf: leaf[:-1], levels)
         there = jax.tree.map(lambda leaf: leaf[1:], levels)
         x, _ = jax.lax.scan(step, x, (jnp.stack(keys[:-1]), here, there))
         last = jax.tree.map(lambda leaf: leaf[-1], levels)
-        score = single(keys[-1], target, x, last, method, chosen, num_draws).score
-        return method.action(target, posterior_mean(score, x, last))
+        return method.action(target, posterior_mean(score(keys[-1], x, last), x, last))
 
     return jax.lax.map(one, jax.random.split(key, num_samples), batch_size=256)
 

@@ -22,7 +22,7 @@ from steinflow.io.progress import Progress
 from steinflow.levels import Level
 from steinflow.methods import ESTIMATORS, Method
 from steinflow.schedules import LinearFlow
-from steinflow.score import check_value
+from steinflow.score import check_problem
 from steinflow.supports import AbstractSupport
 from steinflow.targets.boltzmann import Boltzmann
 from steinflow.targets.latent import latent
@@ -115,7 +115,8 @@ def diagnose(
         )
     keys = jax.random.split(jax.random.key(seed), 5)
     where = acted(keys[0], q, seen, tau, support, dim, actions)
-    check_value(Boltzmann(q=lambda a: q(a, seen[0]), tau=tau, support=support), where[0])
+    first = Boltzmann(q=q, tau=jnp.full(1, tau), support=support, context=seen[:1])
+    check_problem(first, where[:1])
     setting = prepared(keys[1], q, seen, where, support, levels)
     methods, left_out = able(methods, setting, tau, sizes[0], current[0])
     groups = grouped(methods)

@@ -1,7 +1,8 @@
 """What each estimator errs at the points of a state, against the reference."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +11,14 @@ from jaxtyping import Array, Float, Key
 
 from steinflow.conversions import posterior_mean
 from steinflow.diagnostics import effective_sample_size
-from steinflow.draws import Draws, draw_shared, weights
+from steinflow.draws import Draws, weights
 from steinflow.estimators.reduce import weighted_mean
 from steinflow.levels import Level
-from steinflow.methods import Method, default_proposal
-from steinflow.proposals import AbstractAdaptiveProposal
+from steinflow.methods import Method
+from steinflow.points import Point
+from steinflow.proposals import FittedProposal
+from steinflow.score import shared_draws
+from steinflow.stages import AT_POINTS, over_points
 from steinflow.targets.boltzmann import AbstractTarget
 
 
@@ -65,34 +69,21 @@ def measured(
     proposal is fixed: the smaller numbers are the first of the largest.
     """
     method = group.methods[0][1]
-    posed = method.pose(target)
-    proposal = method.proposal or default_proposal(posed.support)
-    adaptive = isinstance(proposal, AbstractAdaptiveProposal)
-    slope = adaptive or any(m.estimator.needs(xs.shape[-1]).slope for _, m in group.methods)
+    fitted = isinstance(method.proposal, FittedProposal)
+    needs = [m.estimator.needs(xs.shape[-1]) for _, m in group.methods]
+    gradient, hessian = any(n.gradient for n in needs), any(n.hessian for n in needs)
 
-    def drawn(key: Array, count: int) -> Any:
-        return draw_shared(key, posed, xs, levels, proposal, count, slope, method.quasi)
-
-    def losses(draws: Draws, level: Level, truth: Array) -> tuple[Array, Array]:
-        scores = [
-            weighted_mean(draws, m.estimator.terms(draws, level))[0] for _, m in group.methods
-        ]
-        found = jnp.stack(scores)
-        if clip and posed.support.has_walls:
-            low, high = posed.support.bounds(truth.size)
-            mean = jax.vmap(posterior_mean, (0, None, None))(found, draws.x, level)
-            found = (level.alpha * jnp.clip(mean, low, high) - draws.x) / level.sigma**2
-        error = jnp.sum((found - truth) ** 2, axis=-1)
-        return error, effective_sample_size(weights(draws))
+    def drawn(key: Array, count: int) -> tuple[Draws, Point]:
+        return shared_draws(key, target, xs, levels, method, count, gradient, hessian)
 
     def trial(key: Array) -> tuple[Array, Array]:
-        every = None if adaptive else drawn(key, sizes[-1])
+        largest, points = drawn(key, sizes[-1])
         found = []
         for size in sizes:
-            at = drawn(key, size) if every is None else nested(every, size, sizes[-1], len(xs))
-            index = jnp.arange(len(xs))
+            draws = drawn(key, size)[0] if fitted else nested(largest, size, sizes[-1], len(xs))
+            losses = partial(losses_of, group=group, clip=clip)
             found.append(
-                jax.vmap(lambda i, at=at: losses(at(i), at_level(levels, i), truth[i]))(index)
+                jax.vmap(losses, (AT_POINTS, over_points(points), 0))(draws, points, truth)
             )
         error, ess = (jnp.stack(parts) for parts in zip(*found, strict=True))
         return jnp.moveaxis(error, 2, 0), ess  # [m, n, l], [n, l]
@@ -101,19 +92,21 @@ def measured(
     return Losses(jnp.mean(error, axis=0), jnp.mean(ess, axis=0))
 
 
-def at_level(levels: Level, index: Array) -> Level:
-    """One of several levels."""
-    return jax.tree.map(lambda leaf: leaf[index], levels)
+def losses_of(
+    draws: Draws, point: Point, truth: Float[Array, " d"], group: Group, clip: bool
+) -> tuple[Float[Array, " m"], Float[Array, ""]]:
+    """Squared errors of a group's methods on the same draws, and the effective sample size."""
+    scores = [weighted_mean(draws, m.estimator.terms(draws, point))[0] for _, m in group.methods]
+    found, (x, level, support) = jnp.stack(scores), point
+    if clip and support.has_walls:
+        low, high = support.bounds(truth.size)
+        mean = jax.vmap(posterior_mean, (0, None, None))(found, x, level)
+        found = (level.alpha * jnp.clip(mean, low, high) - x) / level.sigma**2
+    return jnp.sum((found - truth) ** 2, axis=-1), effective_sample_size(weights(draws))
 
 
-def nested(at: Any, size: int, largest: int, count: int) -> Any:
+def nested(draws: Draws, size: int, largest: int, count: int) -> Draws:
     """The first `size` draws of every level, weighed by the mixture that stays the same."""
     first = (jnp.arange(count)[:, None] * largest + jnp.arange(size)).ravel()
-    names = ("action", "value", "log_weight", "log_prior", "slope", "taper", "taper_slope")
-
-    def prefix(index: Array) -> Draws:
-        draws = at(index)
-        given = {name: getattr(draws, name)[first] for name in names}
-        return draws._replace(**given, surrogate=None)
-
-    return prefix
+    shared = jax.tree.map(lambda leaf: leaf[first], draws._replace(log_prior=draws.log_prior.T))
+    return Draws(*shared)._replace(log_prior=draws.log_prior[:, first])

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 from jax.nn import logsumexp, softmax
 from jaxtyping import Array, Bool, Float, Key
 
-from steinflow.diagnosis.errors import at_level
 from steinflow.diagnostics import RELIABLE_ESS
-from steinflow.draws import Draws, draw_shared, weights
+from steinflow.draws import Draws, weights
 from steinflow.estimators.stein import noise_terms
 from steinflow.levels import Level
-from steinflow.methods import auto, default_proposal
+from steinflow.methods import auto
+from steinflow.points import Point
+from steinflow.score import shared_draws
+from steinflow.stages import AT_POINTS, over_points
 from steinflow.targets.boltzmann import AbstractTarget
 
 SURELY = 9.0  # a squared difference over its variance that is no chance
@@ -56,36 +58,32 @@ def refer(
     over chunks (Owen, 2013, section 2.7). A chunk that alone has found a mode makes it large.
     What is common to all chunks it cannot see, so two things are asked besides: where the same
     draws by their weights alone say surely something else, the difference is the error; and
-    where fewer than 50 draws carry the weight, nothing is known.
+    where fewer than 30 draws carry the weight, nothing is known.
     """
-    method = auto(quadrature=False)
-    proposal = method.proposal or default_proposal(target.support)
+    method = auto()
+
+    def one(draws: Draws, point: Point) -> tuple[Array, Array, Moments]:
+        terms, log_w = method.estimator.terms(draws, point), draws.log_weight
+        return logsumexp(log_w), logsumexp(2 * log_w), moments(draws, point, terms, target)
 
     def chunk(key: Array) -> tuple[Array, Array, Moments]:
-        at = draw_shared(key, target, xs, levels, proposal, num_draws, True, True)
-
-        def one(index: Array) -> tuple[Array, Array, Moments]:
-            draws, level = at(index), at_level(levels, index)
-            terms = method.estimator.terms(draws, level)
-            log_w = draws.log_weight
-            return logsumexp(log_w), logsumexp(2 * log_w), moments(draws, level, terms, target)
-
-        return jax.vmap(one)(jnp.arange(xs.shape[0]))
+        draws, points = shared_draws(key, target, xs, levels, method, num_draws)
+        return jax.vmap(one, (AT_POINTS, over_points(points)))(draws, points)
 
     log_z, log_square, found = jax.lax.map(chunk, jax.random.split(key, chunks))
     return jax.vmap(pooled, in_axes=1)(log_z, log_square, found)
 
 
 def moments(
-    draws: Draws, level: Level, terms: Float[Array, "k d"], target: AbstractTarget
+    draws: Draws, point: Point, terms: Float[Array, "k d"], target: AbstractTarget
 ) -> Moments:
     """Weighted means of one chunk."""
-    w, u = weights(draws), noise_terms(draws, level)
+    w, u = weights(draws), noise_terms(draws, point)
     return Moments(
         w @ terms,
         w @ u,
         w @ jnp.sum((u - w @ u) ** 2, axis=-1),
-        w @ draws.slope / level.alpha,
+        w @ draws.gradient / point.level.alpha,
         w @ jnp.mean(near_wall(draws.action, target), axis=-1),
     )
 

@@ -8,7 +8,7 @@ from jaxtyping import Array
 from steinflow.diagnosis.diagnose import Diagnosis, diagnose
 from steinflow.methods import ESTIMATORS
 from steinflow.rl import checkpoint
-from steinflow.rl.actor import ACTIONS, MARGIN, method_of
+from steinflow.rl.actor import ACTIONS, MARGIN
 from steinflow.rl.agent import initial
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.loop import part
@@ -58,7 +58,7 @@ def diagnose_run(
 
         return diagnose(
             q, obs, float(actor.temperature.tau(state.heat)), ACTIONS, actions=actions,
-            methods={name: method_of(name) for name in ESTIMATORS},
+            methods=ESTIMATORS,
             current=(learner.config.estimator, max(learner.config.num_draws, 2)),
             num_draws=sizes_beside(learner.config.num_draws), clip=True,
             levels=levels, trials=trials, seed=seed, quiet=quiet,

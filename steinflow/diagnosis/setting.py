@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from steinflow.levels import Level
-from steinflow.methods import Method, auto
+from steinflow.methods import Method
 from steinflow.sampling import sample
 from steinflow.schedules import LinearFlow
 from steinflow.supports import AbstractSupport
@@ -74,8 +74,7 @@ def acted(
     @jax.jit
     def one(key: Array, obs: Array) -> Array:
         target = Boltzmann(q=lambda a: q(a, obs), tau=tau, support=support)
-        method = auto(quadrature=False)
-        return sample(key, target, LinearFlow(), dim, 1, 16, method, num_draws=32)[0]
+        return sample(key, target, LinearFlow(), dim, 1, 16, num_draws=32)[0]
 
     keys = jax.random.split(key, len(seen))
     return jnp.stack([one(k, obs) for k, obs in zip(keys, seen, strict=True)])

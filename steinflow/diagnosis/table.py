@@ -11,7 +11,7 @@ from steinflow.diagnosis.reference import Reference
 from steinflow.diagnostics import EED_CAP
 from steinflow.levels import Level
 from steinflow.methods import Method
-from steinflow.proposals import AbstractAdaptiveProposal
+from steinflow.proposals import FittedProposal
 from steinflow.supports import AbstractSupport
 
 RESOLVED = 0.1  # share of a squared error that the reference may err itself
@@ -56,8 +56,8 @@ class Measured(NamedTuple):
 def cost_of(method: Method, dim: int, size: int) -> int:
     """Critic calls a point: a value a draw, and gradients where they are asked for."""
     needs = method.estimator.needs(dim)
-    slope = needs.slope or isinstance(method.proposal, AbstractAdaptiveProposal)
-    return size * (2 if slope else 1) + needs.extra_gradients
+    gradient = needs.gradient or isinstance(method.proposal, FittedProposal)
+    return size * (1 + gradient + dim * needs.hessian)
 
 
 def tabulate(found: Measured, tau: float) -> pl.DataFrame:

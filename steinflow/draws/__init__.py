@@ -1,24 +1,16 @@
-"""Draws: the only door for randomness in the core."""
+"""Draws: weighted actions, and what Q said there."""
 
-from steinflow.draws.base import (
-    Draws,
-    evaluate,
-    from_uniforms,
-    half_width,
-    prefix,
-    uniforms,
-    weights,
-)
-from steinflow.draws.shared import draw, draw_shared
+from steinflow.draws.base import Draws, materialised, prefix, uniforms, weights
+from steinflow.draws.evaluate import Reply, Told, evaluate, record
 
 __all__ = [
     "Draws",
-    "draw",
-    "draw_shared",
+    "Reply",
+    "Told",
     "evaluate",
-    "from_uniforms",
-    "half_width",
+    "materialised",
     "prefix",
+    "record",
     "uniforms",
     "weights",
 ]

@@ -11,15 +11,13 @@ from steinflow.estimators.coefficients import (
 from steinflow.estimators.control_variate import ControlVariate
 from steinflow.estimators.gradient import GradientExpectation
 from steinflow.estimators.noise import NoiseExpectation
-from steinflow.estimators.polynomial import SteinPolynomial
 from steinflow.estimators.published import ReverseFlow, VarianceRatio
-from steinflow.estimators.quadrature import BayesianQuadrature
 from steinflow.estimators.reduce import Estimate, Info
+from steinflow.estimators.shrunk import ShrunkControlVariate
 
 __all__ = [
     "AbstractCoefficient",
     "AbstractEstimator",
-    "BayesianQuadrature",
     "Blend",
     "Constant",
     "ControlVariate",
@@ -30,6 +28,6 @@ __all__ = [
     "Info",
     "NoiseExpectation",
     "ReverseFlow",
-    "SteinPolynomial",
+    "ShrunkControlVariate",
     "VarianceRatio",
 ]

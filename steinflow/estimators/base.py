@@ -7,27 +7,32 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from steinflow.draws import Draws
-from steinflow.levels import Level
-from steinflow.supports import AbstractSupport
+from steinflow.points import Point
+from steinflow.supports import AbstractSupport, RealSpace
 
 
 class Needs(NamedTuple):
     """What an estimator asks of Q and of the draws."""
 
-    slope: bool  # the gradient of Q at every draw
+    gradient: bool  # of Q at every draw
+    hessian: bool = False  # of Q at every draw: as dear as d gradients
     fitted: int = 0  # numbers an output takes from the draws themselves (for standard errors)
-    extra_gradients: int = 0  # gradient evaluations beyond one a draw
 
 
 class AbstractEstimator(eqx.Module):
     """A score-target estimator: Σ_i w_i terms_i, with self-normalised weights w."""
 
     @abc.abstractmethod
-    def terms(self, draws: Draws, level: Level) -> Float[Array, "k d"]:
+    def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
         """One vector a draw, [k, d]."""
 
     @abc.abstractmethod
-    def coefficient(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+    def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        """The same, [k, d], by coefficients that do not rest on the draw itself: the standard
+        error is from their spread. Where nothing is fitted, or as published, `terms`."""
+
+    @abc.abstractmethod
+    def coefficient(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
         """The C of the unified estimator that this one amounts to: [], [d] or [d, d]."""
 
     @abc.abstractmethod
@@ -57,6 +62,6 @@ def check_boundary(name: str, boundary: str | None, support: AbstractSupport) ->
         )
 
 
-def drop_taper(draws: Draws) -> Draws:
-    """The same draws with phi = 1: right on R^d, biased on a box."""
-    return draws._replace(taper=draws.taper * 0 + 1, taper_slope=draws.taper_slope * 0)
+def without_boundary(point: Point) -> Point:
+    """The point as if actions were unbounded, phi = 1: biased on a box."""
+    return point._replace(support=RealSpace())

@@ -6,9 +6,9 @@ from jaxtyping import Array, Float
 
 from steinflow.checks import Numbers, as_leaf
 from steinflow.draws import Draws
-from steinflow.estimators.base import AbstractEstimator, Needs, check_boundary, drop_taper
+from steinflow.estimators.base import AbstractEstimator, Needs, check_boundary, without_boundary
 from steinflow.estimators.stein import unified_terms
-from steinflow.levels import Level
+from steinflow.points import Point
 from steinflow.supports import AbstractSupport
 
 
@@ -28,16 +28,19 @@ class Blend(AbstractEstimator):
     c: Numbers = eqx.field(converter=as_leaf)
     boundary: str | None = None
 
-    def terms(self, draws: Draws, level: Level) -> Float[Array, "k d"]:
+    def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
         if self.boundary == "ignored":
-            draws = drop_taper(draws)
-        return unified_terms(draws, level, self.coefficient(draws, level))
+            point = without_boundary(point)
+        return unified_terms(draws, point, self.coefficient(draws, point))
 
-    def coefficient(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+    def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        return self.terms(draws, point)
+
+    def coefficient(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
         return jnp.asarray(self.c, draws.action.dtype)
 
     def needs(self, dim: int) -> Needs:
-        return Needs(slope=True)
+        return Needs(gradient=True)
 
     def is_consistent(self, support: AbstractSupport) -> bool:
         return not (support.has_walls and self.boundary == "ignored")

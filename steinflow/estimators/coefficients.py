@@ -15,8 +15,8 @@ from steinflow.diagnostics import effective_sample_size
 from steinflow.draws import Draws, weights
 from steinflow.estimators.base import Needs
 from steinflow.estimators.stein import noise_terms, stein_terms
-from steinflow.levels import Level
 from steinflow.linear_algebra import centred, least_squares
+from steinflow.points import Point
 
 FLOOR = 1e-4  # total weight spread evenly over the draws, for the fit only
 
@@ -25,7 +25,7 @@ class AbstractCoefficient(eqx.Module):
     """A rule for C, given the draws of one point."""
 
     @abc.abstractmethod
-    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+    def fit(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
         """C: a scalar [], a diagonal [d] or a matrix [d, d]."""
 
     @abc.abstractmethod
@@ -42,11 +42,11 @@ class Constant(AbstractCoefficient):
 
     c: Numbers = eqx.field(converter=as_leaf)
 
-    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+    def fit(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
         return jnp.asarray(self.c, draws.action.dtype)
 
     def needs(self, dim: int) -> Needs:
-        return Needs(slope=True)
+        return Needs(gradient=True)
 
     def check(self, dim: int, num_draws: int) -> None:
         require_shape("c", self.c, [(), (dim,), (dim, dim)], "One number, or as wide as x.")
@@ -56,30 +56,34 @@ class Curvature(AbstractCoefficient):
     """C = alpha^2 (alpha^2 I + sigma^2 P)^-1: exact where Q is quadratic, on R^d.
 
     Args:
-        precision: P = -hessian of Q/tau, a scalar, [d] or [d, d]; None measures it at the
-            weighted mean of the draws (one Hessian: d further gradients of Q).
+        precision: P = -hessian of Q/tau, a scalar, [d] or [d, d]. None is E[-hessian of Q/tau | x]
+            by the weighted draws, the Laplace-Fisher gate: as dear as d more gradients a draw.
 
     Where Q is convex C leaves [0, 1], as it should; at alpha^2 = -sigma^2 kappa it does
     not exist.
+
+    Reference: Duston (2026), https://arxiv.org/abs/2606.25169.
     """
 
     precision: Numbers = eqx.field(
         default=None, converter=lambda p: None if p is None else as_leaf(p)
     )
 
-    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
-        if self.precision is None:
-            precision = draws.curvature(weights(draws) @ draws.action)
-        else:
+    def fit(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
+        if self.precision is not None:
             precision = jnp.asarray(self.precision, draws.action.dtype)
-        signal, spread = level.alpha**2, level.sigma**2
+        elif draws.hessian is not None:
+            precision = -jnp.tensordot(weights(draws), draws.hessian, 1)
+        else:
+            raise ValueError("Curvature() needs Hessians of Q at the draws. Give a precision.")
+        signal, spread = point.level.alpha**2, point.level.sigma**2
         if precision.ndim < 2:
             return signal / (signal + spread * precision)
-        eye = jnp.eye(draws.x.size, dtype=draws.x.dtype)
+        eye = jnp.eye(point.x.size, dtype=point.x.dtype)
         return signal * least_squares(signal * eye + spread * precision, eye)
 
     def needs(self, dim: int) -> Needs:
-        return Needs(slope=True, extra_gradients=dim if self.precision is None else 0)
+        return Needs(gradient=True, hessian=self.precision is None)
 
     def check(self, dim: int, num_draws: int) -> None:
         if self.precision is not None:
@@ -107,13 +111,13 @@ def positive(square: Array) -> Array:
     return jnp.where(square > 0, square, 1.0)
 
 
-def regression(draws: Draws, level: Level) -> tuple[Array, Array]:
+def regression(draws: Draws, point: Point) -> tuple[Array, Array]:
     """Centred rows of h/alpha and u, [k, d] each, times the root of the fit's weights."""
     w = weights(draws)
     v = (w + FLOOR / w.size) / (1.0 + FLOOR)
     root, heaviest = jnp.sqrt(v)[:, None], jnp.argmax(w)
-    noise = root * centred(noise_terms(draws, level), v, heaviest)
-    return root * centred(stein_terms(draws, level), v, heaviest) / level.alpha, noise
+    noise = root * centred(noise_terms(draws, point), v, heaviest)
+    return root * centred(stein_terms(draws, point), v, heaviest) / point.level.alpha, noise
 
 
 class Kind(NamedTuple):
@@ -152,15 +156,15 @@ class InSample(AbstractCoefficient):
         if is_concrete(self.shrink) and not np.all(np.asarray(self.shrink) >= 0):
             raise ValueError(f"shrink must be >= 0, got {self.shrink}. 0 believes every fit.")
 
-    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
-        w, (stein, noise) = weights(draws), regression(draws, level)
+    def fit(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
+        w, (stein, noise) = weights(draws), regression(draws, point)
         kind, tiny = KINDS[self.kind], np.finfo(w.dtype).tiny
-        equations = (effective_sample_size(w) - 1.0) / kind.unknowns(draws.x.size)
+        equations = (effective_sample_size(w) - 1.0) / kind.unknowns(draws.action.shape[1])
         equations = jnp.maximum(equations, tiny)
         return kind.fit(stein, noise) * (equations / (equations + self.shrink))
 
     def needs(self, dim: int) -> Needs:
-        return Needs(slope=True, fitted=math.ceil(KINDS[self.kind].unknowns(dim)))
+        return Needs(gradient=True, fitted=math.ceil(KINDS[self.kind].unknowns(dim)))
 
     def check(self, dim: int, num_draws: int) -> None:
         least = 1 + self.needs(dim).fitted

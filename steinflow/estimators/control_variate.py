@@ -6,7 +6,7 @@ from steinflow.draws import Draws
 from steinflow.estimators.base import AbstractEstimator, Needs
 from steinflow.estimators.coefficients import AbstractCoefficient
 from steinflow.estimators.stein import unified_terms
-from steinflow.levels import Level
+from steinflow.points import Point
 from steinflow.supports import AbstractSupport
 
 
@@ -29,11 +29,14 @@ class ControlVariate(AbstractEstimator):
 
     by: AbstractCoefficient
 
-    def terms(self, draws: Draws, level: Level) -> Float[Array, "k d"]:
-        return unified_terms(draws, level, self.by.fit(draws, level))
+    def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        return unified_terms(draws, point, self.by.fit(draws, point))
 
-    def coefficient(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
-        return self.by.fit(draws, level)
+    def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        return self.terms(draws, point)
+
+    def coefficient(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
+        return self.by.fit(draws, point)
 
     def needs(self, dim: int) -> Needs:
         return self.by.needs(dim)

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from steinflow.draws import Draws
-from steinflow.estimators.base import AbstractEstimator, Needs, check_boundary, drop_taper
+from steinflow.estimators.base import AbstractEstimator, Needs, check_boundary, without_boundary
 from steinflow.estimators.stein import noise_terms
-from steinflow.levels import Level
+from steinflow.points import Point
 from steinflow.supports import AbstractSupport
 
 
@@ -27,18 +27,21 @@ class GradientExpectation(AbstractEstimator):
 
     boundary: str | None = None
 
-    def terms(self, draws: Draws, level: Level) -> Float[Array, "k d"]:
+    def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
         if self.boundary == "ignored":
-            draws = drop_taper(draws)
-        noise = noise_terms(draws, level)
-        gradient = (draws.taper * draws.slope + draws.taper_slope) / level.alpha
-        return gradient + (1.0 - draws.taper) * noise
+            point = without_boundary(point)
+        taper, taper_gradient = point.support.taper(draws.action)
+        gradient = (taper * draws.gradient + taper_gradient) / point.level.alpha
+        return gradient + (1.0 - taper) * noise_terms(draws, point)
 
-    def coefficient(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+    def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        return self.terms(draws, point)
+
+    def coefficient(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
         return jnp.ones((), draws.action.dtype)
 
     def needs(self, dim: int) -> Needs:
-        return Needs(slope=True)
+        return Needs(gradient=True)
 
     def is_consistent(self, support: AbstractSupport) -> bool:
         return not (support.has_walls and self.boundary == "ignored")

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from steinflow.draws import Draws
 from steinflow.estimators.base import AbstractEstimator, Needs
 from steinflow.estimators.stein import noise_terms
-from steinflow.levels import Level
+from steinflow.points import Point
 from steinflow.supports import AbstractSupport
 
 
@@ -22,14 +22,17 @@ class NoiseExpectation(AbstractEstimator):
     Reference: seed paper eq. (1), which as printed converges to sigma s*.
     """
 
-    def terms(self, draws: Draws, level: Level) -> Float[Array, "k d"]:
-        return noise_terms(draws, level)
+    def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        return noise_terms(draws, point)
 
-    def coefficient(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
+    def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        return self.terms(draws, point)
+
+    def coefficient(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
         return jnp.zeros((), draws.action.dtype)
 
     def needs(self, dim: int) -> Needs:
-        return Needs(slope=False)
+        return Needs(gradient=False)
 
     def is_consistent(self, support: AbstractSupport) -> bool:
         return True

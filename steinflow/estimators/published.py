@@ -11,7 +11,7 @@ from steinflow.draws import Draws, weights
 from steinflow.estimators.base import Needs
 from steinflow.estimators.coefficients import AbstractCoefficient
 from steinflow.estimators.stein import noise_terms, stein_terms
-from steinflow.levels import Level
+from steinflow.points import Point
 
 
 class ReverseFlow(AbstractCoefficient):
@@ -24,16 +24,16 @@ class ReverseFlow(AbstractCoefficient):
     ridge: float = 1e-4
     limit: float = 2.0
 
-    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
-        w, stein = weights(draws)[:, None], stein_terms(draws, level)
+    def fit(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
+        w, stein = weights(draws)[:, None], stein_terms(draws, point)
         action = draws.action - jnp.sum(w * draws.action, axis=0)
         stein = stein - jnp.sum(w * stein, axis=0)
         product, square = jnp.sum(w**2 * action * stein, 0), jnp.sum((w * stein) ** 2, 0)
         gain = jnp.clip(-product / (square + self.ridge), -self.limit, self.limit)
-        return level.alpha**2 * gain / level.sigma**2
+        return point.level.alpha**2 * gain / point.level.sigma**2
 
     def needs(self, dim: int) -> Needs:
-        return Needs(slope=True, fitted=1)
+        return Needs(gradient=True, fitted=1)
 
     def check(self, dim: int, num_draws: int) -> None:
         pass
@@ -48,14 +48,14 @@ class VarianceRatio(AbstractCoefficient):
     Reference: arXiv 2512.20003, whose coefficient is that of the noise term, 1 - c.
     """
 
-    def fit(self, draws: Draws, level: Level) -> Float[Array, "*c"]:
-        noise, gap = noise_terms(draws, level), stein_terms(draws, level) / level.alpha
+    def fit(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
+        noise, gap = noise_terms(draws, point), stein_terms(draws, point) / point.level.alpha
         noise, gap = noise - jnp.mean(noise, axis=0), gap - jnp.mean(gap, axis=0)
         c = -jnp.sum(noise * gap) / jnp.sum(gap**2)
         return jnp.where(jnp.isfinite(c), c, 0.0)
 
     def needs(self, dim: int) -> Needs:
-        return Needs(slope=True, fitted=1)
+        return Needs(gradient=True, fitted=1)
 
     def check(self, dim: int, num_draws: int) -> None:
         pass

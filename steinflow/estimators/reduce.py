@@ -7,6 +7,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from steinflow.diagnostics import RELIABLE_ESS, effective_sample_size
 from steinflow.draws import Draws, weights
+from steinflow.estimators.base import AbstractEstimator
+from steinflow.points import Point
 
 
 class Info(NamedTuple):
@@ -15,8 +17,8 @@ class Info(NamedTuple):
     ess: Float[Array, ""]  # 1/Σ w^2, between 1 and k
     max_weight: Float[Array, ""]  # the largest w
     coefficient: Float[Array, "*c"]  # C: a scalar, [d] or [d, d]
-    std_error: Float[Array, " d"]  # delta method; a lower bound where ess < 50
-    reliable: Bool[Array, ""]  # ess >= 50, consistent on this support, and no invalid draw
+    std_error: Float[Array, " d"]  # delta method; a lower bound where ess < 30
+    reliable: Bool[Array, ""]  # ess >= 30, consistent on this support, and no invalid draw
     num_invalid: Int[Array, ""]  # NaN or +inf among Q and its gradients
     num_values: Int[Array, ""]  # evaluations of Q that one vmapped call executes
     num_grads: Int[Array, ""]  # evaluations of grad Q, likewise
@@ -46,28 +48,22 @@ def weighted_mean(
     return mean, jnp.sqrt(variance * (terms.shape[0] / freedom))
 
 
-def reduce(
-    draws: Draws,
-    terms: Float[Array, "k d"],
-    coefficient: Float[Array, "*c"],
-    num_fitted: int,
-    consistent: bool,
-    num_values: int,
-    num_grads: int,
-) -> Estimate:
-    """The estimate that terms and draws amount to; NaN if any draw is invalid."""
-    w = weights(draws)
-    score, std_error = weighted_mean(draws, terms, num_fitted)
-    score = jnp.where(draws.num_invalid > 0, jnp.nan, score)
+def reduce(draws: Draws, point: Point, estimator: AbstractEstimator, consistent: bool) -> Estimate:
+    """What an estimator makes of the draws of one point; NaN if any draw is invalid."""
+    w, needs = weights(draws), estimator.needs(point.x.size)
+    score, _ = weighted_mean(draws, estimator.terms(draws, point))
+    _, std_error = weighted_mean(draws, estimator.independent_terms(draws, point), needs.fitted)
+    num_invalid = jnp.sum(draws.invalid)
+    score = jnp.where(num_invalid > 0, jnp.nan, score)
     ess = effective_sample_size(w)
     info = Info(
         ess=ess,
         max_weight=jnp.max(w),
-        coefficient=coefficient,
+        coefficient=estimator.coefficient(draws, point),
         std_error=std_error,
         reliable=(ess >= RELIABLE_ESS) & consistent & jnp.all(jnp.isfinite(score)),
-        num_invalid=draws.num_invalid,
-        num_values=jnp.asarray(num_values),
-        num_grads=jnp.asarray(num_grads),
+        num_invalid=num_invalid,
+        num_values=jnp.asarray(w.size),
+        num_grads=jnp.asarray(w.size * (needs.gradient + point.x.size * needs.hessian)),
     )
     return Estimate(score, info)

@@ -7,9 +7,8 @@ import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
-from steinflow.levels import Level
+from steinflow.points import Point, squared_length
 from steinflow.proposals.base import AbstractProposal
-from steinflow.supports import AbstractSupport
 
 
 class GaussianProposal(AbstractProposal):
@@ -18,31 +17,14 @@ class GaussianProposal(AbstractProposal):
     On a box its draws can leave the support, where pi is 0: they get weight zero.
     """
 
-    def actions(
-        self,
-        uniform: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, "k d"]:
-        return (x + level.sigma * ndtri(uniform)) / level.alpha
+    def actions(self, uniform: Float[Array, "k d"], point: Point) -> Float[Array, "k d"]:
+        return (point.x + point.level.sigma * ndtri(uniform)) / point.level.alpha
 
-    def log_ratio(
-        self,
-        action: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, " k"]:
-        return jnp.zeros(action.shape[0], action.dtype)
-
-    def log_prob(
-        self,
-        action: Float[Array, "k d"],
-        x: Float[Array, " d"],
-        level: Level,
-        support: AbstractSupport,
-    ) -> Float[Array, " k"]:
+    def log_prob(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
+        x, level = point.x, point.level
         scale = level.sigma / level.alpha
         z = (action - x / level.alpha) / scale
-        return -0.5 * jnp.sum(z * z, -1) - x.size * (jnp.log(scale) + 0.5 * math.log(2 * np.pi))
+        return -0.5 * squared_length(z) - x.size * (jnp.log(scale) + 0.5 * math.log(2 * np.pi))
+
+    def log_ratio(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
+        return jnp.zeros(action.shape[0], action.dtype)

@@ -9,8 +9,7 @@ from jaxtyping import Array, Float, Key
 from steinflow.conversions import posterior_mean
 from steinflow.estimators import Estimate
 from steinflow.levels import Level
-from steinflow.methods import Method, as_method, auto
-from steinflow.proposals import FittedProposal
+from steinflow.methods import Method
 from steinflow.rl.networks import Critics, Denoiser, least
 from steinflow.schedules import AbstractSchedule
 from steinflow.score import score_targets
@@ -39,13 +38,6 @@ def boltzmann(critics: Critics, tau: Float[Array, ""], obs: Float[Array, "b o"])
         return least(critics, obs, action)
 
     return Boltzmann(q=q, tau=tau, support=ACTIONS, context=obs)
-
-
-def method_of(name: str) -> Method:
-    """A method by name; auto without its Gaussian process and the reshaping of its fits, whose
-    arithmetic counts beside critics as small as these."""
-    plain = auto(quadrature=False)._replace(proposal=FittedProposal(reshaped=False))
-    return plain if name == "auto" else as_method(name, None)
 
 
 def noise_levels(key: Key[Array, ""], schedule: AbstractSchedule, batch: int, count: int) -> Level:

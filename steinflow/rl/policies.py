@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from steinflow.checks import lookup
-from steinflow.methods import Method
-from steinflow.rl.actor import ACTIONS, ActorInfo, boltzmann, method_of, score_loss
+from steinflow.methods import Method, as_method
+from steinflow.rl.actor import ACTIONS, ActorInfo, boltzmann, score_loss
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.networks import Critics, Denoiser, Gaussian, least
 from steinflow.rl.sampling import flow, flow_levels
@@ -82,7 +82,7 @@ class AbstractFlow(AbstractActor):
     @property
     def method(self) -> Method:
         """The score target's method."""
-        return method_of(self.config.estimator)
+        return as_method(self.config.estimator, None)
 
     @property
     def draws_a_state(self) -> int:

@@ -14,7 +14,7 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Key
 
 from steinflow.diagnostics import effective_sample_size
-from steinflow.draws import Draws, from_uniforms, prefix, uniforms, weights
+from steinflow.draws import Draws, prefix, uniforms, weights
 from steinflow.estimators import (
     AbstractEstimator,
     Constant,
@@ -28,6 +28,8 @@ from steinflow.estimators.reduce import weighted_mean
 from steinflow.executors.devices import on_each
 from steinflow.levels import Level
 from steinflow.methods import auto, default_proposal
+from steinflow.points import Point
+from steinflow.stages import from_uniforms
 from steinflow.study.conditions import BLEND_STEPS, Grid
 from steinflow.study.extras import Extra
 from steinflow.study.measure import (
@@ -98,7 +100,7 @@ def methods(box: bool, more: tuple[Extra, ...] = ()) -> dict[str, AbstractEstima
         "in-sample-scalar": ControlVariate(InSample("scalar")),
         "in-sample-diagonal": ControlVariate(InSample("diagonal")),
         "in-sample-matrix": ControlVariate(InSample("matrix")),
-        "auto": auto(quadrature=False).estimator,  # on the draws that all share
+        "auto": auto().estimator,  # on the draws that all share
     }
     if box:
         found["gradient-ignored"] = GradientExpectation("ignored")
@@ -169,10 +171,12 @@ def estimated(
     found = methods(target.support.has_walls, more)
     found["oracle-scalar"] = ControlVariate(Constant(best_c))
     proposal = default_proposal(target.support)
+    hessian = any(estimator.needs(x.shape[-1]).hessian for estimator in found.values())
 
     def one(uniform: Array, x: Array) -> AtSize:
-        draws = from_uniforms(uniform, target, x, level, proposal)
-        each = [at_size(prefix(draws, size), level, found) for size in sizes]
+        point = Point(x, level, target.support)
+        draws = from_uniforms(uniform, target, point, proposal, True, hessian)
+        each = [at_size(prefix(draws, size), point, found) for size in sizes]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
     def trial(uniform: Float[Array, "x k d"]) -> AtSize:
@@ -195,16 +199,18 @@ def measured(results: AtSize, level: Level, truth: Truth, exact: Exact) -> CellR
     return CellResult(measures, covers, ess, ess_se, heaviest, exact, pair, network, truth.score)
 
 
-def at_size(draws: Draws, level: Level, found: dict[str, AbstractEstimator]) -> AtSize:
+def at_size(draws: Draws, point: Point, found: dict[str, AbstractEstimator]) -> AtSize:
     """Every estimator's score and standard error from the same draws."""
-    dim = draws.x.size
+    dim = point.x.size
     scores, errors = [], []
     for estimator in found.values():
         fitted = estimator.needs(dim).fitted
         if fitted and draws.action.shape[0] < fitted + 1:  # not defined at this N
             score = std_error = jnp.full(dim, jnp.nan)
         else:
-            score, std_error = weighted_mean(draws, estimator.terms(draws, level), fitted)
+            score, _ = weighted_mean(draws, estimator.terms(draws, point))
+            spread = estimator.independent_terms(draws, point)
+            _, std_error = weighted_mean(draws, spread, fitted)
         scores.append(score)
         errors.append(std_error)
     w = weights(draws)

@@ -91,6 +91,52 @@ def tabulate(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     return cells.with_columns(disputed=pl.Series(flags, dtype=pl.Boolean))
 
 
+def at_equal_time(cells: pl.DataFrame, times: pl.DataFrame) -> pl.DataFrame:
+    """The cells as if every published method had as many evaluations as fit in auto's time.
+
+    Its MSE changes by (time of auto/its time)^slope, the slope that it has between two budgets of
+    the same problem; a single budget has slope -1.
+    """
+    budgets = sorted(cells["budget"].unique().to_list())
+    for rival in RIVALS:
+        log = np.log(bounded_mse(cells, rival))
+        slope = slopes(cells, log, budgets)
+        factor = pl.Series(time_ratio(cells, times, rival) ** np.minimum(slope, 0.0))
+        mses = [*(f"mse{part}:{rival}" for part in PARTS), f"mse_se:{rival}"]
+        cells = cells.with_columns([pl.col(name) * factor for name in mses])
+    return cells
+
+
+def slopes(cells: pl.DataFrame, log: Floats, budgets: list[int]) -> Floats:
+    """How the logarithm of an MSE changes with that of the budget: to the next budget, or to the
+    largest from the one before."""
+    places = [dict(zip(CELL, place, strict=True)) for place in cells.select(CELL).iter_rows()]
+    known = {tuple(place.values()): value for place, value in zip(places, log, strict=True)}
+    found = []
+    for place in places:
+        upper = min(budgets.index(place["budget"]) + 1, len(budgets) - 1)
+        pair = [budgets[max(upper - 1, 0)], budgets[upper]]
+        ends = [known.get(tuple((place | {"budget": budget}).values())) for budget in pair]
+        low, high = ends
+        if low is None or high is None or pair[0] == pair[1]:
+            found.append(-1.0)
+        else:
+            found.append((high - low) / np.log(pair[1] / pair[0]))
+    return np.array(found)
+
+
+def time_ratio(cells: pl.DataFrame, times: pl.DataFrame, rival: str) -> Floats:
+    """The time of auto over that of a published method, in every cell."""
+    known = {row["support"] + str((row["dim"], row["budget"])) + row["method"]: row["milliseconds"]
+             for row in times.to_dicts()}  # fmt: skip
+    found = []
+    for support, dim, budget in cells.select("support", "dim", "budget").iter_rows():
+        name = rival if f"{support}{(dim, budget)}{rival}" in known else ALIASES.get(rival, rival)
+        place = f"{support}{(dim, budget)}"
+        found.append(known[place + "auto"] / known[place + name])
+    return np.array(found)
+
+
 def column(cells: pl.DataFrame, quantity: str, method: str) -> Floats:
     """A measured quantity of a method in every cell."""
     return cells[f"{quantity}:{method}"].to_numpy()
@@ -185,13 +231,3 @@ def z_scores(values: Floats, errors: Floats) -> Floats:
     """values/errors; a value without error is sure of its sign."""
     sure = np.copysign(np.inf, values)
     return np.divide(values, errors, out=sure, where=errors > 0.0)
-
-
-def holm(p: Floats, level: float = 0.05) -> NDArray[np.bool_]:
-    """Which hypotheses fall at a family-wise level: the k-th smallest of n while p <= level/(n-k+1)
-    (Holm, 1979)."""
-    order = np.argsort(p, kind="stable")
-    passed = p[order] <= level / np.arange(p.size, 0, -1)
-    fallen = np.zeros(p.size, bool)
-    fallen[order[: int(np.argmin(np.append(passed, False)))]] = True
-    return fallen

@@ -2,25 +2,28 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from steinflow.draws import Draws, from_uniforms, uniforms
+from steinflow.draws import uniforms
 from steinflow.estimators.reduce import weighted_mean
 from steinflow.levels import Level
 from steinflow.methods import ESTIMATORS, Method, auto, default_proposal
+from steinflow.points import Point
+from steinflow.proposals import AbstractProposal
 from steinflow.score import score_target, score_targets
+from steinflow.stages import from_uniforms
 from steinflow.study.leaderboard.grid import GRADIENT, VALUE
 from steinflow.study.leaderboard.problems import Members, Problem, boltzmann_of
 from steinflow.supports import AbstractSupport
 from steinflow.targets.boltzmann import AbstractTarget
 
 # noise is qne; on R^d sdac is qne too, and idem is gradient
-PUBLISHED = {"box": ("qne", "gradient", "sdac", "idem", "rfm", "cvsi"),
-             "real": ("qne", "gradient", "rfm", "cvsi")}  # fmt: skip
+PUBLISHED = {"box": ("qne", "gradient", "sdac", "idem", "rfm", "cvsi", "lfgi"),
+             "real": ("qne", "gradient", "rfm", "cvsi", "lfgi")}  # fmt: skip
 OURS = ("auto", "auto, one level")
 IN_CACHE = 128  # draws a level of the trials that are worked on at once
 
@@ -46,18 +49,10 @@ def kind_of(support: AbstractSupport) -> str:
     return "box" if support.has_walls else "real"
 
 
-def score_of(method: Method, draws: Draws, level: Level) -> Float[Array, " d"]:
-    """What a method makes of given draws."""
-    return weighted_mean(draws, method.estimator.terms(draws, level))[0]
-
-
-def joined(first: Draws, second: Draws) -> Draws:
-    """Two sets of draws for one point as one."""
-    parts = ("action", "value", "log_weight", "log_prior", "slope", "taper", "taper_slope")
-    both: dict[str, Any] = {
-        n: jnp.concatenate([getattr(first, n), getattr(second, n)]) for n in parts
-    }
-    return first._replace(**both)
+def draws_of(method: Method, budget: int, dim: int) -> int:
+    """Draws that a budget buys, at least 1: a value costs 1, a gradient 1 more, a Hessian d."""
+    needs = method.estimator.needs(dim)
+    return max(1, budget // (VALUE + needs.gradient + dim * needs.hessian))
 
 
 def published(
@@ -68,26 +63,20 @@ def published(
     level: Level,
     budget: int,
 ) -> list[Float[Array, " d"]]:
-    """Scores of the published methods at one point, those that can on the same draws.
-
-    A value costs 1 and a value with its gradient 2: methods that take values only get twice
-    the draws.
-    """
-    support = target.support
-    numbers, fewer = uniforms(key, budget // VALUE, x.size, x.dtype), budget // GRADIENT
-    likelihood = default_proposal(support)
-    first = from_uniforms(numbers[:fewer], target, x, level, likelihood, True)
-    rest = from_uniforms(numbers[fewer:], target, x, level, likelihood, False)
-    own = {"qne": joined(first, rest)}
-    if support.has_walls:
-        posed = ESTIMATORS["sdac"].pose(target)
-        proposal = ESTIMATORS["sdac"].proposal or likelihood
-        own["sdac"] = from_uniforms(numbers, posed, x, level, proposal, False)
-        posed = ESTIMATORS["rfm"].pose(target)
-        proposal = ESTIMATORS["rfm"].proposal or likelihood
-        own["rfm"] = from_uniforms(numbers[:fewer], posed, y, level, proposal, True)
-    names = PUBLISHED[kind_of(support)]
-    return [score_of(ESTIMATORS[name], own.get(name, first), level) for name in names]
+    """Scores of the published methods at one point, on the same uniform numbers."""
+    numbers = uniforms(key, budget // VALUE, x.size, x.dtype)
+    found = []
+    for name in PUBLISHED[kind_of(target.support)]:
+        method = ESTIMATORS[name]
+        posed, needs = method.pose(target), method.estimator.needs(x.size)
+        point = Point(y if method.space == "tanh" else x, level, posed.support)
+        first = numbers[: draws_of(method, budget, x.size)]
+        proposal = method.proposal
+        if not isinstance(proposal, AbstractProposal):
+            proposal = default_proposal(posed.support)
+        draws = from_uniforms(first, posed, point, proposal, needs.gradient, needs.hessian)
+        found.append(weighted_mean(draws, method.estimator.terms(draws, point))[0])
+    return found
 
 
 @partial(jax.jit, static_argnames=("budget", "trials"))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from steinflow.study.figures import short
 from steinflow.study.leaderboard.compare import exp, log_eed, oracle, pooled
 from steinflow.study.leaderboard.contest import methods
-from steinflow.study.leaderboard.lines import COLD, LAW_TEXT, LIMITS
+from steinflow.study.leaderboard.lines import COLD, LAW_TEXT
 from steinflow.study.style import curve, panels, shared_legend
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -22,6 +22,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "idem": {"color": "#CC79A7", "marker": "v", "linestyle": ":"},
     "rfm": {"color": "#009E73", "marker": "^", "linestyle": "-."},
     "cvsi": {"color": "#E69F00", "marker": "<", "linestyle": "--"},
+    "lfgi": {"color": "#8C564B", "marker": ">", "linestyle": "-."},
     "auto": {"color": "#000000", "marker": "*", "linestyle": "-"},
     "auto, one level": {"color": "#777777", "marker": "*", "linestyle": "--"},
 }
@@ -103,8 +104,6 @@ def distribution(cells: pl.DataFrame) -> Figure:
             ratios = np.sort(np.exp(oracle(mine.filter(pl.col("budget") == budget), "auto").log))
             share = (np.arange(ratios.size) + 0.5) / ratios.size
             curve(ax, share, ratios, None, "", f"budget {budget}", **look | {"marker": ""})
-        for limit in LIMITS:
-            ax.axhline(limit, **LINE | {"linestyle": ":"})
         ax.set(xlabel="share of cells below", xlim=(0, 1))
     shared_legend(figure, axes[0][0])
     return figure

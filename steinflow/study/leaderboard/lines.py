@@ -6,17 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from steinflow.study.leaderboard.compare import (
-    CELL,
     RIVALS,
     Ratios,
     against,
+    at_equal_time,
     eed_error,
     exp,
-    holm,
     log_eed,
     oracle,
     oracle_of_states,
@@ -30,9 +28,14 @@ from steinflow.study.leaderboard.grid import EASY, MANY
 HARD = ~pl.col("q").is_in(EASY)
 SCOPES = {"all": pl.lit(True), "hard": HARD}
 LAW_TEXT = {"pi": "x from π", "lag": "x from a lagging policy", "uniform": "x uniform"}
-BARS = {"auto": {"pi": 0.2, "lag": 0.35}, "auto, one level": {"pi": 0.4, "lag": 0.4}}
-AIMS = {("auto", "pi"): 0.07}
-LIMITS = 1.5, 1.15  # of the ratio in a single cell, below a budget of 64 and from there on
+BARS = {
+    ("auto", "pi"): (0.07, 0.08),
+    ("auto", "lag"): (0.1, 0.12),
+    ("auto, one level", "pi"): (0.35, 0.35),
+    ("auto, one level", "lag"): (0.35, 0.35),
+}
+AIMS = {("auto", "pi"): 0.05}
+EQUAL_TIME = 0.12
 COLD = (pl.col("tau") == 0.02) & (pl.col("alpha") <= 0.5) & pl.col("dim").is_in([6, 17])
 LARGE = pl.col("budget").is_in([64, 256])
 
@@ -56,7 +59,7 @@ class Comparison(NamedTuple):
     text: str
     where: pl.Expr
     statistic: Statistic
-    bar: float | None = None
+    bars: tuple[float, float] | None = None  # over all cells, and over the hard ones
     aim: float | None = None
     at_least: bool = False  # whether the bar is a floor
 
@@ -97,25 +100,6 @@ def share_above_one(method: str, cells: pl.DataFrame) -> Found:
     return Found(*np.clip(share, 0.0, 1.0).tolist())
 
 
-def above(test: Callable[[Ratios], NDArray[np.bool_]], latent: bool, cells: pl.DataFrame) -> Found:
-    """Number of cells where the ratio of auto to the oracle is above its limit."""
-    log, error = oracle(cells, "auto", latent)
-    limit = np.where(cells["budget"].to_numpy() < 64, *LIMITS)
-    table = cells.select(CELL).with_columns(ratio=np.exp(log))
-    table = table.filter(test(Ratios(log - np.log(limit), error))).sort("ratio", descending=True)
-    return Found(float(table.height), None, None, tuple(table.to_dicts()))
-
-
-def surely(over: Ratios) -> NDArray[np.bool_]:
-    """Positive by one-sided z tests at a family-wise level of 5 %."""
-    return holm(ndtr(-z_scores(*over)))
-
-
-def seemingly(over: Ratios) -> NDArray[np.bool_]:
-    """Positive as estimated."""
-    return over.log > 0.0
-
-
 def generality(ours: str, cells: pl.DataFrame) -> Ratios:
     """Ratio on the held-out half of the states over that on the half used for choices."""
     held, choice = (oracle_of_states(cells, ours, part) for part in ("_held", "_choice"))
@@ -123,22 +107,26 @@ def generality(ours: str, cells: pl.DataFrame) -> Ratios:
 
 
 def against_oracle() -> Iterator[Comparison]:
-    """Must show 1."""
+    """auto beside the best published method of each cell, at equal evaluations."""
     for latent, beside in ((True, ""), (False, ", rfm left out on boxes")):
         end = "" if latent else "-without-rfm"
-        for ours, bars in BARS.items():
+        for ours in OURS:
             for law, words in LAW_TEXT.items():
                 text = f"{ours} / best published method of each cell, {words}{beside}"
                 measure = partial(ratio, partial(oracle, ours=ours, latent=latent))
-                bar, aim = (bars.get(law), AIMS.get((ours, law))) if latent else (None, None)
+                bars = BARS.get((ours, law)) if latent else None
+                aim = AIMS.get((ours, law)) if latent else None
                 where = pl.col("law") == law
-                yield Comparison(f"1-{slug(ours)}-{law}{end}", text, where, measure, bar, aim)
-        small, large = LIMITS
-        what = f"cells where auto / best is above {large:g} (budget 16: {small:g})"
-        for test, how in ((surely, "by Holm's test at 5 %"), (seemingly, "as estimated")):
-            count, bar = partial(above, test, latent), 0.0 if latent and test is surely else None
-            name, text = f"1-{test.__name__}-above{end}", f"{what}, {how}{beside}"
-            yield Comparison(name, text, pl.lit(True), count, bar)
+                yield Comparison(f"1-{slug(ours)}-{law}{end}", text, where, measure, bars, aim)
+
+
+def at_the_same_time() -> Iterator[Comparison]:
+    """The same at equal time; cells are those of `compare.at_equal_time`."""
+    for law, words in LAW_TEXT.items():
+        text = f"auto / best published method of each cell at equal time, {words}"
+        measure = partial(ratio, partial(oracle, ours="auto"))
+        bars = (EQUAL_TIME, EQUAL_TIME) if law in ("pi", "lag") else None
+        yield Comparison(f"4-equal-time-{law}", text, pl.col("law") == law, measure, bars)
 
 
 def against_each() -> Iterator[Comparison]:
@@ -146,8 +134,8 @@ def against_each() -> Iterator[Comparison]:
     boxes = pl.col("support") == "box"
     for rival in RIVALS:
         measure = partial(ratio, partial(against, ours="auto", rival=rival))
-        yield Comparison(f"2-{rival}", f"auto / {rival}", pl.lit(True), measure, 0.15)
-        yield Comparison(f"2-{rival}-box", f"auto / {rival}, on boxes", boxes, measure, 0.1)
+        yield Comparison(f"2-{rival}", f"auto / {rival}", pl.lit(True), measure, (0.15, 0.15))
+        yield Comparison(f"2-{rival}-box", f"auto / {rival}, on boxes", boxes, measure, (0.1, 0.1))
 
 
 def at_low_temperature() -> Iterator[Comparison]:
@@ -155,14 +143,14 @@ def at_low_temperature() -> Iterator[Comparison]:
     measure = partial(gain, partial(oracle, ours="auto"))
     text = f"EED of auto / EED of the best published method, {LAW_TEXT['lag']}"
     where = COLD & LARGE & (pl.col("law") == "lag")
-    yield Comparison("3-gain-lag", text, where, measure, 3.0, 10.0, at_least=True)
+    yield Comparison("3-gain-lag", text, where, measure, (3.0, 3.0), 10.0, at_least=True)
     for law in ("pi", "lag"):
         for method in (*OURS, *RIVALS):
-            bar = 0.9 if (method, law) == ("auto", "pi") else None
+            bars = (0.9, 0.9) if (method, law) == ("auto", "pi") else None
             text = f"share of cells with EED ≥ 1: {method}, {LAW_TEXT[law]}"
             where, measure = COLD & LARGE & (pl.col("law") == law), partial(share_above_one, method)
             yield Comparison(
-                f"3-share-{slug(method)}-{law}", text, where, measure, bar, at_least=True
+                f"3-share-{slug(method)}-{law}", text, where, measure, bars, at_least=True
             )
 
 
@@ -181,7 +169,7 @@ def held_out() -> Iterator[Comparison]:
                 )
             text = f"{what}: held out / used for choices"
             measure = partial(ratio, partial(generality, ours))
-            yield Comparison(name, text, where, measure, 1.5)
+            yield Comparison(name, text, where, measure, (1.5, 1.5))
 
 
 def slug(name: str) -> str:
@@ -191,7 +179,8 @@ def slug(name: str) -> str:
 
 def measured(comparison: Comparison, scope: str, cells: pl.DataFrame) -> Line:
     """A comparison over the cells of a scope."""
-    name, text, where, statistic, bar, aim, at_least = comparison
+    name, text, where, statistic, bars, aim, at_least = comparison
+    bar = None if bars is None else bars[list(SCOPES).index(scope)]
     cells = cells.filter(where, SCOPES[scope])
     name = name if scope == "all" else f"{name}-{scope}"
     if cells.is_empty():
@@ -210,10 +199,13 @@ def meets(found: Found, bar: float, at_least: bool) -> bool:
     return edge >= bar if at_least else edge <= bar
 
 
-def judge(rows: pl.DataFrame, actions: pl.DataFrame) -> list[dict[str, Any]]:
-    """leaderboard.json: every line over all cells and over the hard ones; held-out Q are hard."""
+def judge(rows: pl.DataFrame, actions: pl.DataFrame, times: pl.DataFrame) -> list[dict[str, Any]]:
+    """The lines over all cells and over the hard ones; held-out Q are hard."""
     cells = tabulate(rows, actions)
     twice = [*against_oracle(), *against_each(), *at_low_temperature()]
     lines = [measured(line, scope, cells) for line in twice for scope in SCOPES]
+    if not times.is_empty() and not cells.is_empty():
+        same = at_equal_time(cells, times)
+        lines += [measured(line, scope, same) for line in at_the_same_time() for scope in SCOPES]
     lines += [measured(line, "all", cells) for line in held_out()]
     return [line._asdict() for line in lines]

@@ -14,7 +14,7 @@ import numpy as np
 from jax.nn import logsumexp
 from jaxtyping import Array, Float
 
-from steinflow.proposals.truncated_gaussian import normal_actions
+from steinflow.proposals.normal import normal_actions
 from steinflow.proposals.truncated_normal import log_mass
 from steinflow.sobol import sobol
 from steinflow.study.leaderboard.grid import Board

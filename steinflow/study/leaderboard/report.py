@@ -13,7 +13,9 @@ from steinflow.study.leaderboard.compare import DRIVEN, disputed, left_out, tabu
 from steinflow.study.leaderboard.figures import FIGURES, LOOKS, SUPPORTS, values
 from steinflow.study.leaderboard.grid import GRADIENT, VALUE
 from steinflow.study.leaderboard.lines import LAW_TEXT, judge
+from steinflow.study.leaderboard.run import Results
 from steinflow.study.leaderboard.tables import SITUATION, decision_chart, win_table, worst_cells
+from steinflow.study.leaderboard.versions import ROWS, code_version
 from steinflow.study.pages import (
     Picture,
     drawn,
@@ -24,11 +26,12 @@ from steinflow.study.pages import (
     page,
 )
 
-WORST = 20
+WORST = 10
 SECTIONS = {
     "1": "Against the best published method of each cell",
     "2": "Against each published method",
     "3": "Low temperature, high noise, six dimensions and more",
+    "4": "At equal time, with a ReLU critic of two layers of 256",
     "5": "Networks and mixtures that no choice has seen",
 }
 MARKS = {"met": "✓", "missed": "✗", "shown": "", "incomplete": "…"}
@@ -68,28 +71,43 @@ def chart(rows: pl.DataFrame, actions: pl.DataFrame) -> list[tuple[list[str], di
 
 
 def write(
-    rows: pl.DataFrame, actions: pl.DataFrame, out: Path, command: str, paper: bool = False
+    found: Results, times: pl.DataFrame, out: Path, command: str, paper: bool = False
 ) -> Path:
     """figures/, leaderboard.json and report.html, with tables/ for a paper; returns the page."""
-    lines = judge(rows, actions)
+    rows, actions = found
+    lines = judge(rows, actions, times)
     with explained(out):
         pictures = list(draw(tabulate(rows, actions), paper))
         keep_pictures(out, pictures)
         if paper:
             keep_tables(out, {"wins": win_table(rows, actions)})
-        write_json(out / "leaderboard.json", lines)
-        keep_page(out, render(rows, actions, lines, pictures, command))
+        write_json(out / "leaderboard.json", {
+            "code": code_version(ROWS),
+            "lines": lines,
+            "worst": worst_cells(rows, actions, WORST).to_dicts(),
+            "milliseconds": times.to_dicts(),
+        })  # fmt: skip
+        keep_page(out, render(found, times, lines, pictures, command))
     return out / "report.html"
 
 
+def time_table(times: pl.DataFrame) -> list[dict[str, Any]]:
+    """A row a support, dimension and budget; milliseconds a method."""
+    if times.is_empty():
+        return []
+    place = ["support", "dim", "budget"]
+    return times.pivot("method", index=place, values="milliseconds").sort(place).to_dicts()
+
+
 def render(
-    rows: pl.DataFrame,
-    actions: pl.DataFrame,
+    found: Results,
+    times: pl.DataFrame,
     lines: list[dict[str, Any]],
     pictures: list[Picture],
     command: str,
 ) -> str:
     """The page as text."""
+    rows, actions = found
     template = page("steinflow.study.leaderboard", "leaderboard.html.jinja")
     words = [status(line) for line in lines]
     axes = ("dim", "q", "tau", "alpha", "budget", "states", "trials", "seed")
@@ -101,6 +119,7 @@ def render(
         worst=worst_cells(rows, actions, WORST).to_dicts(),
         figures=embedded(pictures),
         chart=chart(rows, actions),
+        times=time_table(times),
         out=left_out(rows).to_dicts(),
         disputed=disputed(actions).to_dicts(),
         driven=0 if actions.is_empty() else actions.select(DRIVEN).n_unique(),

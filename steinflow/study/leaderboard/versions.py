@@ -28,10 +28,15 @@ TRUTHS = ("targets/*.py", "levels.py", "supports.py", "sobol.py", "proposals/tru
           f"{OWN}grid.py", f"{OWN}problems.py", f"{OWN}reference.py")  # fmt: skip
 ROWS = (*TRUTHS, "*.py", "draws/*.py", "estimators/*.py", "proposals/*.py",
         f"{OWN}contest.py", f"{OWN}actions.py")  # fmt: skip
-APART = ("cli.py", "doctor.py", "__main__.py", "__init__.py", "losses.py")  # change no number
-OURS_ALONE = ("controlled.py", "fitted.py", "gaussian_process.py", "normal.py", "paired.py",
-              "polynomial.py", "quadrature.py", "reshaped.py", "shared.py", "smoothing.py",
-              "surrogate.py")  # fmt: skip
+APART = (
+    "checks.py",
+    "cli.py",
+    "doctor.py",
+    "__main__.py",
+    "__init__.py",
+    "losses.py",
+)  # change no number
+OURS_ALONE = ("ask_tell.py", "fitted.py", "shrunk.py", "stages.py", "score.py")
 
 
 @cache

@@ -18,6 +18,7 @@ from steinflow.draws import Draws
 from steinflow.estimators import AbstractEstimator
 from steinflow.estimators.base import Needs
 from steinflow.levels import Level
+from steinflow.points import Point
 from steinflow.rl.networks import OCTAVES, Layers, features
 from steinflow.supports import AbstractSupport
 
@@ -32,10 +33,13 @@ class Evidenced(AbstractEstimator):
 
     inner: AbstractEstimator
 
-    def terms(self, draws: Draws, level: Level) -> Float[Array, "k d"]:
-        return self.inner.terms(draws, level)
+    def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        return self.inner.terms(draws, point)
 
-    def coefficient(self, draws: Draws, level: Level) -> Float[Array, ""]:
+    def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        return self.inner.independent_terms(draws, point)
+
+    def coefficient(self, draws: Draws, point: Point) -> Float[Array, ""]:
         return logsumexp(draws.log_weight)
 
     def needs(self, dim: int) -> Needs:

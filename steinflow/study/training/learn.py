@@ -1,5 +1,6 @@
 """Train a small policy toward a density, with score targets at its own noised samples."""
 
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from steinflow.rl.actor import method_of, regression
+from steinflow.methods import as_method
+from steinflow.rl.actor import regression
 from steinflow.rl.networks import Denoiser
 from steinflow.rl.sampling import flow, flow_levels
 from steinflow.schedules import AbstractSchedule
@@ -74,14 +76,14 @@ def learn(
         exact: its samples.
         how: to train.
     """
-    method, schedule = method_of(how.method), how.schedule
+    method, schedule = as_method(how.method, None), how.schedule
     first, keys = jax.random.split(key)
     walls = method.pose(target).support.has_walls
     policy, evidence = Denoiser(first, OBS, 2, HIDDEN, bounded=walls), Evidence(first, 2)
     optimiser = optax.adam(RATE)
     moments = optimiser.init((policy, evidence))
     start = State(policy, evidence, policy, moments, jnp.zeros((), jnp.int32))
-    asked = method._replace(estimator=Evidenced(method.estimator)) if how.weighed else method
+    asked = replace(method, estimator=Evidenced(method.estimator)) if how.weighed else method
     obs = jnp.zeros((STATES, OBS))
 
     def step(state: State, key: Array) -> tuple[State, None]:

@@ -1,0 +1,117 @@
+"""Stages of draws for the l points of one state: each is drawn, told, and weighed with the others.
+
+Q does not know the noise level. It is evaluated once at the actions of all points of a state, and
+every point weighs all of them by the mixture of all proposals (the balance heuristic, Veach &
+Guibas, 1995):
+
+    log w = Q/tau + log N(x; alpha a, sigma^2 I) - log Σ_q n_q q(a)
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import logsumexp
+from jaxtyping import Array, Float, Key
+
+from steinflow.draws import Draws, Told, evaluate, materialised, record, uniforms
+from steinflow.points import Point, log_likelihood
+from steinflow.proposals import AbstractProposal
+from steinflow.targets.boltzmann import AbstractTarget
+
+
+class Stage(NamedTuple):
+    """Actions that one proposal a point has drawn; n = l size."""
+
+    proposal: AbstractProposal  # its leaves have the leading axis l
+    action: Float[Array, "n d"]
+
+
+def over_points(points: Point) -> Point:
+    """The axes of `jax.vmap` for the l points of a state, which share their support."""
+    return Point(0, 0, None)  # type: ignore[arg-type]
+
+
+def drawn(
+    key: Key[Array, ""],
+    proposal: AbstractProposal,
+    points: Point,
+    sizes: Sequence[int],
+    stage: int,
+    quasi: bool,
+) -> Stage:
+    """The actions of one stage.
+
+    Args:
+        key: of the state; the same at every stage.
+        proposal: its leaves have the leading axis l.
+        points: the l points.
+        sizes: draws a point of every stage.
+        stage: which one.
+        quasi: scrambled Sobol numbers, one net a point over all fitted stages.
+    """
+    count, dim = points.x.shape
+    first, skipped, in_all = stage == 0, sum(sizes[1:stage]), sum(sizes[1:])
+    keys = jax.random.split(jax.random.fold_in(key, int(not first)), count)
+
+    def one(key: Array, proposal: AbstractProposal, point: Point) -> Array:
+        numbers = uniforms(key, sizes[0] if first else in_all, dim, points.x.dtype, quasi)
+        return proposal.actions(numbers[skipped:][: sizes[stage]], point)
+
+    action = jax.vmap(one, (0, 0, over_points(points)))(keys, proposal, points)
+    return Stage(proposal, materialised(action.reshape(-1, dim).astype(points.x.dtype)))
+
+
+def log_priors(stages: Sequence[Stage], points: Point) -> Float[Array, "l k"]:
+    """log N(x; alpha a, sigma^2 I) - log Σ_q n_q q(a) for every point and all actions."""
+    count, action = points.x.shape[0], jnp.concatenate([stage.action for stage in stages])
+    axes = over_points(points)
+    if len(stages) == 1 and count == 1:
+        return jax.vmap(log_ratio, (0, None, axes))(stages[0].proposal, action, points)
+    log_q = [
+        jax.vmap(log_prob, (0, None, axes))(stage.proposal, action, points)
+        + math.log(stage.action.shape[0] / count)
+        for stage in stages
+    ]
+    likelihood = jax.vmap(log_likelihood, (None, axes))(action, points)
+    return likelihood - logsumexp(jnp.concatenate(log_q), axis=0)
+
+
+def log_prob(q: AbstractProposal, action: Array, point: Point) -> Array:
+    """log q(a), [k]."""
+    return q.log_prob(action, point)
+
+
+def log_ratio(q: AbstractProposal, action: Array, point: Point) -> Array:
+    """log N(x; alpha a, sigma^2 I) - log q(a), [k]."""
+    return q.log_ratio(action, point)
+
+
+AT_POINTS = Draws(None, None, None, None, 0, None)  # type: ignore[arg-type]  # axes of `vmap`
+
+
+def weighed(stages: Sequence[Stage], told: Sequence[Told], points: Point) -> tuple[Draws, Draws]:
+    """All draws so far, and the axes of `jax.vmap` over the points: only log_prior has one."""
+    every = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *told)
+    action = jnp.concatenate([stage.action for stage in stages])
+    log_prior = log_priors(stages, points)
+    draws = Draws(action, every.value, every.gradient, every.hessian, log_prior, every.invalid)
+    return draws, AT_POINTS
+
+
+def from_uniforms(
+    uniform: Float[Array, "k d"],
+    target: AbstractTarget,
+    point: Point,
+    proposal: AbstractProposal,
+    gradient: bool = True,
+    hessian: bool = False,
+) -> Draws:
+    """The draws of one point that given uniform numbers turn into, with a JAX Q."""
+    action = materialised(proposal.actions(uniform, point).astype(point.x.dtype))
+    reply = evaluate(target, action, gradient, hessian)
+    told = record(action, reply, jnp.asarray(target.tau), point.support)
+    log_prior = proposal.log_ratio(action, point)
+    return Draws(action, told.value, told.gradient, told.hessian, log_prior, told.invalid)
