@@ -78,7 +78,7 @@ bench-ablation: .venv/all.done  ## does a better target buy return? cells of a f
 leaderboard: .venv/core.done  ## every published method and auto, at equal cost (about four hours from nothing)
 	.venv/bin/steinflow study --preset leaderboard --out benchmarks/results/leaderboard
 
-torch: .venv/all.done  ## the PyTorch example of docs/diagnosis.md, in an environment of its own
+torch: .venv/all.done  ## the PyTorch blocks of docs/diagnosis.md and docs/pytorch.md, in an environment of their own
 	@echo "Installing PyTorch apart: several GB ..."
 	$(PYTHON) -m venv .venv-torch
 	.venv-torch/bin/pip install -q --disable-pip-version-check -e . torch

@@ -25,10 +25,12 @@ import numpy as np
 from scipy.stats import binomtest
 
 import steinflow
-from steinflow.draws import from_uniforms, prefix
+from steinflow.draws import prefix
 from steinflow.estimators import GradientExpectation, NoiseExpectation
 from steinflow.io.files import write_json
 from steinflow.methods import default_proposal
+from steinflow.points import Point
+from steinflow.stages import from_uniforms
 from steinflow.study.cell import at_size, randomness
 from steinflow.study.claims import CLAIMS, judge
 from steinflow.study.conditions import Cell, Grid, cells
@@ -39,8 +41,8 @@ RESULTS = Path(__file__).parent / "results" / "calibration.json"
 PACKAGE = Path(steinflow.__file__).parent
 SOURCES = ("study/claims.py", "study/evidence.py", "study/uncertainty.py", "study/cell.py",
            "study/conditions.py", "study/measure.py", "estimators/*.py", "proposals/*.py",
-           "targets/*.py", "draws/base.py", "sobol.py", "methods.py", "supports.py", "levels.py",
-           "diagnostics.py")  # fmt: skip
+           "targets/*.py", "draws/*.py", "stages.py", "points.py", "sobol.py", "methods.py",
+           "supports.py", "levels.py", "diagnostics.py")  # fmt: skip
 BLOCK = 100
 TRUTH = 250  # studies in one
 FAR = 1_000_000  # seeds of the truth begin here
@@ -70,8 +72,9 @@ def studies(grid: Grid) -> tuple[list[Cell], Callable[[int], tuple[Any, Any]]]:
             proposal = default_proposal(target.support)
 
             def one(uniform: jax.Array, x: jax.Array) -> jax.Array:
-                draws = from_uniforms(uniform, target, x, level, proposal)
-                sizes = [at_size(prefix(draws, n), level, PAIR).score for n in grid.num_draws]
+                point = Point(x, level, target.support)
+                draws = from_uniforms(uniform, target, point, proposal)
+                sizes = [at_size(prefix(draws, n), point, PAIR).score for n in grid.num_draws]
                 return jnp.stack(sizes)
 
             scores = jax.vmap(jax.vmap(one), (0, None))(shared, x)  # [t, x, n, 2, d]

@@ -23,11 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import steinflow as sf
-from steinflow.draws import draw_shared, weights
+from steinflow.draws import weights
 from steinflow.estimators.stein import noise_terms
 from steinflow.io.files import write_json
+from steinflow.methods import as_method
 from steinflow.rl import checkpoint
-from steinflow.rl.actor import ACTIONS, MARGIN, method_of
+from steinflow.rl.actor import ACTIONS, MARGIN
 from steinflow.rl.agent import Learner, initial
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.loop import part
@@ -35,6 +36,8 @@ from steinflow.rl.networks import least
 from steinflow.rl.normaliser import Normaliser
 from steinflow.rl.run import Run, folder_of
 from steinflow.rl.training import train
+from steinflow.score import shared_draws
+from steinflow.stages import AT_POINTS, over_points
 
 RESULTS = Path(__file__).parent / "results" / "critics"
 ENVIRONMENTS = ("HalfCheetah-v5", "Hopper-v5")
@@ -42,7 +45,7 @@ STEPS = 2_000, 10_000, 20_000
 STATES, TRIALS, RFM_DRAWS = 16, 64, 100
 CHUNKS, CHUNK = 86, 2**11  # of draws a level: 2^20 for the six of a state
 TIMES = tuple(MARGIN + (1.0 - 2.0 * MARGIN) * (i + 0.5) / 6 for i in range(6))
-AUTO = method_of("auto")
+AUTO = sf.auto()
 
 
 class Contestant(NamedTuple):
@@ -55,7 +58,7 @@ class Contestant(NamedTuple):
     @property
     def latent(self) -> bool:
         """Whether it works in the tanh latent."""
-        return method_of(self.estimator).space == "tanh"
+        return as_method(self.estimator, None).space == "tanh"
 
 
 def levels_of(times: Any) -> sf.Level:
@@ -81,14 +84,13 @@ def truths(
     target = sf.latent(target) if latent else target
 
     def chunk(key: Any) -> tuple[Any, Any]:
-        at = draw_shared(key, target, xs, levels, AUTO.proposal, CHUNK, True, True)
+        draws, points = shared_draws(key, target, xs, levels, AUTO, CHUNK)
 
-        def one(index: Any) -> tuple[Any, Any]:
-            draws, level = at(index), jax.tree.map(lambda leaf: leaf[index], levels)
-            w, u = weights(draws), noise_terms(draws, level)
-            return w @ AUTO.estimator.terms(draws, level), jnp.sum(w @ (u - w @ u) ** 2)
+        def one(draws: Any, point: Any) -> tuple[Any, Any]:
+            w, u = weights(draws), noise_terms(draws, point)
+            return w @ AUTO.estimator.terms(draws, point), jnp.sum(w @ (u - w @ u) ** 2)
 
-        return jax.vmap(one)(jnp.arange(len(xs)))
+        return jax.vmap(one, (AT_POINTS, over_points(points)))(draws, points)
 
     scores, traces = jax.lax.map(chunk, jax.random.split(key, chunks))
     error = jnp.sum(jnp.var(scores, axis=0, ddof=1), axis=-1) / chunks
@@ -104,7 +106,7 @@ def squared_errors(
     target = sf.Boltzmann(
         lambda a, obs: least(critics, obs, a), tau[None], support=ACTIONS, context=obs[None]
     )
-    method = method_of(one.estimator)
+    method = as_method(one.estimator, None)
 
     def trial(key: Any) -> Any:
         found = sf.score_targets(key, target, xs[None], levels, method, num_draws=one.draws)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from steinflow.checks import require_at_least
@@ -50,7 +51,7 @@ def sample(
     require_at_least("num_steps", num_steps, 1, "More steps follow the flow better.")
     dim = width_of(target) if dim is None else dim
     method = as_method("auto" if estimator is None else estimator, proposal)
-    times = (jnp.arange(num_steps + 1) + 0.5) / (num_steps + 1)
+    times = (np.arange(num_steps + 1) + 0.5) / (num_steps + 1)
     levels = jax.vmap(schedule)(times)
 
     def score(key: Array, x: Array, level: Level) -> Array:

@@ -1,6 +1,6 @@
 """Spaces: how a problem on a box is posed before it is estimated.
 
-A method works at points, levels and scores of its space. Q is reply at actions, and what it says
+A method works at points, levels and scores of its space. Q is asked at actions, and what it says
 is pulled back into the space.
 """
 

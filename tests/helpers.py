@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import steinflow as sf
-from steinflow.draws import Draws, half_width
+from steinflow.draws import Draws, uniforms
+from steinflow.stages import from_uniforms
 from steinflow.targets import GaussianMixture
 
 REAL = sf.RealSpace()
@@ -67,12 +68,15 @@ def grid_posterior(target, x, level, low, high, count):
     return nodes, jax.nn.softmax(log_p + jnp.asarray(log_rule))
 
 
-def draws_at(target, action, log_weight, x):
-    """Draws at given actions with given weights."""
-    slope = jax.vmap(jax.grad(target.value))(action) / target.tau
-    taper, taper_slope = target.support.taper(action)
-    return Draws(
-        x, action, log_weight, log_weight, jnp.zeros_like(log_weight), slope, taper, taper_slope,
-        half_width(target, x), lambda a: -jax.hessian(target.value)(a) / target.tau,
-        lambda count: (action, jnp.zeros_like(log_weight)), jnp.asarray(0),
-    )  # fmt: skip
+def draws_at(target, action, log_weight):
+    """Draws at given actions with given weights, with the Hessians of Q/tau."""
+    gradient = jax.vmap(jax.grad(target.value))(action) / target.tau
+    hessian = jax.vmap(jax.hessian(target.value))(action) / target.tau
+    nothing = jnp.zeros_like(log_weight)
+    return Draws(action, log_weight, gradient, hessian, nothing, nothing > 0)
+
+
+def proposed(key, target, point, proposal, num_draws):
+    """Independent draws from a proposal for one point."""
+    numbers = uniforms(key, num_draws, point.x.size, point.x.dtype)
+    return from_uniforms(numbers, target, point, proposal)

@@ -34,21 +34,20 @@ EXACT = "tests/estimators/test_exactness.py"
 BY_HAND = "tests/estimators/test_by_hand.py"
 SCORES = f"{BY_HAND} {EXACT} tests/estimators/test_consistency.py tests/test_score.py"
 FITTED = "tests/proposals/test_by_hand.py tests/proposals/test_fitted.py"
+TOLD = "tests/test_ask_tell.py tests/test_score.py"
 LOSSES = "tests/rl/test_losses_by_hand.py tests/rl/test_pieces.py tests/rl/test_agent.py"
 TESTS = {  # a file, or all files of a folder that are not named: their own tests, quick ones first
-    "estimators/polynomial.py":
-        f"tests/estimators/test_polynomial_by_hand.py tests/estimators/test_polynomial.py {EXACT}",
     "estimators/published.py": "tests/estimators/test_published.py",
-    "estimators/quadrature.py": f"{BY_HAND} tests/estimators/test_quadrature.py",
-    "estimators/controlled.py": "tests/estimators/test_controlled.py",
+    "estimators/shrunk.py": f"tests/estimators/test_shrunk.py {EXACT}",
     "estimators": SCORES,
     "proposals/truncated_normal.py":
         "tests/proposals/test_truncated_normal.py tests/proposals/test_by_hand.py",
-    "proposals/fitted.py": f"{FITTED} tests/proposals/test_paired.py",
-    "proposals/reshaped.py": "tests/proposals/test_reshaped.py",
-    "proposals/smoothing.py": "tests/proposals/test_reshaped.py",
-    "proposals/paired.py": "tests/proposals/test_paired.py",
+    "proposals/fitted.py": FITTED,
     "proposals": f"{FITTED} tests/proposals/test_proposals.py",
+    "draws": f"{BY_HAND} tests/proposals/test_proposals.py {TOLD}",
+    "stages.py": f"tests/proposals/test_by_hand.py {TOLD}",
+    "ask_tell.py": TOLD,
+    "spaces.py": "tests/test_spaces.py",
     "conversions.py": "tests/test_schedules.py tests/test_losses.py",
     "study/measure.py": "tests/study/test_measure.py",
     "rl/critic.py": LOSSES,

@@ -242,7 +242,7 @@ def test_the_gradient_of_a_loss_reaches_the_prediction_alone(key, jitted, name):
 
     def loss(actor, xs, params):
         q = lambda action, observation: kind.apply(params, observation, action)  # noqa: E731
-        predict = lambda x, level: actor @ x * level.alpha  # noqa: E731
+        predict = lambda x, level, observation: actor @ x * level.alpha  # noqa: E731
         target = sf.Boltzmann(q, TAU, context=observations)
         return sf.score_matching_loss(
             predict, key, target, xs, LEVELS, "noise", num_draws=8, units="posterior_mean"

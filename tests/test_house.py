@@ -21,7 +21,6 @@ def test_the_public_names():
     assert sorted(sf.__all__) == sorted(
         [
             "ESTIMATORS",
-            "BayesianQuadrature",
             "Blend",
             "Boltzmann",
             "Box",
@@ -39,13 +38,17 @@ def test_the_public_names():
             "Method",
             "NoiseExpectation",
             "RealSpace",
-            "SteinPolynomial",
+            "ShrunkControlVariate",
+            "State",
             "TruncatedGaussianProposal",
             "VarianceExploding",
             "VariancePreserving",
+            "ask",
             "auto",
+            "begin",
             "diagnose",
             "diagnostics",
+            "estimate",
             "latent",
             "load",
             "noise",
@@ -57,6 +60,7 @@ def test_the_public_names():
             "score_targets",
             "study",
             "targets",
+            "tell",
             "velocity",
         ]
     )
@@ -86,8 +90,15 @@ def test_importing_is_light_and_changes_nothing():
     assert done.stdout.strip() == "[]"
 
 
-def test_no_package_file_is_over_300_lines():
-    assert {p.name for p in FILES if len(p.read_text().splitlines()) > 300} == set()
+def test_no_function_of_the_package_is_over_60_lines():
+    functions = ast.FunctionDef, ast.AsyncFunctionDef
+    nodes = [(p, n) for p in FILES for n in ast.walk(ast.parse(p.read_text()))]
+    lengths = {
+        f"{p.name}:{n.name}": n.end_lineno - n.lineno + 1
+        for p, n in nodes
+        if isinstance(n, functions)
+    }
+    assert {name for name, length in lengths.items() if length > 60} == set()
 
 
 def imports_of(path):
@@ -159,8 +170,17 @@ def test_no_tracked_file_names_a_host_or_this_machine():
     if done.returncode:
         pytest.skip("not a git checkout")
     for name in done.stdout.split():
-        path = ROOT / name
-        if path.suffix in {".lock", ".toml", ".py", ".md", ".cff", ".yml", ".yaml", ""}:
+        path = ROOT / name  # which may be deleted, and not yet committed
+        if path.exists() and path.suffix in {
+            ".lock",
+            ".toml",
+            ".py",
+            ".md",
+            ".cff",
+            ".yml",
+            ".yaml",
+            "",
+        }:
             text = path.read_text(errors="ignore")
             assert not re.search(r"index-url\s*=|/simple/|pythonhosted|find-links", text) or (
                 path == Path(__file__)

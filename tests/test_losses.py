@@ -28,9 +28,9 @@ def test_blending_losses_and_targets_has_one_parameter_gradient(key, units):
             wrap(mlp), key, TARGET, xs, LEVELS, estimator=estimator, units=units
         )[0]
 
-    slope = eqx.filter_grad(loss)
-    parts = slope(mlp, "noise"), slope(mlp, "gradient")
-    blended = slope(mlp, sf.Blend(c))
+    gradient = eqx.filter_grad(loss)
+    parts = gradient(mlp, "noise"), gradient(mlp, "gradient")
+    blended = gradient(mlp, sf.Blend(c))
     mixed = jax.tree.map(lambda a, b: (1 - c) * a + c * b, *parts)
     for one, other in zip(jax.tree.leaves(blended), jax.tree.leaves(mixed), strict=True):
         assert jnp.allclose(one, other, rtol=1e-9, atol=1e-12)
@@ -59,7 +59,7 @@ def test_training_on_targets_approaches_the_exact_score(key):
     import optax
 
     mlp, wrap = network(key)
-    level, optimiser, quick = sf.Level(0.8, 0.6), optax.adam(3e-3), sf.auto(quadrature=False)
+    level, optimiser = sf.Level(0.8, 0.6), optax.adam(3e-3)
     state = optimiser.init(eqx.filter(mlp, eqx.is_array))
 
     @eqx.filter_jit
@@ -68,10 +68,10 @@ def test_training_on_targets_approaches_the_exact_score(key):
         xs = 1.2 * jax.random.normal(first, (256, 2))
 
         def loss(mlp):
-            return sf.score_matching_loss(wrap(mlp), second, TARGET, xs, level, quick, num_draws=8)
+            return sf.score_matching_loss(wrap(mlp), second, TARGET, xs, level, num_draws=8)
 
-        slope = eqx.filter_grad(lambda mlp: loss(mlp)[0])(mlp)
-        updates, state = optimiser.update(slope, state)
+        gradient = eqx.filter_grad(lambda mlp: loss(mlp)[0])(mlp)
+        updates, state = optimiser.update(gradient, state)
         return eqx.apply_updates(mlp, updates), state
 
     for k in jax.random.split(key, 400):
@@ -79,6 +79,26 @@ def test_training_on_targets_approaches_the_exact_score(key):
     xs = jax.random.normal(key, (256, 2))
     exact = jax.jit(jax.vmap(lambda x: TARGET.exact_score(x, level)))(xs)
     learned = jax.vmap(lambda x: wrap(mlp)(x, level))(xs)
-    targets = jax.jit(lambda: sf.score_targets(key, TARGET, xs, level, quick, num_draws=8))().score
+    targets = jax.jit(lambda: sf.score_targets(key, TARGET, xs, level, num_draws=8))().score
     error = [float(jnp.mean(jnp.sum((v - exact) ** 2, -1))) for v in (learned, targets)]
     assert error[0] < 0.5 * error[1], error
+
+
+def test_a_conditional_policy_sees_the_state(key):
+    """With a context predict takes it too: every state its own, in every level."""
+    seen, xs = jnp.array([[1.0, 2.0], [3.0, -1.0]]), jax.random.normal(key, (2, 3, 2))
+    q = lambda action, at: -jnp.sum((action - at) ** 2)  # noqa: E731
+    target = sf.Boltzmann(q, 0.5, context=seen)
+    arguments = key, target, xs, LEVELS, "noise"
+
+    def predict(x, level, at):
+        return at + level.alpha * x
+
+    loss, found = sf.score_matching_loss(predict, *arguments, num_draws=4)
+    guess = seen[:, None] + LEVELS.alpha[:, None] * xs
+    assert jnp.allclose(loss, jnp.mean(jnp.sum((guess - found.score) ** 2, axis=-1)))
+    flat, one = sf.score_matching_loss(
+        predict, key, target, xs[:, 0], sf.Level(0.5, 0.5), "noise", num_draws=4
+    )
+    guess = seen + 0.5 * xs[:, 0]
+    assert jnp.allclose(flat, jnp.mean(jnp.sum((guess - one.score) ** 2, axis=-1)))

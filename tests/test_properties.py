@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 import steinflow as sf
 from steinflow.diagnostics import effective_sample_size
-from steinflow.draws import draw, weights
+from steinflow.draws import uniforms, weights
+from steinflow.estimators.reduce import reduce
 from steinflow.levels import cast
 from steinflow.methods import default_proposal
-from steinflow.score import cast_problem, estimate
+from steinflow.points import Point
+from steinflow.stages import from_uniforms
 from tests.helpers import random_rotation
 
 PAIRS = ((1, 1), (1, 16), (1, 1024), (2, 4), (2, 64), (3, 16), (3, 256), (6, 64), (8, 1024),
@@ -221,6 +223,17 @@ def test_a_box_moved_and_scaled_moves_and_scales_the_score(pair, dtype):
     check()
 
 
+def drawn(key, problem, walls, count):
+    """Independent draws from the likelihood, with all derivatives, and their point."""
+    target, level = target_of(problem, walls)
+    target, level = cast((target, level), problem.x.dtype)
+    point = Point(problem.x, level, target.support)
+    numbers = uniforms(key, count, problem.x.size, problem.x.dtype)
+    return from_uniforms(
+        numbers, target, point, default_proposal(target.support), hessian=True
+    ), point
+
+
 @lru_cache
 def on_draws(pair, walls):
     """key, problem, change -> estimates before and after the draws are changed."""
@@ -228,16 +241,12 @@ def on_draws(pair, walls):
 
     @jax.jit
     def found(key, problem, order, turn):
-        target, level = target_of(problem, walls)
-        draws = draw(key, target, problem.x, level, default_proposal(target.support), count)
-        both = draws, turned(permuted(draws, order), turn)
+        draws, point = drawn(key, problem, walls, count)
+        both = (draws, point), turned(permuted(draws, order), point, turn)
         table = {}
         for name, method in methods(dim, count).items():
-            method = method._replace(space="action")
-            cast_target, cast_level, rule = cast_problem(target, level, method, problem.x.dtype)
-            table[name] = tuple(
-                estimate(each, cast_target, cast_level, rule, count).score for each in both
-            )
+            rule = cast(method.estimator, problem.x.dtype)
+            table[name] = tuple(reduce(*each, rule, True).score for each in both)
         return table, effective_sample_size(weights(draws))
 
     return found
@@ -256,27 +265,22 @@ def changed(pair, walls, dtype, seed, problem, order=None, turn=None):
 
 
 def permuted(draws, order):
-    names = ("action", "value", "log_weight", "log_prior", "slope", "taper", "taper_slope")
-    return draws._replace(**{name: getattr(draws, name)[order] for name in names})
+    return jax.tree.map(lambda leaf: leaf[order], draws)
 
 
-def turned(draws, turn):
+def turned(draws, point, turn):
     """The draws of the problem in the coordinates turn a; walls only where axes are swapped."""
-
-    def dense(size):
-        action, log_prior = draws.dense(size)
-        return action @ turn.T, log_prior
-
-    return draws._replace(
-        x=turn @ draws.x,
+    point = point._replace(x=turn @ point.x)
+    if point.support.has_walls:
+        low, high = (turn @ bound for bound in point.support.bounds(point.x.size))
+        box = sf.Box(jnp.minimum(low, high), jnp.maximum(low, high))
+        point = point._replace(support=box)
+    turned_draws = draws._replace(
         action=draws.action @ turn.T,
-        slope=draws.slope @ turn.T,
-        taper=draws.taper[:, jnp.argmax(jnp.abs(turn), axis=1)],  # 1 where axes are mixed
-        taper_slope=draws.taper_slope @ turn.T,
-        half_width=draws.half_width[jnp.argmax(jnp.abs(turn), axis=1)],
-        curvature=lambda action: turn @ draws.curvature(turn.T @ action) @ turn.T,
-        dense=dense,
+        gradient=draws.gradient @ turn.T,
+        hessian=turn @ draws.hessian @ turn.T,
     )
+    return turned_draws, point
 
 
 @on_both
@@ -306,7 +310,14 @@ def test_axes_swapped_and_mirrored_swap_and_mirror_the_score(pair, dtype, walls)
     check()
 
 
-TURNING = ("noise", "gradient", "blend", "cvsi", "matrix")  # the others fit every axis by itself
+TURNING = (
+    "noise",
+    "gradient",
+    "blend",
+    "cvsi",
+    "lfgi",
+    "matrix",
+)  # the others fit every axis by itself
 
 
 def test_turning_everything_turns_the_score(pair, dtype):
@@ -329,20 +340,16 @@ def test_one_dominating_weight_leaves_one_term(pair, dtype, walls):
 
     @jax.jit
     def at(key, problem):
-        target, level = target_of(problem, walls)
-        draws = draw(key, target, problem.x, level, default_proposal(target.support), count)
+        draws, point = drawn(key, problem, walls, count)
         heavy = jnp.argmax(draws.log_weight)
-        draws = draws._replace(
-            value=draws.value.at[heavy].add(200.0), log_weight=draws.log_weight.at[heavy].add(200.0)
-        )
-        target, level = cast((target, level), dtype)
-        table = {}
-        for name, method in methods(dim, count).items():
-            rule = method._replace(space="action")
-            rule = cast_problem(target, level, rule, dtype)[2]
-            table[name] = estimate(draws, target, level, rule, count).score
-        noise = (level.alpha * draws.action[heavy] - draws.x) / level.sigma**2
-        return table, noise, draws.slope[heavy] / level.alpha
+        draws = draws._replace(value=draws.value.at[heavy].add(200.0))
+        table = {
+            name: reduce(draws, point, cast(method.estimator, dtype), True).score
+            for name, method in methods(dim, count).items()
+        }
+        level = point.level
+        noise = (level.alpha * draws.action[heavy] - point.x) / level.sigma**2
+        return table, noise, draws.gradient[heavy] / level.alpha
 
     @examples
     @given(problems(dim, STEEP[dtype]), seeded)

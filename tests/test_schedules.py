@@ -58,7 +58,7 @@ GAUSSIAN = sf.targets.Quadratic(0.5, 2)
 WALLED = sf.targets.Bimodal(0.5, 2, sf.Box(-1.0, 1.0))
 SAMPLED = [
     *((GAUSSIAN, schedule, EXACT, 1500, 40) for schedule in SCHEDULES),
-    (WALLED, sf.LinearFlow(), sf.auto(quadrature=False), 400, 20),
+    (WALLED, sf.LinearFlow(), sf.auto(), 400, 20),
 ]
 
 

@@ -28,7 +28,7 @@ def test_what_an_estimate_holds(key):
     assert found.score.shape == (2,) and found.info.std_error.shape == (2,)
     assert 1 <= found.info.ess <= 128 and 0 < found.info.max_weight <= 1
     assert int(found.info.num_values) == 128 and int(found.info.num_grads) == 128
-    assert bool(found.info.reliable) == (float(found.info.ess) >= 50)
+    assert bool(found.info.reliable) == (float(found.info.ess) >= sf.diagnostics.RELIABLE_ESS)
     noise = sf.score_target(key, TARGET, X, LEVEL, "noise", num_draws=128)
     assert int(noise.info.num_grads) == 0 and float(noise.info.coefficient) == 0
 
@@ -76,8 +76,8 @@ def test_compiles_once_a_shape(key):
 
 
 def test_gradients_stop(key):
-    slope = jax.grad(lambda x: jnp.sum(sf.score_target(key, TARGET, x, LEVEL).score))(X)
-    assert jnp.all(slope == 0)
+    gradient = jax.grad(lambda x: jnp.sum(sf.score_target(key, TARGET, x, LEVEL).score))(X)
+    assert jnp.all(gradient == 0)
 
 
 def test_many_states_equal_one_by_one(key):
@@ -121,25 +121,34 @@ def test_modules_and_closures_as_q(key):
 
 def test_float32_agrees_with_float64(key):
     """On the same draws, to 1e-3 of |s| + sqrt(trace), where ESS > 2."""
-    from steinflow.draws import from_uniforms, uniforms
+    from steinflow.draws import uniforms
+    from steinflow.estimators.reduce import reduce
+    from steinflow.levels import cast
     from steinflow.methods import default_proposal
-    from steinflow.score import cast_problem, estimate
+    from steinflow.points import Point
+    from steinflow.stages import from_uniforms
+
+    rules = [sf.ESTIMATORS[name].estimator for name in sf.ESTIMATORS]
+    rules.append(sf.ControlVariate(sf.InSample("matrix")))
+
+    @jax.jit
+    def both(target):
+        point = Point(X, LEVEL, target.support)
+        numbers = uniforms(key, 64, 2, jnp.float64)
+        draws = from_uniforms(
+            numbers, target, point, default_proposal(target.support), hessian=True
+        )
+        exact = [reduce(draws, point, rule, True).score for rule in rules]
+        low = cast((draws, point, rules), jnp.float32)
+        rough = [reduce(low[0], low[1], rule, True).score for rule in low[2]]
+        scale = jnp.linalg.norm(target.exact_score(X, LEVEL)) + target.exact_trace(X, LEVEL) ** 0.5
+        return exact, rough, scale
 
     for target in (Bimodal(0.5), Bimodal(0.5, support=sf.Box(-1.0, 1.0))):
-        draws = from_uniforms(
-            uniforms(key, 64, 2, jnp.float64), target, X, LEVEL, default_proposal(target.support)
-        )
-        scale = jnp.linalg.norm(target.exact_score(X, LEVEL)) + target.exact_trace(X, LEVEL) ** 0.5
-        methods = (sf.ESTIMATORS[name]._replace(space="action") for name in sf.ESTIMATORS)
-        matrix = sf.Method(None, sf.ControlVariate(sf.InSample("matrix")))
-        for method in (*methods, matrix):
-            full = estimate(draws, target, LEVEL, method, 64)
-            low, level, rule = cast_problem(target, LEVEL, method, jnp.float32)
-            arrays = draws._replace(curvature=None, dense=None)
-            cast = jax.tree.map(lambda v: v.astype(jnp.float32), arrays)
-            half = estimate(cast, low, level, rule, 64)
-            assert half.score.dtype == jnp.float32
-            assert jnp.linalg.norm(full.score - half.score) < 1e-3 * scale
+        exact, rough, scale = both(target)
+        for full, half in zip(exact, rough, strict=True):
+            assert half.dtype == jnp.float32
+            assert jnp.linalg.norm(full - half) < 1e-3 * scale
 
 
 def test_float32_points_stay_float32(key):

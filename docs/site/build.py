@@ -3,6 +3,7 @@
 make docs      # build/docs/index.html
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from steinflow.explorer import write as write_explorer
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+DOCS = ROOT / "docs"
 WORK = ROOT / "build" / "site"
 SITE = ROOT / "build" / "docs"
 FENCE = re.compile(r"^( *```\w+) .*$", re.M)
@@ -31,18 +33,19 @@ def main() -> int:
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
     pages = WORK / "docs"
-    shutil.copytree(ROOT / "docs" / "figures", pages / "figures")
+    shutil.copytree(DOCS / "figures", pages / "figures")
     shutil.copy(HERE / "zensical.toml", WORK)
     shutil.copy(HERE / "theme.css", pages)
     linked: set[Path] = set()
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    (pages / "lab").mkdir()
+    for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("lab/*.md")]):
         text = page.read_text("utf-8")
         text = api.expanded(text) if page.name == "api.md" else text
-        (pages / page.name).write_text(site_text(text, page.parent, linked))
+        (pages / page.relative_to(DOCS)).write_text(site_text(text, page.parent, linked))
     changes = site_text((ROOT / "CHANGELOG.md").read_text("utf-8"), ROOT, linked)
     (pages / "changelog.md").write_text(changes)
     write_explorer(pages / "explorer.html")
-    notebook.write(ROOT / "docs" / "tutorial.md", pages / "tutorial.ipynb")
+    notebook.write(DOCS / "tutorial.md", pages / "tutorial.ipynb")
     write_sources(pages, linked)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     done = subprocess.run(command, cwd=WORK, capture_output=True, text=True, check=False)
@@ -58,17 +61,21 @@ def main() -> int:
 
 def site_text(text: str, folder: Path, linked: set[Path]) -> str:
     """A page for the site: plain fences, and links that leave docs/ lead to pages of sources."""
+    place = folder if folder in (DOCS, DOCS / "lab") else DOCS  # of the page, as in the site
+
+    def to(path: Path, anchor: str | None = None) -> str:
+        return f"]({os.path.relpath(path, place)}{anchor or ''})"
 
     def follow(match: re.Match[str]) -> str:
         path = (folder / match[1]).resolve()
-        if path.parent == ROOT / "docs" and not path.is_dir():
-            return f"]({path.name}{match[2] or ''})"
-        if ROOT / "docs" / "figures" in path.parents:
-            return f"](figures/{path.name})"
+        if path.parent in (DOCS, DOCS / "lab") and not path.is_dir():
+            return to(path, match[2])
+        if DOCS / "figures" in path.parents:
+            return to(path)
         if not path.exists():
             return match[0]  # the checks will say so
         linked.add(path.relative_to(ROOT))
-        return f"]({source_page(path.relative_to(ROOT))})"
+        return to(DOCS / source_page(path.relative_to(ROOT)))
 
     kept: list[str] = []
 
@@ -83,7 +90,7 @@ def site_text(text: str, folder: Path, linked: set[Path]) -> str:
 
 def title(name: str) -> str:
     """The heading of a page of docs/, as words within a sentence."""
-    page = ROOT / "docs" / f"{name}.md"
+    page = DOCS / f"{name}.md"
     words = page.read_text("utf-8").partition("\n")[0].lstrip("# ") if page.exists() else name
     return words[0].lower() + words[1:]
 

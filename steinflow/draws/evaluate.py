@@ -1,4 +1,4 @@
-"""What Q says at actions: reply for as a JAX function, or reported by anything else."""
+"""What Q says at actions: evaluated as a JAX function, or reported by anything else."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from steinflow.targets.boltzmann import AbstractTarget
 
 
 class Reply(NamedTuple):
-    """Q in its own units at k actions; the derivatives are None where they were not reply for."""
+    """Q in its own units at k actions; the derivatives are None where they were not asked for."""
 
     value: Float[Array, " k"]
     gradient: Float[Array, "k d"] | None
@@ -31,8 +31,8 @@ def evaluate(
     target: AbstractTarget, action: Float[Array, "k d"], gradient: bool, hessian: bool
 ) -> Reply:
     """Q, and its derivatives where they are needed, at the nearest actions on the support."""
-    low, high = target.support.bounds(action.shape[-1])
-    action = jnp.clip(action, low, high).astype(action.dtype)
+    low, high = (b.astype(action.dtype) for b in target.support.bounds(action.shape[-1]))
+    action = jnp.clip(action, low, high)
     if not gradient:
         return Reply(jax.vmap(target.value)(action), None, None)
     value, slope = jax.vmap(jax.value_and_grad(target.value))(action)

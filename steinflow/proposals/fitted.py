@@ -12,7 +12,7 @@ from steinflow.draws.base import Draws
 from steinflow.points import Point
 from steinflow.proposals.normal import NormalProposal
 
-BISECTIONS = 12  # of the logarithm of a temperature: to a thousandth of its range
+BISECTIONS = 8  # of the logarithm of a temperature
 
 
 class FittedProposal(eqx.Module):
@@ -23,8 +23,7 @@ class FittedProposal(eqx.Module):
     ∂_j log pi ≈ b_j - P_j a_j with P_j >= 0. With the likelihood it makes a normal of precision
     P_j + alpha²/sigma². The regression weighs the draws by the posterior at the lowest
     temperature, tau or above, at which they keep a share of their effective sample size for
-    flat Q. The fit is shrunk to the likelihood by the share of the mean squared gradient that
-    it does not explain. All draws are weighed by the mixture of all proposals, so that a bad
+    flat Q. All draws are weighed by the mixture of all proposals, so that a bad
     fit costs no more than its own draws.
 
     Args:
@@ -58,18 +57,13 @@ class FittedProposal(eqx.Module):
         v = tempered(draws.value, draws.log_prior, self.ess_share)[:, None]
         gradient = jnp.nan_to_num(draws.gradient)
         center, mean_gradient = jnp.sum(v * draws.action, axis=0), jnp.sum(v * gradient, axis=0)
-        offset, tiny = draws.action - center, np.finfo(point.x.dtype).tiny
+        offset = draws.action - center
         spread = jnp.sum(v * offset**2, axis=0)
         fall = -jnp.sum(v * offset * (gradient - mean_gradient), axis=0)
         width = point.level.sigma / point.level.alpha
         likelihood = 1.0 / width**2
         precision = jnp.where(spread > 0, fall / jnp.where(spread > 0, spread, 1.0), 0.0)
         precision = jnp.clip(precision, 0.0, likelihood / np.finfo(point.x.dtype).eps)
-        residual = jnp.sum(v * (gradient - mean_gradient + precision * offset) ** 2, axis=0)
-        total, count = jnp.sum(v * gradient**2, axis=0), 1.0 / jnp.sum(v**2)
-        unexplained = residual * count / jnp.maximum((count - 2.0) * total, tiny)
-        share = jnp.where(residual > 0, jnp.clip(1.0 - unexplained, 0.0, 1.0), 1.0)
-        mean_gradient, precision = share * mean_gradient, share * precision
         total = precision + likelihood
         pull = likelihood * (point.x / point.level.alpha - center)
         mean = center + (mean_gradient + pull) / total

@@ -19,8 +19,7 @@ from tests.helpers import exact_flux, exact_score
 BOX = sf.Box(-1.0, 1.0)
 TAU, STATES = 1.0, 8
 OBSERVATIONS = jnp.zeros((STATES, 1))
-METHODS = {name: sf.ESTIMATORS[name] for name in ("noise", "gradient", "idem", "rfm")}
-METHODS["auto"] = sf.auto(quadrature=False)
+METHODS = {name: sf.ESTIMATORS[name] for name in ("noise", "gradient", "idem", "rfm", "auto")}
 ACTIONS = np.random.default_rng(0).uniform(-0.6, 0.6, (STATES, 2))
 TARGET = sf.targets.Multimodal(TAU, 2, BOX)
 

@@ -11,9 +11,9 @@ from steinflow.diagnosis.reference import Moments, Reference, jackknife, pooled
 from steinflow.diagnosis.runs import sizes_beside
 from steinflow.diagnosis.shape import look
 from steinflow.diagnosis.table import Measured
-from steinflow.draws import draw_shared
-from steinflow.proposals.base import log_likelihood
-from steinflow.proposals.fitted import NormalProposal
+from steinflow.points import Point, log_likelihood
+from steinflow.proposals import NormalProposal
+from steinflow.score import shared_draws
 
 BOX = sf.Box(-1.0, 1.0)
 TARGET = sf.targets.Multimodal(1.0, 2, BOX)
@@ -60,18 +60,16 @@ def test_smaller_numbers_are_the_first_draws_of_the_largest(key):
     """The first 4 of 8 draws of every level, weighed by the mixture of what 4 draws a level are."""
     target, levels = TARGET, sf.Level(jnp.array([0.3, 0.8]), jnp.array([0.7, 0.2]))
     xs, proposal = jnp.array([[0.1, -0.2], [0.4, 0.3]]), sf.TruncatedGaussianProposal()
-    at = draw_shared(key, target, xs, levels, proposal, 8)
-    for index in range(2):
-        few, all_ = nested(at, 4, 8, 2)(jnp.asarray(index)), at(jnp.asarray(index))
-        kept = np.r_[0:4, 8:12]
-        np.testing.assert_array_equal(few.action, all_.action[kept])
-        log_q = [
-            proposal.log_prob(few.action, x, sf.Level(levels.alpha[i], levels.sigma[i]), BOX)
-            for i, x in enumerate(xs)
-        ]
-        level = sf.Level(levels.alpha[index], levels.sigma[index])
-        wanted = few.value + log_likelihood(few.action, xs[index], level) - np.logaddexp(*log_q)
-        apart = few.log_weight - wanted
+    method = sf.Method(proposal, sf.NoiseExpectation())
+    all_, _ = shared_draws(key, target, xs, levels, method, 8)
+    few, kept = nested(all_, 4, 8, 2), np.r_[0:4, 8:12]
+    np.testing.assert_array_equal(few.action, all_.action[kept])
+    np.testing.assert_array_equal(few.value, all_.value[kept])
+    points = [Point(x, sf.Level(levels.alpha[i], levels.sigma[i]), BOX) for i, x in enumerate(xs)]
+    log_q = [proposal.log_prob(few.action, point) for point in points]
+    for index, point in enumerate(points):
+        wanted = log_likelihood(few.action, point) - np.logaddexp(*log_q)
+        apart = few.log_prior[index] - wanted
         np.testing.assert_allclose(apart, apart[0], atol=1e-10)
 
 

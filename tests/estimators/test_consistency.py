@@ -21,6 +21,7 @@ REAL = {
     "in-sample-scalar": sf.ControlVariate(sf.InSample("scalar")),
     "in-sample-diagonal": sf.ControlVariate(sf.InSample("diagonal")),
     "in-sample-matrix": sf.ControlVariate(sf.InSample("matrix")),
+    "shrunk": sf.ShrunkControlVariate(),
     "auto": sf.auto(),
 }
 BOXED = REAL | {
@@ -38,8 +39,8 @@ PROBLEMS = {
         BOXED,
     ),
 }
-# components in all: 6 problems x 10 estimators x 3 levels x 2; family-wise false alarm 1 %
-TESTS = 6 * 10 * 3 * 2
+# components in all: 6 problems x 11 estimators x 3 levels x 2; family-wise false alarm 1 %
+TESTS = 6 * 11 * 3 * 2
 LIMIT = NormalDist().inv_cdf(1 - 0.01 / TESTS / 2)
 
 

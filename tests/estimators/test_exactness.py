@@ -7,6 +7,9 @@ import pytest
 
 import steinflow as sf
 from steinflow import targets
+from steinflow.estimators.shrunk import steep_stein_terms
+from steinflow.estimators.stein import noise_terms, stein_terms
+from steinflow.points import Point
 from tests.helpers import (
     LEVELS,
     draws_at,
@@ -51,14 +54,15 @@ def test_a_scalar_is_exact_for_isotropic_gaussians_only(key):
 
 
 def test_curvature_is_exact_for_gaussians(key):
+    """Given, or the Laplace-Fisher gate's: rotated precision matrices, few draws."""
     target, precision = random_gaussian(key, 6, tau=0.2)
 
     @jax.jit
     def case(key, level):
         x = noised(key, target, level)
         scores = [
-            sf.score_target(key, target, x, level, sf.ControlVariate(rule), num_draws=3).score
-            for rule in (sf.Curvature(), sf.Curvature(precision))
+            sf.score_target(key, target, x, level, method, num_draws=3).score
+            for method in ("lfgi", sf.ControlVariate(sf.Curvature(precision)))
         ]
         return jnp.stack(scores), target.exact_score(x, level)
 
@@ -145,18 +149,15 @@ def test_blend_ends_at_noise_and_gradient(key, level, support):
 )
 def test_the_stein_term_has_mean_zero(level, target, reach):
     """By quadrature over the posterior, with the optimum inside and at the wall."""
-    from steinflow.estimators.stein import flattened, noise_terms, stein_terms
-
-    x = jnp.array([0.5, -0.2])
+    point = Point(jnp.array([0.5, -0.2]), level, target.support)
     bounds = np.full(2, reach)
-    nodes, weight = grid_posterior(target, x, level, -bounds, bounds, 40)
-    draws = draws_at(target, nodes, jnp.log(weight), x)
-    for tapered in (draws, flattened(draws, level)):  # 1 - r^2, and flatter inside
-        h = stein_terms(tapered, level)
+    nodes, weight = grid_posterior(target, point.x, level, -bounds, bounds, 40)
+    draws = draws_at(target, nodes, jnp.log(weight))
+    for h in (stein_terms(draws, point), steep_stein_terms(draws, point)):
         scale = jnp.sqrt(weight @ (h**2))
         assert jnp.all(jnp.abs(weight @ h) <= 1e-9 * scale)
-    exact = exact_score(target, x, level)
-    assert jnp.allclose(weight @ noise_terms(draws, level), exact, rtol=1e-8, atol=1e-8)
+    exact = exact_score(target, point.x, level)
+    assert jnp.allclose(weight @ noise_terms(draws, point), exact, rtol=1e-8, atol=1e-8)
 
 
 def test_the_taper_keeps_its_scale_and_vanishes_at_the_walls():

@@ -10,6 +10,7 @@ from steinflow import targets
 from steinflow.draws import weights
 from steinflow.estimators import ReverseFlow, VarianceRatio
 from steinflow.estimators.stein import noise_terms, stein_terms
+from steinflow.points import Point
 from steinflow.targets.latent import Clipped
 from tests.helpers import draws_at, exact_flux, exact_score, grid_posterior
 
@@ -65,7 +66,7 @@ def test_sdac_converges_to_the_score_of_q_continued_beyond_the_walls():
     assert jnp.any(z > 10)  # which is not the score of the box
 
 
-@pytest.mark.parametrize("name", ["qne", "cvsi", "auto"])
+@pytest.mark.parametrize("name", ["qne", "cvsi", "lfgi", "auto"])
 @pytest.mark.parametrize("support", [BOX, sf.RealSpace()])
 def test_box_correct_methods_converge_to_the_score(name, support):
     target = targets.Multimodal(1.0, support=support)
@@ -86,9 +87,10 @@ def test_coefficients_follow_their_formulas(ridge, limit):
     """Written out a second time, in NumPy and in the papers' own variables."""
     rng, target = np.random.default_rng(3), targets.Bimodal(0.4, 2)
     action = jnp.asarray(rng.normal(size=(30, 2)))
-    draws = draws_at(target, action, jnp.asarray(rng.normal(size=30)), X)
+    draws = draws_at(target, action, jnp.asarray(rng.normal(size=30)))
+    point = Point(X, LEVEL, target.support)
     w, y = np.asarray(weights(draws))[:, None], np.asarray(action)
-    g = np.asarray(stein_terms(draws, LEVEL))
+    g = np.asarray(stein_terms(draws, point))
     dy, dg = y - (w * y).sum(0), g - (w * g).sum(0)
     square = (w**2 * dg**2).sum(0) + ridge
     gain = np.clip(-(w**2 * dy * dg).sum(0) / square, -limit, limit)
@@ -96,14 +98,14 @@ def test_coefficients_follow_their_formulas(ridge, limit):
     expected = (0.8 * mean - np.asarray(X)) / 0.36
     assert ReverseFlow() == ReverseFlow(1e-4, 2.0)
     found = sf.ControlVariate(ReverseFlow(ridge, limit))
-    assert np.allclose((w * np.asarray(found.terms(draws, LEVEL))).sum(0), expected)
+    assert np.allclose((w * np.asarray(found.terms(draws, point))).sum(0), expected)
 
-    noise = np.asarray(noise_terms(draws, LEVEL))
+    noise = np.asarray(noise_terms(draws, point))
     gradient = noise + g / 0.8
     v_d, v_t = noise.var(0).sum(), gradient.var(0).sum()
     cov = ((noise - noise.mean(0)) * (gradient - gradient.mean(0))).mean(0).sum()
     published = (v_t - cov) / (v_t + v_d - 2 * cov)  # of the noise term
-    assert np.isclose(float(VarianceRatio().fit(draws, LEVEL)), 1 - published)
+    assert np.isclose(float(VarianceRatio().fit(draws, point)), 1 - published)
 
 
 def test_auto_beats_every_published_method_where_they_differ():
@@ -130,3 +132,29 @@ def test_auto_beats_every_published_method_where_they_differ():
     ours = losses("auto", 16, True)
     for name, budget in (("qne", 32), ("sdac", 32), ("idem", 16), ("cvsi", 16), ("gradient", 16)):
         assert jnp.all(ours < losses(name, budget, False)), name
+
+
+@pytest.mark.parametrize("name", ["box", "real"])
+def test_the_laplace_fisher_gate_follows_its_formula(name):
+    """P = E_w[-hessian], C = alpha^2 (alpha^2 I + sigma^2 P)^-1, in NumPy."""
+    rng, support = np.random.default_rng(4), BOX if name == "box" else sf.RealSpace()
+    target = targets.GaussianMixture(
+        jnp.array([[0.1, 0.8], [-0.3, 1.5]]), jnp.array([[3.0, 1.0], [1.0, 2.0]]),
+        jnp.zeros(2), 0.7, support,
+    )  # fmt: skip
+    action = jnp.asarray(rng.uniform([-1.0, 0.0], [1.0, 3.0], (20, 2)))
+    draws = draws_at(target, action, jnp.asarray(rng.normal(size=20)))
+    point, w = Point(X, LEVEL, support), np.asarray(weights(draws))
+    curved = np.stack([jax.hessian(target.value)(a) for a in action]) / 0.7
+    gate = 0.64 * np.linalg.inv(0.64 * np.eye(2) - 0.36 * np.einsum("k,kij->ij", w, curved))
+    u = (0.8 * np.asarray(action) - np.asarray(X)) / 0.36
+    h = np.stack([jax.grad(target.value)(a) for a in action]) / 0.7 - 0.8 * u
+    if name == "box":
+        low, high = np.array([-1.0, 0.0]), np.array([1.0, 3.0])
+        below, above = np.asarray(action) - low, high - np.asarray(action)
+        h = 4.0 * (below * above * h + above - below) / (high - low) ** 2
+    method = sf.ESTIMATORS["lfgi"]
+    assert method.estimator.needs(2).hessian and method.proposal is None
+    np.testing.assert_allclose(method.estimator.coefficient(draws, point), gate, rtol=1e-9)
+    found = method.estimator.terms(draws, point)
+    np.testing.assert_allclose(found, u + h @ gate.T / 0.8, rtol=1e-9, atol=1e-12)

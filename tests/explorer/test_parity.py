@@ -9,9 +9,11 @@ import pytest
 
 import steinflow as sf
 from steinflow import explorer
-from steinflow.draws import from_uniforms, weights
+from steinflow.draws import weights
 from steinflow.estimators.reduce import reduce
 from steinflow.methods import default_proposal
+from steinflow.points import Point
+from steinflow.stages import from_uniforms
 from steinflow.targets.separable import Separable
 
 SHAPES = [("real", 1, 2), ("real", 2, 64), ("box", 1, 7), ("box", 2, 256)]  # support, d, N
@@ -88,19 +90,18 @@ def core(support):
 
     def one(q, tau, alpha, sigma, x, c, uniform):
         target, level = Separable(**q, tau=tau, support=support), sf.Level(alpha, sigma)
-        draws = from_uniforms(uniform, target, x, level, default_proposal(support))
+        point = Point(x, level, support)
+        draws = from_uniforms(uniform, target, point, default_proposal(support))
         found = {}
         for name, estimator in estimators(support, c).items():
-            terms, coefficient = estimator.terms(draws, level), estimator.coefficient(draws, level)
-            fitted = estimator.needs(x.size).fitted
-            score, info = reduce(draws, terms, coefficient, fitted, True, 0, 0)
+            score, info = reduce(draws, point, estimator, True)
             error = jnp.where(jnp.isfinite(info.std_error), info.std_error, -1.0)
-            found[name] = jnp.concatenate([score, error, coefficient[None]])
+            found[name] = jnp.concatenate([score, error, info.coefficient[None]])
         return {
             "action": draws.action.T,
             "ess": sf.diagnostics.effective_sample_size(weights(draws)),
             "estimates": found,
-            "shrunk": sf.InSample("scalar", shrink=1.5).fit(draws, level),
+            "shrunk": sf.InSample("scalar", shrink=1.5).fit(draws, point),
             "score": target.exact_score(x, level),
             "trace": target.exact_trace(x, level),
             "best": best_scalar(target, x, level),

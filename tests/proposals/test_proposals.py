@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 import steinflow as sf
-from steinflow.draws import draw, prefix, uniforms, weights
+from steinflow.draws import prefix, uniforms, weights
+from steinflow.points import Point
 from steinflow.targets import Boltzmann
+from tests.helpers import proposed
 
 BOX = sf.Box(jnp.array([-1.0, 0.0]), jnp.array([1.0, 3.0]))
 
@@ -17,16 +19,16 @@ BOX = sf.Box(jnp.array([-1.0, 0.0]), jnp.array([1.0, 3.0]))
 )
 def test_density_and_draws_agree(key, proposal, support):
     """By quadrature the density has mass one and the mean and variance of the draws."""
-    level, x = sf.Level(0.7, 0.4), jnp.array([0.9, -0.5])
+    point = Point(jnp.array([0.9, -0.5]), sf.Level(0.7, 0.4), support)
     low, high = ((-6.0, -6.0), (6.0, 6.0)) if not support.has_walls else ((-1.0, 0.0), (1.0, 3.0))
     axes = [np.linspace(lo, hi, 801) for lo, hi in zip(low, high, strict=True)]
     nodes = jnp.asarray(np.stack([m.ravel() for m in np.meshgrid(*axes, indexing="ij")], -1))
     area = np.prod([a[1] - a[0] for a in axes])
     ends = [np.where((np.arange(801) % 800) == 0, 0.5, 1.0)] * 2
-    density = jnp.exp(proposal.log_prob(nodes, x, level, support))
+    density = jnp.exp(proposal.log_prob(nodes, point))
     mass = density * jnp.asarray(np.outer(*ends).ravel()) * area
     assert abs(float(mass.sum()) - 1) < 1e-4
-    actions = proposal.actions(uniforms(key, 20_000, 2, jnp.float64), x, level, support)
+    actions = proposal.actions(uniforms(key, 20_000, 2, jnp.float64), point)
     mean = mass @ nodes
     for values, truth in ((actions, mean), ((actions - mean) ** 2, mass @ (nodes - mean) ** 2)):
         z = (values.mean(0) - truth) / (values.std(0) / np.sqrt(20_000))
@@ -44,25 +46,25 @@ def test_a_flat_q_has_full_effective_sample_size_on_a_box(key):
 
 def test_draws_outside_a_box_have_weight_zero(key):
     target = Boltzmann(lambda a: jnp.sum(jnp.log(1.0 - a**2)), 1.0, sf.Box(-1.0, 1.0))
-    draws = draw(key, target, jnp.array([0.9]), sf.Level(0.8, 0.6), sf.GaussianProposal(), 200)
+    point = Point(jnp.array([0.9]), sf.Level(0.8, 0.6), target.support)
+    draws = proposed(key, target, point, sf.GaussianProposal(), 200)
     outside = jnp.abs(draws.action[:, 0]) > 1
     assert 10 < int(outside.sum()) < 190
-    assert jnp.all(weights(draws)[outside] == 0) and int(draws.num_invalid) == 0
+    assert jnp.all(weights(draws)[outside] == 0) and not jnp.any(draws.invalid)
 
 
 def test_far_outside_a_box_nothing_is_lost(key):
     """x ten sigma outside: draws crowd at the wall at the exponential rate of the tail."""
-    level, x = sf.Level(0.999, 1e-3), jnp.array([0.999 + 1e-2])
+    x = jnp.array([0.999 + 1e-2])
     for dtype in (jnp.float64, jnp.float32):
         uniform = uniforms(key, 4000, 1, dtype)
-        actions = sf.TruncatedGaussianProposal().actions(
-            uniform, x.astype(dtype), sf.Level(*(jnp.asarray(v, dtype) for v in (0.999, 1e-3))),
-            sf.Box(jnp.asarray(-1.0, dtype), jnp.asarray(1.0, dtype)),
-        )  # fmt: skip
+        box = sf.Box(jnp.asarray(-1.0, dtype), jnp.asarray(1.0, dtype))
+        low_level = sf.Level(*(jnp.asarray(v, dtype) for v in (0.999, 1e-3)))
+        point = Point(x.astype(dtype), low_level, box)
+        actions = sf.TruncatedGaussianProposal().actions(uniform, point)
         depth = (1.0 - actions.astype(float)) / (1e-3 / 0.999)  # in sigma from the wall
         assert jnp.all(depth >= 0)
         assert abs(float(depth.mean()) - 0.098) < 0.01  # mean of N(0, 1) beyond 10, less 10
-    assert level.sigma == 1e-3
 
 
 def test_uniforms_are_strictly_inside(key):
@@ -72,8 +74,9 @@ def test_uniforms_are_strictly_inside(key):
 
 
 def test_a_prefix_is_a_smaller_experiment(key):
-    target, level, x = sf.targets.Bimodal(0.5), sf.Level(0.8, 0.6), jnp.array([0.1, 0.2])
-    full = draw(key, target, x, level, sf.GaussianProposal(), 64)
+    target = sf.targets.Bimodal(0.5)
+    point = Point(jnp.array([0.1, 0.2]), sf.Level(0.8, 0.6), target.support)
+    full = proposed(key, target, point, sf.GaussianProposal(), 64)
     part = prefix(full, 16)
     assert part.action.shape == (16, 2) and abs(float(weights(part).sum()) - 1) < 1e-12
-    assert jnp.array_equal(part.slope, full.slope[:16])
+    assert jnp.array_equal(part.gradient, full.gradient[:16])

@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import steinflow as sf
-from steinflow.rl.actor import boltzmann, method_of, noise_levels, score_loss
+from steinflow.methods import as_method
+from steinflow.rl.actor import boltzmann, noise_levels, score_loss
 from steinflow.rl.critic import Batch, critic_loss, td_target
 from steinflow.rl.networks import Critics, Denoiser
 
@@ -88,7 +89,7 @@ def by_hand(policy, key, targets, obs, particle, method):
 def test_the_loss_of_the_policy(critics, name, bounded):
     key, obs, particle = jax.random.key(4), floats(STATES, 3), np.tanh(floats(STATES, DIM))
     policy = Denoiser(jax.random.key(5), 3, DIM, (8,), bounded)
-    targets, method = boltzmann(critics, jnp.float32(0.3), jnp.asarray(obs)), method_of(name)
+    targets, method = boltzmann(critics, jnp.float32(0.3), jnp.asarray(obs)), as_method(name, None)
     arguments = (jnp.asarray(obs), jnp.asarray(particle), sf.LinearFlow(), method, LEVELS, DRAWS)
     found, info = eqx.filter_jit(lambda t: score_loss(policy, key, t, *arguments))(targets)
     loss, error, own = by_hand(policy, key, targets, obs, particle, method)
@@ -103,7 +104,7 @@ def test_draws_that_are_no_numbers_teach_nothing():
         return jnp.where(bad, jnp.nan, -jnp.sum((action - 0.9) ** 2))
 
     key, obs, particle = jax.random.key(0), floats(2, 3), floats(2, DIM)
-    policy, method = Denoiser(jax.random.key(5), 3, DIM, (8,)), method_of("noise")
+    policy, method = Denoiser(jax.random.key(5), 3, DIM, (8,)), as_method("noise", None)
     context = jnp.array([True, False])
     targets = sf.Boltzmann(q, tau=0.3, support=sf.Box(-1.0, 1.0), context=context)
 
@@ -117,9 +118,3 @@ def test_draws_that_are_no_numbers_teach_nothing():
     assert_allclose(found, by_hand(policy, key, targets, obs, particle, method)[0], rtol=1e-4)
     grad = jax.grad(lambda obs: loss_of(obs)[0])(jnp.asarray(obs))
     assert not np.any(grad[0]) and np.any(grad[1]) and np.all(np.isfinite(grad))
-
-
-def test_auto_has_no_gaussian_process_and_reshapes_nothing_in_the_agent():
-    plain, proposal = sf.auto(quadrature=False), sf.FittedProposal(reshaped=False)
-    assert method_of("auto") == plain._replace(proposal=proposal) not in (plain, sf.auto())
-    assert method_of("sdac") is sf.ESTIMATORS["sdac"]

@@ -39,8 +39,8 @@ def test_the_grid_is_the_one_that_is_promised():
         len(list(groups(board, unit))) * len(board.alphas) * len(board.budgets)
         for unit in units(board)
     )
-    # 7 Q x 4 tau x 2 supports x 3 d x 3 laws, less the coupled networks without a truth
-    assert cells == (7 * 4 * 18 - 2 * 2 * 2 * 3) * 15
+    # 7 Q x 4 tau x 2 supports x 3 d x 2 laws, less the coupled networks without a truth
+    assert cells == (7 * 4 * 12 - 2 * 2 * 2 * 2) * 15
     assert len({state_seed(k, d) for k in range(16) for d in (2, 6, 17)}) == 48
 
 
@@ -65,7 +65,7 @@ def test_a_rerun_finds_what_is_finished(tmp_path):
         return board_run.run(board, tmp_path, quiet=True, engine=campaign.Engine("serial"))
 
     found = run()
-    assert found.rows.height == 2 * 6 * 5 and not found.actions.height
+    assert found.rows.height == 2 * 7 * 5 and not found.actions.height
     assert set(found.rows["q"]) == {"linear", "quadratic"}
     exact = found.rows.filter((pl.col("q") == "linear") & (pl.col("method") == "gradient"))
     assert np.all(exact["eed"].to_numpy() == 1e4)  # no variance, on R^d
@@ -108,9 +108,12 @@ def test_a_change_of_auto_leaves_the_rows_of_published_methods(monkeypatch):
 
 def test_published_methods_use_nothing_of_what_auto_alone_is_made_of():
     for method in (ESTIMATORS[name] for name in PUBLISHED["box"]):
-        parts = (method.estimator, getattr(method.estimator, "rule", None), method.proposal)
+        parts = (method.estimator, getattr(method.estimator, "by", None), method.proposal)
         files = {Path(inspect.getfile(type(part))).name for part in parts if part is not None}
         assert not files & set(versions.OURS_ALONE)
+    ours = ESTIMATORS["auto"]
+    files = {Path(inspect.getfile(type(part))).name for part in (ours.estimator, ours.proposal)}
+    assert files <= set(versions.OURS_ALONE)
 
 
 def shard_bytes(out):

@@ -1,6 +1,7 @@
 """Preset training: distances, judgements, and a small run from end to end."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 
 from steinflow.cli import main
 from steinflow.conversions import posterior_mean
-from steinflow.rl.actor import method_of
+from steinflow.methods import ESTIMATORS
 from steinflow.schedules import LinearFlow
 from steinflow.score import score_targets
 from steinflow.study.training.densities import DENSITIES
@@ -46,8 +47,8 @@ def test_targets_weighed_by_their_evidence_are_unbiased():
     target = DENSITIES["eight-gaussians"]()
     x, level = jnp.array([[[0.9, 0.3]]]), LinearFlow()(jnp.array(0.5))
     truth = posterior_mean(target.exact_score(x[0, 0], level), x[0, 0], level)
-    method = method_of("noise")
-    method = method._replace(estimator=Evidenced(method.estimator))
+    method = ESTIMATORS["noise"]
+    method = replace(method, estimator=Evidenced(method.estimator))
 
     def one(key):
         found = score_targets(key, target, x, level, method, num_draws=3)

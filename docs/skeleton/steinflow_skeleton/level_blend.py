@@ -7,6 +7,7 @@ import steinflow as sf
 from steinflow.draws import Draws
 from steinflow.estimators import AbstractEstimator
 from steinflow.estimators.base import Needs
+from steinflow.points import Point
 from steinflow.supports import AbstractSupport
 
 
@@ -23,21 +24,28 @@ class LevelBlend(AbstractEstimator):
 
     kappa: float = 1.0  # the curvature of -Q/tau that c is best for
 
-    def terms(self, draws: Draws, level: sf.Level) -> Float[Array, "k d"]:
+    def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
         """The formula: one vector a draw. Their weighted mean is the estimate."""
-        noise = (level.alpha * draws.action - draws.x) / level.sigma**2  # u, [k, d]
-        posterior_score = draws.slope - level.alpha * noise  # g, [k, d]
-        stein = draws.taper * posterior_score + draws.taper_slope  # h, [k, d]: E[h|x] = 0
-        return noise + self.coefficient(draws, level) * stein / level.alpha
+        x, level = point.x, point.level
+        taper, taper_gradient = point.support.taper(draws.action)  # phi and its derivative, [k, d]
+        noise = (level.alpha * draws.action - x) / level.sigma**2  # u, [k, d]
+        posterior_score = draws.gradient - level.alpha * noise  # g, [k, d]
+        stein = taper * posterior_score + taper_gradient  # h, [k, d]: E[h|x] = 0
+        return noise + self.coefficient(draws, point) * stein / level.alpha
 
-    def coefficient(self, draws: Draws, level: sf.Level) -> Float[Array, "*c"]:
+    def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
+        """For the standard error: nothing is fitted to the draws here, so the same."""
+        return self.terms(draws, point)
+
+    def coefficient(self, draws: Draws, point: Point) -> Float[Array, "*c"]:
         """c. It is reported as info.coefficient."""
+        level = point.level
         c = level.alpha**2 / (level.alpha**2 + level.sigma**2 * self.kappa)
         return jnp.asarray(c, draws.action.dtype)
 
     def needs(self, dim: int) -> Needs:
-        """slope: draws.slope is wanted. fitted: no number is fitted to the draws."""
-        return Needs(slope=True, fitted=0)
+        """Gradients of Q are needed. No number is fitted to the draws."""
+        return Needs(gradient=True, fitted=0)
 
     def is_consistent(self, support: AbstractSupport) -> bool:
         """With more draws it tends to the score, on any support."""

@@ -27,7 +27,7 @@ class Board:
     dims: tuple[int, ...] = (2, 6, 17)
     families: tuple[str, ...] = FAMILIES
     taus: tuple[float, ...] = (0.02, 0.1, 0.5, 2.0)
-    laws: tuple[str, ...] = tuple(LAWS)
+    laws: tuple[str, ...] = ("pi", "lag")
     budgets: tuple[int, ...] = (16, 64, 256)
     alphas: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     states: int = 16

@@ -36,7 +36,7 @@ APART = (
     "__init__.py",
     "losses.py",
 )  # change no number
-OURS_ALONE = ("ask_tell.py", "fitted.py", "shrunk.py", "stages.py", "score.py")
+OURS_ALONE = ("ask_tell.py", "fitted.py", "shrunk.py", "score.py")
 
 
 @cache
