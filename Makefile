@@ -75,8 +75,9 @@ bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's SAC, cells
 bench-ablation: .venv/all.done  ## does a better target buy return? cells of a few minutes
 	.venv/bin/python benchmarks/ablation.py
 
-leaderboard: .venv/core.done  ## every published method and auto, at equal cost (about four hours from nothing)
-	.venv/bin/steinflow study --preset leaderboard --out benchmarks/results/leaderboard
+leaderboard: .venv/core.done  ## every published method and auto, at equal cost at equal evaluations and at equal time
+	.venv/bin/steinflow study --preset leaderboard --out runs/leaderboard
+	cp runs/leaderboard/leaderboard.json benchmarks/results/leaderboard.json
 
 torch: .venv/all.done  ## the PyTorch blocks of docs/diagnosis.md and docs/pytorch.md, in an environment of their own
 	@echo "Installing PyTorch apart: several GB ..."

@@ -12,7 +12,7 @@ from steinflow.draws.base import Draws
 from steinflow.points import Point
 from steinflow.proposals.normal import NormalProposal
 
-BISECTIONS = 8  # of the logarithm of a temperature
+BISECTIONS = 12  # of the logarithm of a temperature: to a thousandth of its range
 
 
 class FittedProposal(eqx.Module):

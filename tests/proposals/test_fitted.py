@@ -39,7 +39,7 @@ def tempered_by_hand(value, log_prior):
     if at(1.0)[1] >= enough:
         return at(1.0)
     warm, cold = -np.log1p(np.ptp(value)) - 5, 0.0
-    for _ in range(8):
+    for _ in range(12):
         middle = (warm + cold) / 2
         warm, cold = (middle, cold) if at(np.exp(middle))[1] >= enough else (warm, middle)
     return at(np.exp(warm))
@@ -160,23 +160,6 @@ def test_the_sizes_add_up(num_fits):
             assert len(sizes) == num_fits + 1
     with pytest.raises(ValueError, match="num_fits must be an integer >= 0"):
         sf.FittedProposal(num_fits=-1)
-
-
-def test_a_fit_is_believed_by_the_share_of_the_gradient_that_it_explains(fit):
-    """Gradients -P a + e: more noise, nearer to the likelihood; all noise, the likelihood."""
-    action = np.tile([[-1.0], [1.0]], (8, 1))
-    point = Point(jnp.zeros(1), jax.tree.map(jnp.asarray, sf.Level(0.5, 0.5)), REAL)
-    even, precisions = np.zeros(16), []
-    for noise in (0.0, 0.5, 1.0, 100.0):
-        away = np.repeat([1.0, -1.0, -1.0, 1.0], 4)[:, None]
-        found = fit(draws_of(action, -6.0 * action + 6.0 * noise * away, even, even), point)
-        assert_allclose(found.mean, 0.0, atol=1e-12)
-        precisions.append(float(found.scale[0] ** -2.0) - 1.0)
-    # unexplained, of (1 + noise^2): noise^2 16/14
-    assert_allclose(precisions[0], 6.0)
-    assert_allclose(precisions[1], 6.0 * (1.0 - 0.25 / 1.25 * 16 / 14))
-    assert_allclose(precisions[2], 6.0 * (1.0 - 0.5 * 16 / 14))
-    assert_allclose(precisions[3], 0.0, atol=1e-12)
 
 
 class Wrong(sf.FittedProposal):
