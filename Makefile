@@ -75,7 +75,7 @@ bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's SAC, cells
 bench-ablation: .venv/all.done  ## does a better target buy return? cells of a few minutes
 	.venv/bin/python benchmarks/ablation.py
 
-leaderboard: .venv/core.done  ## every published method and auto, at equal cost at equal evaluations and at equal time
+leaderboard: .venv/core.done  ## every published method and auto, at equal evaluations and at equal time
 	.venv/bin/steinflow study --preset leaderboard --out runs/leaderboard
 	cp runs/leaderboard/leaderboard.json benchmarks/results/leaderboard.json
 
