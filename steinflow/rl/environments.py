@@ -28,16 +28,42 @@ class Step(NamedTuple):
     valid: Flags  # [e]; False where the environment only reset itself
 
 
-def factory_of(env: str | Factory, kwargs: Mapping[str, Any] | None = None) -> Factory:
+class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
+    """Each action is taken for `count` frames, fewer where the episode ends (Mnih et al., 2015).
+
+    The reward is the sum of theirs; all else is the last frame's.
+    """
+
+    def __init__(self, env: "gym.Env[Any, Any]", count: int) -> None:
+        super().__init__(env)
+        self.count = count
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """`count` frames."""
+        total = 0.0
+        for _ in range(self.count):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return obs, total, terminated, truncated, info
+
+
+def factory_of(
+    env: str | Factory, kwargs: Mapping[str, Any] | None = None, repeat: int = 1
+) -> Factory:
     """A function that makes the environment of an id, `module:Id`, `module:function` or factory.
 
-    Observations that are a Dict of vectors, as DeepMind Control's, are joined to one.
+    Observations that are a Dict of vectors, as DeepMind Control's, are joined to one; actions are
+    repeated for `repeat` frames.
 
     Raises:
         ValueError: here, its module cannot be imported; from the factory, Gymnasium knows no
             such id. Both in a sentence with the remedy.
     """
     make = maker_of(env, dict(kwargs or {}))
+    if repeat > 1:
+        return lambda: ActionRepeat(joined(make()), repeat)
     return lambda: joined(make())
 
 
