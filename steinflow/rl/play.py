@@ -58,7 +58,7 @@ def play(run: Run, out: Path, seed: int = 10_000, which: str = "best") -> tuple[
                 )
             total, done = total + float(reward), terminated or truncated
         frames.append(frame_of(env))
-        fps = int(env.metadata.get("render_fps") or 30)
+        fps = int(env.metadata.get("render_fps") or 30) / run.config.action_repeat
     finally:
         env.close()
     out.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def frame_of(env: "gym.Env[Any, Any]") -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture[:height, :width, :3], np.uint8)
 
 
-def write_mp4(path: Path, frames: Frames, fps: int) -> None:
+def write_mp4(path: Path, frames: Frames, fps: float) -> None:
     """H.264, through a temporary file."""
     ffmpeg = wanted("imageio_ffmpeg", "pip install 'steinflow[rl]'")
     half = path.with_name(f".{path.name}")
@@ -118,7 +118,7 @@ def write_mp4(path: Path, frames: Frames, fps: int) -> None:
     half.replace(path)
 
 
-def write_gif(path: Path, frames: Frames, fps: int) -> None:
+def write_gif(path: Path, frames: Frames, fps: float) -> None:
     """A small one, at most 15 pictures a second."""
     from PIL import Image
 

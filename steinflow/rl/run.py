@@ -122,7 +122,7 @@ class Run:
         return found if seen.ndim == 2 else found[0]
 
     def q(self, obs: Any, action: Any, which: str = "best") -> NDArray[np.float64]:
-        """The least of its first seed's critics, in units of (scaled) return, [b].
+        """The least of its first seed's critics, in units of return, [b].
 
         Args:
             obs: observations, [b, o].
@@ -138,7 +138,7 @@ class Run:
         with jax.enable_x64(False):
             points = jnp.asarray(unit.reshape(len(rows), -1), jnp.float32)
             found = least_of(critics, jnp.asarray(rows), points[:, None])
-        return np.asarray(found[:, 0], np.float64)
+        return np.asarray(found[:, 0], np.float64) * float(states.scale[0])
 
     def factory(self, env: str | Factory | None = None, **more: Any) -> Factory:
         """What makes its environment, with more arguments than it was trained with.
@@ -148,7 +148,8 @@ class Run:
         """
         if env is None and self.env is None:
             raise ValueError("The run's environment was a function. Pass it again as env.")
-        return factory_of(env or self.env or "", self.env_kwargs | more)
+        kwargs, repeat = self.env_kwargs | more, self.config.action_repeat
+        return factory_of(env or self.env or "", kwargs, repeat)
 
     def evaluate(
         self,

@@ -66,7 +66,8 @@ def train(
     kwargs = plain(env_kwargs or {})
     name = env if isinstance(env, str) else named(env)
     path = Path(out or Path("runs") / default_name(name, config))
-    make, starters = factory_of(env, kwargs), [tracker(word) for word in track]
+    make = factory_of(env, kwargs, config.action_repeat)
+    starters = [tracker(word) for word in track]
     with explained(path), jax.enable_x64(False), alone(path) as claim:
         session = Session(config, name, kwargs, make, path, resume, quiet)
         try:
