@@ -50,7 +50,7 @@ def orthogonalise(matrix: Array) -> tuple[Array, Array]:
         length = jnp.sqrt(rest[:, j] @ rest[:, j])
         column = rest[:, j] * jnp.where(length > tolerance, 1.0 / length, 0.0)
         later = jnp.arange(dim) > j
-        row = (column @ rest) * later
+        row = jnp.where(later, column @ rest, 0.0)
         rest = (rest - column[:, None] * row).at[:, j].set(column)
         row = row.at[j].set(jnp.where(length > tolerance, length, 0.0))
         return rest, triangle.at[j].set(row)
