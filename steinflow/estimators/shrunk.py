@@ -29,7 +29,8 @@ class ShrunkControlVariate(AbstractEstimator):
     Requires: gradients of Q; Q absolutely continuous.
     Cost: N values and N gradients.
     Variance: the share of u that h does not explain. The standard error is from residuals of
-        fits to the other folds of the draws, so that it contains the error of the fit.
+        fits to the other folds of the draws. It is too small where what h leaves of u sits in a
+        region that few draws meet.
     Reference: control functionals, Oates, Girolami & Chopin (2017),
         https://arxiv.org/abs/1410.2392; positive-part shrinkage, James & Stein (1961).
 
