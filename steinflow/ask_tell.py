@@ -210,14 +210,14 @@ def next_of_state(
     sizes: tuple[int, ...],
 ) -> Stage:
     """The next actions of one state: from the likelihood, then from fits to all draws so far."""
-    fitted = method.proposal
+    given, axes = method.proposal, over_points(points)
     if stages:
-        draws, axes = weighed(stages, told, points)
-        proposal = jax.vmap(fitted.fit, (axes, over_points(points)))(draws, points)  # type: ignore
+        draws, draw_axes = weighed(stages, told, points)
+        proposal = jax.vmap(given.fit, (draw_axes, axes))(draws, points)  # type: ignore
+    elif isinstance(given, FittedProposal):
+        proposal = jax.vmap(given.first, (axes,))(points)
     else:
-        first = None if isinstance(fitted, FittedProposal) else fitted
-        plain = first or default_proposal(points.support)
-        count = points.x.shape[0]
+        plain, count = given or default_proposal(points.support), points.x.shape[0]
         proposal = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), plain)
     return drawn(key, proposal, points, sizes, len(stages), method.quasi)
 

@@ -7,12 +7,12 @@ Guibas, 1995):
     log w = Q/tau + log N(x; alpha a, sigma^2 I) - log Σ_q n_q q(a)
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn import logsumexp
 from jaxtyping import Array, Float, Key
 
@@ -70,13 +70,13 @@ def log_priors(stages: Sequence[Stage], points: Point) -> Float[Array, "l k"]:
     axes = over_points(points)
     if len(stages) == 1 and count == 1:
         return jax.vmap(log_ratio, (0, None, axes))(stages[0].proposal, action, points)
-    log_q = [
-        jax.vmap(log_prob, (0, None, axes))(stage.proposal, action, points)
-        + math.log(stage.action.shape[0] / count)
-        for stage in stages
-    ]
-    likelihood = jax.vmap(log_likelihood, (None, axes))(action, points)
-    return likelihood - logsumexp(jnp.concatenate(log_q), axis=0)
+    proposals = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *(s.proposal for s in stages))
+    owners = Point(*jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(stages)), points[:2]),
+                   points.support)  # fmt: skip
+    log_sizes = np.log(np.repeat([s.action.shape[0] / count for s in stages], count))
+    log_q = jax.vmap(log_prob, (0, None, axes))(proposals, action, owners)
+    mixture = logsumexp(log_q + log_sizes.astype(log_q.dtype)[:, None], axis=0)
+    return jax.vmap(log_likelihood, (None, axes))(action, points) - mixture
 
 
 def log_prob(q: AbstractProposal, action: Array, point: Point) -> Array:

@@ -29,8 +29,8 @@ class ShrunkControlVariate(AbstractEstimator):
     Requires: gradients of Q; Q absolutely continuous.
     Cost: N values and N gradients.
     Variance: the share of u that h does not explain. The standard error is from residuals of
-        fits to the other folds of the draws. It is too small where what h leaves of u sits in a
-        region that few draws meet.
+        fits to the other folds of the draws, with C reduced by 1/sqrt(ESS): so much of u may
+        follow another C in a region that no draw has met.
     Reference: control functionals, Oates, Girolami & Chopin (2017),
         https://arxiv.org/abs/1410.2392; positive-part shrinkage, James & Stein (1961).
 
@@ -50,7 +50,8 @@ class ShrunkControlVariate(AbstractEstimator):
     def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
         w, u, h = weights(draws), noise_terms(draws, point), steep_stein_terms(draws, point)
         fold = np.arange(w.size) % self.folds
-        return u + regressed(u, h, without_folds(w, fold, self.folds))[fold] * h
+        coefficient = regressed(u, h, without_folds(w, fold, self.folds))
+        return u + (1.0 - jnp.sqrt(jnp.sum(w**2))) * coefficient[fold] * h
 
     def coefficient(self, draws: Draws, point: Point) -> Float[Array, " d"]:
         u, h = noise_terms(draws, point), steep_stein_terms(draws, point)

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 from steinflow.checks import require_at_least
 from steinflow.draws.base import Draws
-from steinflow.points import Point
-from steinflow.proposals.normal import NormalProposal
+from steinflow.points import Point, center_and_width
+from steinflow.proposals.normal import NormalProposal, log_mass_of
 
 BISECTIONS = 12  # of the logarithm of a temperature: to a thousandth of its range
 
@@ -52,6 +52,11 @@ class FittedProposal(eqx.Module):
             return (num_draws - self.num_fits * each, *(each,) * self.num_fits)
         return (1, num_draws - 1) if num_draws > 1 and self.num_fits else (num_draws,)
 
+    def first(self, point: Point) -> NormalProposal:
+        """The likelihood of x on the support."""
+        center, width = center_and_width(point)
+        return weighable(center, jnp.full_like(center, width), point)
+
     def fit(self, draws: Draws, point: Point) -> NormalProposal:
         """The normal of one point, from all draws so far, weighed for its level."""
         v = tempered(draws.value, draws.log_prior, self.ess_share)[:, None]
@@ -60,12 +65,12 @@ class FittedProposal(eqx.Module):
         offset = draws.action - center
         spread = jnp.sum(v * offset**2, axis=0)
         fall = -jnp.sum(v * offset * (gradient - mean_gradient), axis=0)
-        width = point.level.sigma / point.level.alpha
+        x_in_a, width = center_and_width(point)
         likelihood = 1.0 / width**2
         precision = jnp.where(spread > 0, fall / jnp.where(spread > 0, spread, 1.0), 0.0)
         precision = jnp.clip(precision, 0.0, likelihood / np.finfo(point.x.dtype).eps)
         total = precision + likelihood
-        pull = likelihood * (point.x / point.level.alpha - center)
+        pull = likelihood * (x_in_a - center)
         mean = center + (mean_gradient + pull) / total
         return within_reach(mean, 1.0 / jnp.sqrt(total), self.reach, point)
 
@@ -88,9 +93,14 @@ def within_reach(
         scale = jnp.where(far, reach / jnp.where(far, gradient, 1.0), scale)
         mean = jnp.where(far, bound + jnp.sign(mean - bound) * reach * scale, mean)
     else:
-        center, width = point.x / point.level.alpha, point.level.sigma / point.level.alpha
+        center, width = center_and_width(point)
         mean = jnp.clip(mean, center - reach * width, center + reach * width)
-    return NormalProposal(mean.astype(point.x.dtype), scale.astype(point.x.dtype))
+    return weighable(mean.astype(point.x.dtype), scale.astype(point.x.dtype), point)
+
+
+def weighable(mean: Float[Array, " d"], scale: Float[Array, " d"], point: Point) -> NormalProposal:
+    """The normal with its mass on the support, which every later turn asks for."""
+    return NormalProposal(mean, scale, log_mass_of(mean, scale, point.support))
 
 
 def tempered(

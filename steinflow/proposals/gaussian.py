@@ -7,7 +7,7 @@ import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
-from steinflow.points import Point, squared_length
+from steinflow.points import Point, center_and_width, log_likelihood
 from steinflow.proposals.base import AbstractProposal
 
 
@@ -21,10 +21,9 @@ class GaussianProposal(AbstractProposal):
         return (point.x + point.level.sigma * ndtri(uniform)) / point.level.alpha
 
     def log_prob(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
-        x, level = point.x, point.level
-        scale = level.sigma / level.alpha
-        z = (action - x / level.alpha) / scale
-        return -0.5 * squared_length(z) - x.size * (jnp.log(scale) + 0.5 * math.log(2 * np.pi))
+        _, width = center_and_width(point)
+        log_total = jnp.log(width) + 0.5 * math.log(2 * np.pi)
+        return log_likelihood(action, point) - point.x.size * log_total
 
     def log_ratio(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
         return jnp.zeros(action.shape[0], action.dtype)

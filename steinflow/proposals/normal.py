@@ -8,7 +8,7 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
 from steinflow.checks import Numbers
-from steinflow.points import Point, log_likelihood, squared_length
+from steinflow.points import Point, log_likelihood, squared_distance
 from steinflow.proposals.base import AbstractProposal
 from steinflow.proposals.truncated_normal import log_mass, quantile
 from steinflow.supports import AbstractSupport
@@ -19,17 +19,22 @@ class NormalProposal(AbstractProposal):
 
     Args:
         mean, scale: [d], in units of actions; scale > 0.
+        log_mass: what `log_mass_of` says of them; None computes it at every call.
     """
 
     mean: Numbers
     scale: Numbers
+    log_mass: Numbers | None = None
 
     def actions(self, uniform: Float[Array, "k d"], point: Point) -> Float[Array, "k d"]:
         return normal_actions(uniform, self.mean, self.scale, point.support)
 
     def log_prob(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
-        distance = squared_length((action - self.mean) / self.scale)
-        return -0.5 * distance - log_mass_of(self.mean, self.scale, point.support)
+        distance = squared_distance(action, self.mean, self.scale)
+        log_mass = self.log_mass
+        if log_mass is None:
+            log_mass = log_mass_of(self.mean, self.scale, point.support)
+        return -0.5 * distance - log_mass
 
     def log_ratio(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
         return log_likelihood(action, point) - self.log_prob(action, point)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from steinflow.points import Point, log_likelihood
+from steinflow.points import Point, center_and_width, log_likelihood
 from steinflow.proposals.base import AbstractProposal
 from steinflow.proposals.normal import log_mass_of, normal_actions
 
@@ -17,14 +17,11 @@ class TruncatedGaussianProposal(AbstractProposal):
     """
 
     def actions(self, uniform: Float[Array, "k d"], point: Point) -> Float[Array, "k d"]:
-        level = point.level
-        return normal_actions(
-            uniform, point.x / level.alpha, level.sigma / level.alpha, point.support
-        )
+        return normal_actions(uniform, *center_and_width(point), point.support)
 
     def log_prob(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
-        mean, scale = point.x / point.level.alpha, point.level.sigma / point.level.alpha
-        return log_likelihood(action, point) - log_mass_of(mean, scale, point.support)
+        log_mass = log_mass_of(*center_and_width(point), point.support)
+        return log_likelihood(action, point) - log_mass
 
     def log_ratio(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
         return jnp.zeros(action.shape[0], action.dtype)
