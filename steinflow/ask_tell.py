@@ -194,10 +194,11 @@ def estimate(state: State) -> Estimate:
 @eqx.filter_jit
 def next_stage(state: State) -> Stage:
     """The next actions of every state."""
-    return jax.vmap(next_of_state, (0, STATES, 0, 0, None, None, None))(
-        state.keys, state.points, state.stages, state.told, state.method, state.num_draws,
-        state.sizes,
-    )  # fmt: skip
+    stage = len(state.stages)
+    keys = jax.vmap(jax.random.fold_in, (0, None))(state.keys, stage)
+    return jax.vmap(next_of_state, (0, STATES, 0, 0, None, None))(
+        keys, state.points, state.stages, state.told, state.method, state.sizes[stage]
+    )
 
 
 def next_of_state(
@@ -206,10 +207,10 @@ def next_of_state(
     stages: tuple[Stage, ...],
     told: tuple[Told, ...],
     method: Method,
-    num_draws: int,
-    sizes: tuple[int, ...],
+    size: int,
 ) -> Stage:
-    """The next actions of one state: from the likelihood, then from fits to all draws so far."""
+    """The next actions of one state, `size` a point: from the likelihood, then from fits to all
+    draws so far."""
     given, axes = method.proposal, over_points(points)
     if stages:
         draws, draw_axes = weighed(stages, told, points)
@@ -219,7 +220,7 @@ def next_of_state(
     else:
         plain, count = given or default_proposal(points.support), points.x.shape[0]
         proposal = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), plain)
-    return drawn(key, proposal, points, sizes, len(stages), method.quasi)
+    return drawn(key, proposal, points, size, method.quasi)
 
 
 @eqx.filter_jit

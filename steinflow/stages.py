@@ -38,28 +38,24 @@ def drawn(
     key: Key[Array, ""],
     proposal: AbstractProposal,
     points: Point,
-    sizes: Sequence[int],
-    stage: int,
+    size: int,
     quasi: bool,
 ) -> Stage:
     """The actions of one stage.
 
     Args:
-        key: of the state; the same at every stage.
+        key: of the state and the stage.
         proposal: its leaves have the leading axis l.
         points: the l points.
-        sizes: draws a point of every stage.
-        stage: which one.
-        quasi: scrambled Sobol numbers, one net a point over all fitted stages.
+        size: draws a point.
+        quasi: scrambled Sobol numbers, a net a point.
     """
     count, dim = points.x.shape
-    first, skipped, in_all = stage == 0, sum(sizes[1:stage]), sum(sizes[1:])
-    keys = jax.random.split(jax.random.fold_in(key, int(not first)), count)
 
     def one(key: Array, proposal: AbstractProposal, point: Point) -> Array:
-        numbers = uniforms(key, sizes[0] if first else in_all, dim, points.x.dtype, quasi)
-        return proposal.actions(numbers[skipped:][: sizes[stage]], point)
+        return proposal.actions(uniforms(key, size, dim, points.x.dtype, quasi), point)
 
+    keys = jax.random.split(key, count)
     action = jax.vmap(one, (0, 0, over_points(points)))(keys, proposal, points)
     return Stage(proposal, materialised(action.reshape(-1, dim).astype(points.x.dtype)))
 

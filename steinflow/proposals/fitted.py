@@ -1,23 +1,21 @@
-"""The proposal of `auto`: the likelihood, then normals fitted to the gradients seen so far."""
+"""The proposal of `auto`: the likelihood, then a normal fitted to the gradients seen there."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import softmax
 from jaxtyping import Array, Float
 
-from steinflow.checks import require_at_least
 from steinflow.draws.base import Draws
 from steinflow.points import Point, center_and_width
 from steinflow.proposals.normal import NormalProposal, log_mass_of
 
-BISECTIONS = 12  # of the logarithm of a temperature: to a thousandth of its range
+RUNGS = 16  # temperatures that are tried
 
 
 class FittedProposal(eqx.Module):
-    """The first draws are from the likelihood on the support, later ones from normals fitted to
-    all draws before them.
+    """Half of the draws are from the likelihood on the support, the others from a normal fitted
+    to these.
 
     A fit is a weighted regression of grad log pi on the action, one dimension at a time,
     ∂_j log pi ≈ b_j - P_j a_j with P_j >= 0. With the likelihood it makes a normal of precision
@@ -27,8 +25,6 @@ class FittedProposal(eqx.Module):
     fit costs no more than its own draws.
 
     Args:
-        num_fits: how many times a normal is fitted; every fit takes an equal share of the
-            draws, and is one more call of Q.
         ess_share: share of the effective sample size for flat Q that a fit rests on, in (0, 1).
         reach: standard deviations that a fitted mean may lie beyond the bounds of a box, or away
             from the mean of the likelihood.
@@ -38,19 +34,13 @@ class FittedProposal(eqx.Module):
         https://doi.org/10.1007/s11222-013-9440-2.
     """
 
-    num_fits: int = eqx.field(default=2, static=True)
     ess_share: float = eqx.field(default=0.3, static=True)
     reach: float = eqx.field(default=6.0, static=True)
 
-    def __check_init__(self) -> None:
-        require_at_least("num_fits", self.num_fits, 0, "Zero draws from the likelihood alone.")
-
     def sizes(self, num_draws: int) -> tuple[int, ...]:
-        """Draws a level of each stage, the likelihood's first; a fit rests on two draws or more."""
-        each = num_draws // (self.num_fits + 1)
-        if each:
-            return (num_draws - self.num_fits * each, *(each,) * self.num_fits)
-        return (1, num_draws - 1) if num_draws > 1 and self.num_fits else (num_draws,)
+        """Draws a point of each stage, the likelihood's first."""
+        fitted = num_draws // 2
+        return (num_draws - fitted, fitted) if fitted else (num_draws,)
 
     def first(self, point: Point) -> NormalProposal:
         """The likelihood of x on the support."""
@@ -58,7 +48,7 @@ class FittedProposal(eqx.Module):
         return weighable(center, jnp.full_like(center, width), point)
 
     def fit(self, draws: Draws, point: Point) -> NormalProposal:
-        """The normal of one point, from all draws so far, weighed for its level."""
+        """The normal of one point, from the draws of all points of its state."""
         v = tempered(draws.value, draws.log_prior, self.ess_share)[:, None]
         gradient = jnp.nan_to_num(draws.gradient)
         center, mean_gradient = jnp.sum(v * draws.action, axis=0), jnp.sum(v * gradient, axis=0)
@@ -106,8 +96,8 @@ def weighable(mean: Float[Array, " d"], scale: Float[Array, " d"], point: Point)
 def tempered(
     value: Float[Array, " k"], log_prior: Float[Array, " k"], share: float
 ) -> Float[Array, " k"]:
-    """Self-normalised weights, [k], for the posterior at the lowest temperature, tau or above, at
-    which the draws keep this share of their effective sample size for flat Q.
+    """Self-normalised weights, [k], for the posterior at the lowest of some temperatures, from tau
+    to where Q is flat, at which the draws keep this share of their effective sample size there.
 
     Args:
         value: Q/tau; -inf where a draw is impossible.
@@ -117,20 +107,10 @@ def tempered(
     possible = value > -jnp.inf
     log_prior = jnp.where(possible | ~jnp.any(possible), log_prior, -jnp.inf)
     below = jnp.where(possible, value - jnp.max(value), 0.0)
-
-    def at(log_inverse: Float[Array, ""] | float) -> tuple[Array, Array]:
-        weight = softmax(log_prior + jnp.exp(log_inverse) * below)
-        return weight, 1.0 / jnp.sum(weight**2)
-
-    flat, exact = at(-jnp.inf)[1], at(0.0)
-    enough = 1.0 + share * (flat - 1.0)
-
-    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        middle = 0.5 * (ends[0] + ends[1])
-        warm = at(middle)[1] >= enough
-        return jnp.where(warm, middle, ends[0]), jnp.where(warm, ends[1], middle)
-
-    lowest = -jnp.log1p(-jnp.min(below)) - 5.0
-    warm, _ = jax.lax.fori_loop(0, BISECTIONS, halve, (lowest, jnp.zeros_like(lowest)))
-    weight = jnp.where(exact[1] >= enough, exact[0], at(warm)[0])
+    hottest = 100.0 * (1.0 - jnp.min(below))
+    inverse = hottest ** -jnp.linspace(0.0, 1.0, RUNGS, dtype=value.dtype)
+    weight = softmax(log_prior + inverse[:, None] * below, axis=1)
+    ess = 1.0 / jnp.sum(weight**2, axis=1)
+    enough = (ess >= 1.0 + share * (ess[-1] - 1.0)) | (np.arange(RUNGS) == RUNGS - 1)
+    weight = weight[jnp.argmax(enough)]
     return jnp.where(jnp.isfinite(weight), weight, 1.0 / weight.size)
