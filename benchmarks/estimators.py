@@ -66,8 +66,8 @@ class Variant(NamedTuple):
     @property
     def per_evaluation(self) -> float:
         """Draws that the price of a value with its gradient buys."""
-        fits = getattr(self.method.proposal, "num_fits", 0)
-        return 1.0 if self.method.estimator.needs(DIM).gradient or fits else 2.0
+        fitted = isinstance(self.method.proposal, sf.FittedProposal)
+        return 1.0 if self.method.estimator.needs(DIM).gradient or fitted else 2.0
 
 
 class Options(NamedTuple):
@@ -84,7 +84,7 @@ SIZES = (Size(256, 4, 8), Size(24, 2, 48))
 ALPHAS = {4: (0.2, 0.45, 0.7, 0.95), 2: (0.4, 0.8)}
 
 
-def with_fits(**changed: Any) -> Variant:
+def with_fit(**changed: Any) -> Variant:
     """The default with other fields of its proposal."""
     return Variant(replace(AUTO, proposal=replace(AUTO.proposal, **changed)))
 
@@ -98,12 +98,12 @@ def variants() -> dict[str, Variant]:
     """The default first, then each change of one part that is not the default already."""
     found = {
         "default": Variant(AUTO),
-        **{f"num_fits={n}": with_fits(num_fits=n) for n in (0, 1, 2, 3)},
+        "no fit": Variant(replace(AUTO, proposal=None)),
         "independent draws": Variant(replace(AUTO, quasi=False)),
         "levels alone": Variant(AUTO, shared=False),
         "no control variate": with_estimator(sf.NoiseExpectation()),
         "not shrunk": with_estimator(sf.ControlVariate(sf.InSample("diagonal"))),
-        **{f"ess_share={s:g}": with_fits(ess_share=s) for s in (0.1, 0.3, 0.6)},
+        **{f"ess_share={s:g}": with_fit(ess_share=s) for s in (0.1, 0.3, 0.6)},
         **{f"folds={n}": with_estimator(sf.ShrunkControlVariate(folds=n)) for n in (2, 4, 8)},
         "values only": Variant(sf.Method(None, sf.NoiseExpectation(), quasi=True)),
     }

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-RELIABLE_ESS = 50.0  # below, a delta-method standard error is a lower bound
+RELIABLE_ESS = 30.0  # below, a delta-method standard error is a lower bound
 EED_CAP = 1e4
 
 

@@ -67,11 +67,11 @@ def auto() -> Method:
     """The method to use without thinking: `ESTIMATORS["auto"]`, the default of every function.
 
     Approximates: s*(x), on R^d and on a box.
-    With: scrambled Sobol draws from the likelihood and from normals fitted to the gradients
+    With: scrambled Sobol draws from the likelihood and from a normal fitted to the gradients
         (`FittedProposal`), weighed by the mixture of all proposals of all levels of a state, and
         cross-fitted Stein control variates (`ShrunkControlVariate`).
     Requires: gradients of Q.
-    Cost: N values and N gradients, in three calls of N/3.
+    Cost: N values and N gradients, in two calls of N/2.
     Variance: `info.std_error` treats the draws as independent; Sobol draws err less.
     """
     return Method(FittedProposal(), ShrunkControlVariate(), quasi=True)

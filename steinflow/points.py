@@ -23,7 +23,7 @@ def log_likelihood(action: Float[Array, "k d"], point: Point) -> Float[Array, " 
     return -0.5 * squared_distance(action, *center_and_width(point))
 
 
-def center_and_width(point: Point) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+def center_and_width(point: Point) -> tuple[Float[Array, " d"], Numbers]:
     """The likelihood as a normal in a: its mean x/alpha and its scale sigma/alpha."""
     return point.x / point.level.alpha, point.level.sigma / point.level.alpha
 

@@ -90,7 +90,6 @@ WRONG = {
     (sf.Method, "proposal"): (3, "fitted", sf.FittedProposal),
     (sf.Method, "estimator"): (None, "noise", sf.NoiseExpectation, sf.InSample()),
     (sf.Method, "space"): ("tahn", None, 3), (sf.Method, "quasi"): ("yes", None),
-    (sf.FittedProposal, "num_fits"): (1.5, "2", -1, None, True),
     (sf.FittedProposal, "ess_share"): ("0.3", None, -0.1, 1.5, float("nan")),
     (sf.FittedProposal, "reach"): ("6", None, -1.0, 0.0, float("nan")),
     (sf.ShrunkControlVariate, "folds"): (1.5, "4", 1, None, True),

@@ -17,8 +17,8 @@ class Info(NamedTuple):
     ess: Float[Array, ""]  # 1/Σ w^2, between 1 and k
     max_weight: Float[Array, ""]  # the largest w
     coefficient: Float[Array, "*c"]  # C: a scalar, [d] or [d, d]
-    std_error: Float[Array, " d"]  # delta method; a lower bound where ess < 50
-    reliable: Bool[Array, ""]  # ess >= 50, consistent on this support, and no invalid draw
+    std_error: Float[Array, " d"]  # delta method; a lower bound where ess < 30
+    reliable: Bool[Array, ""]  # ess >= 30, consistent on this support, and no invalid draw
     num_invalid: Int[Array, ""]  # NaN or +inf among Q and its gradients
     num_values: Int[Array, ""]  # evaluations of Q that one vmapped call executes
     num_grads: Int[Array, ""]  # evaluations of grad Q, likewise

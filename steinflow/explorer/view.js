@@ -54,7 +54,7 @@ function later(action) {
 // What to keep in mind when reading the table
 function notes({ walls }, { ess }) {
   const all = {
-    "With ESS below 50 the ± are lower bounds.": ess < 50,
+    "With ESS below 30 the ± are lower bounds.": ess < 30,
     "“As published” drops the boundary term of the box.": walls,
     "Linear Q cannot be normalised on Rᵈ, but the posterior and the score exist.":
       !walls && state.q === "linear",

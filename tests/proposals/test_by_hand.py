@@ -1,5 +1,6 @@
 """All densities and quantiles once more in SciPy, and the weights of a mixture of stages."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from scipy import stats
 import steinflow as sf
 from steinflow.points import Point
 from steinflow.proposals import NormalProposal
+from steinflow.proposals.fitted import weighable
 from steinflow.proposals.normal import normal_actions
 from steinflow.proposals.truncated_normal import quantile
-from steinflow.stages import Stage, log_priors
+from steinflow.stages import Stage, log_priors, over_points
 
 LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 3.0])
 BOX, REAL = sf.Box(LOW, HIGH), sf.RealSpace()
@@ -87,10 +89,12 @@ def test_draws_are_weighed_by_the_mixture_of_all_proposals(turns):
     points = Point(jnp.asarray(xs), sf.Level(jnp.asarray(alpha), jnp.asarray(sigma)), BOX)
     mean, scale = rng.uniform(LOW, HIGH, (2, 2)), np.array([[0.4, 2.0], [0.1, 1.0]])
     action = rng.uniform(LOW, HIGH, (16, 2))[: 6 if turns == 1 else 16]
-    stages = [Stage(sf.TruncatedGaussianProposal(), jnp.asarray(action[:6]))]
+    first = jax.vmap(sf.FittedProposal().first, (over_points(points),))(points)
+    stages = [Stage(first, jnp.asarray(action[:6]))]
     laws = [(3, xs[k] / alpha[k], np.full(2, sigma[k] / alpha[k])) for k in range(2)]
     if turns == 2:
-        normals = NormalProposal(jnp.asarray(mean), jnp.asarray(scale))
+        fitted = jax.vmap(weighable, (0, 0, over_points(points)))
+        normals = fitted(jnp.asarray(mean), jnp.asarray(scale), points)
         stages.append(Stage(normals, jnp.asarray(action[6:])))
         laws += [(5, mean[k], scale[k]) for k in range(2)]
     density = sum(
