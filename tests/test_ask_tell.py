@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import steinflow as sf
-from steinflow.proposals import NormalProposal
 
 STATES, LEVELS, DIM, DRAWS = 2, 3, 2, 7
 BOX = sf.Box(jnp.array([-1.0, 0.0]), jnp.array([1.0, 3.0]))

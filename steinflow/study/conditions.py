@@ -37,7 +37,7 @@ class StudyConfig:
     """paper (the paper's grid), quick, levels (noise levels and dimensions), box, leaderboard
     (every published method and auto at equal cost), or training (small policies)"""
     trials: int | None = None
-    """Monte Carlo trials a condition (paper: 100, leaderboard: 32)"""
+    """Monte Carlo trials a condition (paper: 100, leaderboard: 16)"""
     query_points: int | None = None
     """noisy points x at which every condition is measured (32; leaderboard: states, 16)"""
     taus: tuple[float, ...] | None = None

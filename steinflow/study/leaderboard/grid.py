@@ -31,7 +31,7 @@ class Board:
     budgets: tuple[int, ...] = (16, 64, 256)
     alphas: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     states: int = 16
-    trials: int = 32
+    trials: int = 16
     seed: int = 0
     log2_reference: int = 21
     """draws behind the truth of coupled networks, as a power of two"""
