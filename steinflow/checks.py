@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 Numbers: TypeAlias = Any  # what as_leaf takes: a number, a sequence or an array of floats
 
@@ -49,10 +51,49 @@ def require_shape(name: str, value: Any, shapes: Iterable[tuple[int, ...]], why:
         raise ValueError(f"{name} must have shape {wanted}, got {list(np.shape(value))}. {why}")
 
 
+def require_kind(name: str, value: Any, kind: type, remedy: str) -> None:
+    """Raise unless an argument is of a type."""
+    if not isinstance(value, kind):
+        wanted, given = kind.__name__, type(value).__name__
+        raise ValueError(f"{name} must be a {wanted}, got {given} {value!r:.60}. {remedy}")
+
+
+def as_numbers(name: str, value: Any, remedy: str) -> NDArray[np.float32]:
+    """Numbers in a float32 array.
+
+    Raises:
+        ValueError: they are none, such as a dictionary, or rows of different lengths.
+    """
+    try:
+        found = np.asarray(value)
+        if found.dtype.kind not in "fiub":
+            raise TypeError
+        return found.astype(np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be numbers, got {type(value).__name__}. {remedy}") from None
+
+
+def require_key(key: Any) -> None:
+    """Raise unless it is one of JAX's random keys, new or old."""
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    if not new and not (dtype == np.uint32 and shape in ((2,), (4,))):
+        raise ValueError(
+            f"key must be one of JAX's random keys, got {type(key).__name__} {key!r:.60}. Write "
+            "jax.random.key(0)."
+        )
+
+
+def require_seed(name: str, seed: Any) -> None:
+    """Raise unless it is a seed that environments and random keys take."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
+        raise ValueError(f"{name} must be an integer from 0 to 2^31 - 1, got {seed!r}.")
+
+
 def lookup(kind: str, name: str, known: dict[str, Any]) -> Any:
     """known[name], or a ValueError that names the nearest key."""
-    if name in known:
+    if isinstance(name, str) and name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     raise ValueError(f"Unknown {kind} {name!r}. {hint}Known: {', '.join(sorted(known))}.")

@@ -1,25 +1,18 @@
 """The command line: one dataclass a command."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import UnionType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from steinflow import __version__
-from steinflow.checks import lookup
 from steinflow.diagnosis.command import Diagnose, diagnose
-from steinflow.io.texts import read_toml
+from steinflow.io.paths import with_expanded_paths
+from steinflow.io.words import options_of, require_positional_first, values_of
 from steinflow.rl import commands as rl
 from steinflow.study.conditions import StudyConfig
 from steinflow.sweep.command import Sweep, sweep
@@ -51,7 +44,13 @@ class Study(StudyConfig):
 
 @dataclass(frozen=True)
 class Doctor:
-    """Say what this machine has, and what to do about what it lacks."""
+    """Say what this machine has, and what to do about what it lacks; or what training would meet
+    in an environment."""
+
+    env: tyro.conf.Positional[str] = ""
+    """a Gymnasium id, module:Id, or module:function: made, reset, stepped and drawn"""
+    env_kwargs: tuple[str, ...] = ()
+    """arguments of the environment, NAME=VALUE each"""
 
 
 @dataclass(frozen=True)
@@ -75,17 +74,26 @@ Command = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Expected failures are one sentence."""
+    for stream in (sys.stdout, sys.stderr):  # what an encoding lacks is replaced
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments in (["--version"], ["-V"]):
         print(f"steinflow {__version__}")
         return 0
-    command = parsed(arguments or ["--help"])
     from steinflow.io.files import StudyError, damage_told
     from steinflow.rl.checkpoint import RunError
 
+    command: Any = None
     try:
         with damage_told():
-            return COMMANDS[type(command)](with_defaults(command, arguments))
+            require_positional_first(arguments, KINDS)
+            command = with_expanded_paths(parsed(arguments or ["--help"]))
+            command = with_expanded_paths(with_defaults(command, arguments))
+            return COMMANDS[type(command)](command)
+    except BrokenPipeError:  # what reads our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, StudyError, RunError) as error:
         print(f"steinflow: {error}", file=sys.stderr)
         return 2
@@ -130,48 +138,6 @@ def with_defaults(command: Any, arguments: Sequence[str]) -> Any:
     for field in fields(command):
         object.__setattr__(base, field.name, options.get(field.name, field.default))
     return parsed(arguments, base)
-
-
-def options_of(kind: type[Study | rl.Train], path: Path) -> dict[str, Any]:
-    """The options of a file; unknown keys are refused with the nearest.
-
-    Raises:
-        ValueError: the file is no TOML, or a key or a value's type is not an option's.
-    """
-    try:
-        content = read_toml(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"Could not read {path}: {error}. Give a TOML file.") from error
-    known = {f.name: f for f in fields(kind) if f.name not in ("config",)}
-    kinds, found = get_type_hints(kind), {}
-    for key, value in content.items():
-        option = lookup("option", key.replace("-", "_"), known)
-        try:
-            found[option.name] = as_type(value, kinds[option.name])
-        except TypeError:
-            default = option.default
-            raise ValueError(
-                f"{key} in {path} cannot be {value!r}. Its default is {default!r}."
-            ) from None
-    return found
-
-
-def as_type(value: Any, kind: Any) -> Any:
-    """A TOML value as the type of an option.
-
-    Raises:
-        TypeError: it is of another type.
-    """
-    options = get_args(kind)
-    if get_origin(kind) is tuple and isinstance(value, list):
-        return tuple(as_type(entry, options[0]) for entry in value)
-    if get_origin(kind) is UnionType:  # such as int | None
-        return as_type(value, next(option for option in options if option is not type(None)))
-    if kind in (float, Path) and type(value) in ({int, float} if kind is float else {str}):
-        return kind(value)
-    if type(value) is not kind:
-        raise TypeError
-    return value
 
 
 def study(command: Study) -> int:
@@ -259,18 +225,25 @@ def shell(config: StudyConfig) -> str:
     return " ".join(words)
 
 
-def doctor(_: Doctor) -> int:
+def doctor(command: Doctor) -> int:
     """Print the findings; 1 if something essential is missing."""
     from steinflow.doctor import examine
 
-    findings = examine()
+    if command.env:
+        from steinflow.rl.doctor import examine_environment
+
+        findings = examine_environment(command.env, values_of(command.env_kwargs))
+    else:
+        findings = examine()
+    width = max(len(finding.what) for finding in findings)
     for finding in findings:
         mark = "ok     " if not finding.remedy else "MISSING" if finding.essential else "-      "
-        print(f"{mark} {finding.what:7} {finding.found}")
+        print(f"{mark} {finding.what:{width}} {finding.found}")
         if finding.remedy:
             print(f"{'':16}{finding.remedy}")
     bad = any(finding.remedy and finding.essential for finding in findings)
-    print("Mend what is MISSING first." if bad else "Next: steinflow study --preset quick")
+    after = f"steinflow train {command.env}" if command.env else "steinflow study --preset quick"
+    print("Mend what is MISSING first." if bad else f"Next: {after}")
     return int(bad)
 
 
@@ -288,6 +261,10 @@ def listing(_: List) -> int:
     return 0
 
 
+KINDS = {
+    "train": rl.Train, "eval": rl.Eval, "play": rl.Play, "plot": rl.Plot, "export": rl.Export,
+    "diagnose": Diagnose, "sweep": Sweep, "doctor": Doctor,
+}  # commands with words that have no option before them # fmt: skip
 COMMANDS: dict[type, Callable[[Any], int]] = {
     Study: study,
     rl.Train: rl.train,

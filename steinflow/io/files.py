@@ -1,5 +1,6 @@
 """Files of a study: written to a temporary name, then renamed; half-written ones never read."""
 
+import errno
 import hashlib
 import io
 import json
@@ -25,7 +26,11 @@ class StudyError(Exception):
     """A sentence about what stopped a study, and what to do."""
 
 
-class DamageWarning(UserWarning):
+class UserNotice(UserWarning):
+    """A sentence for the user; the command line prints it alone."""
+
+
+class DamageWarning(UserNotice):
     """Something on the disk is not as it was written; it is left out, or made again."""
 
 
@@ -36,14 +41,14 @@ def tell_damage(sentence: str) -> None:
 
 @contextmanager
 def damage_told() -> Iterator[None]:
-    """Damage is told on standard error, once, without the line of code that saw it; other warnings
-    as always."""
+    """Notices are told on standard error, once, without the line of code that saw them; other
+    warnings as always."""
     with warnings.catch_warnings():
-        warnings.simplefilter("once", DamageWarning)
+        warnings.simplefilter("once", UserNotice)
         otherwise = warnings.showwarning
 
         def show(message: Warning | str, *where: Any, **more: Any) -> None:
-            if isinstance(message, DamageWarning):
+            if isinstance(message, UserNotice):
                 print(f"steinflow: warning: {message}", file=sys.stderr)
             else:
                 otherwise(message, *where, **more)
@@ -59,10 +64,16 @@ def explained(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StudyError(
-            f"Could not write to {out}: {reason}. Everything that was finished is kept there; "
-            "free some space or choose another --out, and run the same command again."
-        ) from error
+        if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+            remedy = "It, or a folder of its path, is a file; choose another --out."
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            remedy = "Get the right to write there, or choose another --out."
+        else:
+            remedy = (
+                "Everything that was finished is kept there; free some space or choose another "
+                "--out, and run the same command again."
+            )
+        raise StudyError(f"Could not write to {out}: {reason}. {remedy}") from error
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:

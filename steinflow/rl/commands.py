@@ -1,15 +1,18 @@
 """The commands that train, evaluate, show and export agents: one dataclass each."""
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from steinflow.checks import lookup
+from steinflow.io.words import values_of
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.presets import PRESETS
+
+if TYPE_CHECKING:
+    from steinflow.rl.run import Run
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Train(TrainConfig):
     env: tyro.conf.Positional[str] = "Pendulum-v1"
     """a Gymnasium id, module:Id, or module:function"""
     env_kwargs: tuple[str, ...] = ()
-    """arguments of the environment, NAME=VALUE each"""
+    """arguments of the environment, NAME=VALUE each; max_episode_steps is its time limit"""
     preset: str = ""
     """published settings: rfm, sdac or qne; flags win over them"""
     out: Path | None = None
@@ -44,6 +47,10 @@ class Eval:
     """of each seed"""
     seed: int = 10_000
     """of the environments"""
+    eval_max_steps: int | None = None
+    """steps after which an episode is cut (as the run was trained with)"""
+    eval_envs: int | None = None
+    """environments that are open at once; 0: one an episode (as the run was trained with)"""
     out: Path | None = None
     """the file that is written (RUN/eval.json)"""
 
@@ -58,6 +65,8 @@ class Play:
     """of the environment"""
     which: str = "best"
     """checkpoint: best or last"""
+    max_steps: int = 5_000
+    """the video ends after so many steps, if the episode goes on"""
     out: Path | None = None
     """folder of the videos (RUN/videos)"""
 
@@ -84,24 +93,6 @@ class Export:
     """folder of the export (RUN/export)"""
 
 
-def values_of(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """NAME=VALUE pairs; a value is JSON, or else a word.
-
-    Raises:
-        ValueError: a pair has no equals sign.
-    """
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise ValueError(f"{pair!r} is no NAME=VALUE. Write --env-kwargs render_mode=human.")
-        try:
-            found[name] = json.loads(text)
-        except ValueError:
-            found[name] = text
-    return found
-
-
 def options_of_preset(name: str) -> dict[str, Any]:
     """What a preset says; nothing without a name.
 
@@ -126,37 +117,50 @@ def train(command: Train) -> int:
         quiet=command.quiet,
         track=command.track,
     )
-    print(f"Trained {config.steps:,} steps. Next: steinflow eval {run.path}")
+    dropped = dropped_in(run) if config.drop_nan else 0
+    more = f" ({dropped:,} episodes dropped)" if dropped else ""
+    print(f"Trained {config.whole_steps:,} steps{more}. Next: steinflow eval {run.path}")
     return 0
+
+
+def dropped_in(run: "Run") -> int:
+    """Episodes of all seeds that were dropped."""
+    rows = run.metrics()
+    if "dropped_episodes" not in rows.columns:
+        return 0
+    return int(rows.group_by("seed").agg(rows["dropped_episodes"].max())["dropped_episodes"].sum())
 
 
 def evaluate(command: Eval) -> int:
     """Evaluate the best and the last checkpoint of every run, and write eval.json."""
     from steinflow.io.files import explained, write_json
+    from steinflow.rl.evaluate import with_error
     from steinflow.rl.run import WHICH, load
 
     if not command.runs or (command.out and len(command.runs) > 1):
         raise ValueError("Give one run, or several without --out: steinflow eval RUN...")
-    if command.episodes < 1:
-        raise ValueError(f"episodes must be at least 1, got {command.episodes}.")
     for path in command.runs:
-        run, found = load(path), {}
+        run, found, lines = load(path), dict[str, Any](), list[str]()
+        episodes = f"{command.episodes} episodes, seed {command.seed}"
         for which in WHICH:
-            result = run.evaluate(command.episodes, command.seed, which)
+            result = run.evaluate(
+                command.episodes, command.seed, which,
+                max_steps=command.eval_max_steps, envs=command.eval_envs,
+            )  # fmt: skip
             mean, error = pooled(result.returns)
             found[which] = {
                 "mean": mean, "standard_error": error, "returns": result.returns.tolist(),
                 "lengths": result.lengths.tolist(),
             }  # fmt: skip
-            episodes = f"{command.episodes} episodes, seed {command.seed}"
-            text = f"mean return {mean:.1f} ± {error:.1f} ({episodes})"
-            print(text if which == "best" else f"{which} checkpoint: {text}", flush=True)
+            text = f"mean return {with_error(mean, error)} ({episodes})"
+            lines.append(text if which == "best" else f"{which} checkpoint: {text}")
         target = command.out or path / "eval.json"
         about = {"format_version": 1, "protocol": "best of M, undiscounted",
                  "seeds": list(run.seeds), "episodes": command.episodes,
                  "seed": command.seed}  # fmt: skip
         with explained(target.parent):
             write_json(target, about | found)
+        print("\n".join(lines), flush=True)  # once it is written: a terminal may refuse it
     return 0
 
 
@@ -179,7 +183,7 @@ def play(command: Play) -> int:
     run = load(command.run)
     out = command.out or run.path / "videos"
     with explained(out):
-        film, picture, total = record(run, out, command.seed, command.which)
+        film, picture, total = record(run, out, command.seed, command.which, command.max_steps)
     print(f"return {total:.1f} (seed {command.seed}): {film} and {picture.name}")
     return 0
 
@@ -196,8 +200,8 @@ def plot(command: Plot) -> int:
     figure = draw([curve_of(load(path)) for path in command.runs])
     out = command.out or command.runs[0] / "figures"
     with explained(out):
-        for path in save(figure, out):
-            print(path)
+        paths = save(figure, out)
+    print(*paths, sep="\n")
     return 0
 
 
@@ -210,6 +214,6 @@ def export(command: Export) -> int:
     run = load(command.run)
     out = command.out or run.path / "export"
     with explained(out):
-        for path in write(run, out, command.which):
-            print(path)
+        paths = write(run, out, command.which)
+    print(*paths, sep="\n")
     return 0

@@ -101,6 +101,21 @@ class TrainConfig:
     """steps between records of the losses"""
     env_timeout: float = 60.0
     """seconds that an environment may take for a step; 0 is no limit"""
+    eval_envs: int = 0
+    """environments that an evaluation opens, which share its episodes; 0: one an episode; 1: none
+    beside those that train, which evaluate in turn"""
+    eval_max_steps: int = 0
+    """steps after which an episode of an evaluation is cut; 0: 10,000"""
+    env_workers: int = 0
+    """processes that step the environments of a run; 0: this one"""
+    drop_nan: bool = False
+    """drop and count episodes in which the environment gives what is not finite, instead of ending
+    the run"""
+
+    @property
+    def whole_steps(self) -> int:
+        """Steps a seed that are done: all environments take one at a time."""
+        return -(-self.steps // self.num_envs) * self.num_envs
 
     @property
     def policy_states(self) -> int:
@@ -123,13 +138,18 @@ class TrainConfig:
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{field.name} must be finite, got {value}.")
-        for name in ("warmup", "seed", "actor_batch"):
+        for name in ("warmup", "seed", "actor_batch", "eval_envs", "eval_max_steps", "env_workers"):
             require_at_least(name, getattr(self, name), 0, "It is a count.")
         for name in ("clip_norm", "env_timeout"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if self.seed + self.seeds >= 2**31:
             raise ValueError(f"seed must be below 2^31, got {self.seed}.")
+        if self.env_workers and self.num_envs * self.seeds == 1:
+            raise ValueError(
+                "env_workers shares out the environments of a run, but num_envs is 1. Add "
+                f"--num-envs {max(2, self.env_workers)}."
+            )
         if not self.hidden:
             raise ValueError("hidden is empty. Give at least one width.")
         for width in self.hidden + self.actor_hidden:

@@ -3,16 +3,21 @@
 A transition's next observation is the episode's own last one, whatever the autoreset mode.
 """
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard
+import abc
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
-import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
-Factory = Callable[[], "gym.Env[Any, Any]"]
+from steinflow.rl.adapter import Adapted
+from steinflow.rl.environment_state import Arrays
+from steinflow.rl.factories import Factory, factory_of, time_limit_of
+from steinflow.rl.spaces import Actions, sizes_of
+
+__all__ = ["Environments", "Factory", "Step", "factory_of", "side_by_side", "sizes_of"]
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
@@ -25,138 +30,152 @@ class Step(NamedTuple):
     terminated: Flags  # [e]
     truncated: Flags  # [e]
     obs: Floats  # [e, o], where the next action starts from
-    valid: Flags  # [e]; False where the environment only reset itself
+    valid: Flags  # [e]; False where the environment only reset itself, or its episode is dropped
+    dropped: Flags  # [e]; the episode ends because something was not finite
 
 
-def factory_of(env: str | Factory, kwargs: Mapping[str, Any] | None = None) -> Factory:
-    """A function that makes the environment of an id, `module:Id`, `module:function` or factory.
+class About(NamedTuple):
+    """What there is to know of an environment."""
 
-    Observations that are a Dict of vectors, as DeepMind Control's, are joined to one.
-
-    Raises:
-        ValueError: here, its module cannot be imported; from the factory, Gymnasium knows no
-            such id. Both in a sentence with the remedy.
-    """
-    make = maker_of(env, dict(kwargs or {}))
-    return lambda: joined(make())
+    width: int  # of observations
+    actions: Actions
+    time_limit: int | None  # steps; None where none can be seen
 
 
-def joined(env: "gym.Env[Any, Any]") -> "gym.Env[Any, Any]":
-    """The environment, its observations one vector where they are a Dict of them."""
-    seen = env.observation_space
-    if isinstance(seen, gym.spaces.Dict) and all(map(is_vector, seen.values())):
-        return gym.wrappers.FlattenObservation(env)
-    return env
+class Environments(abc.ABC):
+    """Environments that take one step each at a time."""
 
+    count: int
+    about: About
 
-def is_vector(space: "gym.Space[Any]") -> TypeGuard[gym.spaces.Box]:
-    """Whether the agent takes it for numbers in a row; a picture has three axes."""
-    return isinstance(space, gym.spaces.Box) and len(space.shape) <= 2
-
-
-def maker_of(env: str | Factory, options: dict[str, Any]) -> Factory:
-    """Makes the environment as it is."""
-    if callable(env):
-        return lambda: env(**options)
-    if ":" in env:
-        module, name = env.split(":", 1)
-        try:
-            found = getattr(importlib.import_module(module), name, None)
-        except ImportError as error:
-            raise ValueError(
-                f"Could not import {module!r} for {env!r}: {error}. Install it, or mend its name."
-            ) from error
-        if callable(found):
-            return lambda: found(**options)
-    if env.startswith("dm_control/"):
-        try:
-            importlib.import_module("shimmy")  # tells Gymnasium what there is
-        except ModuleNotFoundError:
-            raise
-        except Exception as error:  # dm_control loads what draws
-            raise ValueError(f"DeepMind Control cannot be loaded: {error}") from error
-
-    def make() -> "gym.Env[Any, Any]":
-        try:
-            return gym.make(env, **options)
-        except Exception as error:  # Gymnasium's, or the environment's own
-            raise ValueError(f"Could not make {env!r}: {error}") from error
-
-    return make
-
-
-def sizes_of(env: "gym.Env[Any, Any]") -> tuple[int, int]:
-    """Widths of observation and action.
-
-    Raises:
-        ValueError: a space that the agent does not support, with what to do about it.
-    """
-    seen, done = env.observation_space, env.action_space
-    if not is_vector(seen):
-        raise ValueError(
-            f"Observations are {seen}, but the agent takes vectors. Wrap the environment in one "
-            "of gymnasium.wrappers' TransformObservation."
-        )
-    if not isinstance(done, gym.spaces.Box):
-        raise ValueError(f"Actions are {done}, but the agent takes a Box of real numbers.")
-    if not (np.all(np.isfinite(done.low)) and np.all(np.isfinite(done.high))):
-        raise ValueError(
-            f"The bounds of actions are {done.low} and {done.high}, but both must be finite. "
-            "Wrap the environment in gymnasium.wrappers.TransformAction with a finite Box."
-        )
-    return int(np.prod(seen.shape)), int(np.prod(done.shape))
-
-
-class Environments:
-    """Environments of any autoreset mode behind one `step`."""
-
-    def __init__(self, envs: "VectorEnv[Any, Any, Any]") -> None:
-        self.envs = envs
-        self.mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        space = envs.single_action_space
-        assert isinstance(space, gym.spaces.Box)
-        self.low, self.high, self.shape = space.low, space.high, space.shape
-        self.ended = np.zeros(envs.num_envs, np.bool_)
-
-    def reset(self, seeds: list[int]) -> Floats:
+    @abc.abstractmethod
+    def reset(self, seeds: Sequence[int]) -> Floats:
         """First observations, [e, o]."""
-        obs, _ = self.envs.reset(seed=seeds)  # type: ignore[arg-type]  # a seed each
-        self.ended[:] = False
-        return flat(obs)
 
+    @abc.abstractmethod
     def step(self, action: Floats) -> Step:
         """Take actions in [-1, 1]^d, [e, d]."""
-        scaled = action.reshape(-1, *self.shape)
-        scaled = self.low + 0.5 * (scaled + 1.0) * (self.high - self.low)
-        scaled = np.clip(scaled, self.low, self.high).astype(self.low.dtype)
-        seen, reward, terminated, truncated, info = self.envs.step(scaled)
-        ended, obs = terminated | truncated, flat(seen)
+
+    @abc.abstractmethod
+    def snapshots(self) -> list[Arrays]:
+        """The state of each; empty where it does not give all of it."""
+
+    @abc.abstractmethod
+    def put(self, states: Sequence[Arrays]) -> None:
+        """Put back the state of each, after a reset; raises where one cannot be."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Free what the environments hold."""
+
+
+class InTurn(Environments):
+    """Environments in this process, stepped one after another.
+
+    Args:
+        make: what makes one, a new one at each call.
+        count: how many.
+        mode: when an episode's end is followed by a reset.
+        drop_nan: end episodes in which something is not finite; otherwise that is an error.
+
+    Raises:
+        ValueError: one cannot be made, or its spaces are not supported; those before it are closed.
+    """
+
+    def __init__(
+        self, make: Factory, count: int, mode: AutoresetMode, drop_nan: bool = False
+    ) -> None:
+        self.count, self.mode, self.members = count, mode, list[Adapted]()
+        try:
+            for _ in range(count):
+                self.members.append(Adapted(make(), drop_nan))
+            made = iter(self.members)
+            self.envs = SyncVectorEnv([lambda: next(made)] * count, autoreset_mode=mode)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The environments of a run must have the same spaces: {error}"
+            ) from error
+        except BaseException:
+            for env in self.members:
+                env.close()
+            raise
+        first = self.members[0]
+        self.about = About(first.seen.size, first.actions, time_limit_of(first))
+        self.ended = np.zeros(count, np.bool_)
+
+    def reset(self, seeds: Sequence[int]) -> Floats:
+        obs, _ = self.envs.reset(seed=list(seeds))
+        self.ended[:] = False
+        return np.asarray(obs)
+
+    def step(self, action: Floats) -> Step:
+        obs, rewards, terminated, truncated, info = self.envs.step(action)
+        ended = terminated | truncated
         valid = ~self.ended if self.mode == AutoresetMode.NEXT_STEP else np.ones_like(ended)
         next_obs = obs
         if self.mode == AutoresetMode.SAME_STEP and ended.any():
             next_obs = obs.copy()
             for i in np.flatnonzero(ended):
-                next_obs[i] = np.ravel(info["final_obs"][i])
+                next_obs[i] = info["final_obs"][i]
         if self.mode == AutoresetMode.DISABLED and ended.any():
-            obs = flat(self.envs.reset(options={"reset_mask": ended})[0])
-        self.ended = ended
-        return Step(next_obs, reward.astype(np.float32), terminated, truncated, obs, valid)
+            obs = self.envs.reset(options={"reset_mask": ended})[0]
+        self.ended, dropped = ended, np.isnan(rewards)
+        reward = np.where(dropped, 0.0, rewards).astype(np.float32)
+        return Step(next_obs, reward, terminated, truncated, obs, valid & ~dropped, dropped)
 
-    @property
-    def members(self) -> "Sequence[gym.Env[Any, Any]]":
-        """The single environments, where they live in this process."""
-        return getattr(self.envs, "envs", ())
+    def snapshots(self) -> list[Arrays]:
+        return [env.snapshot() for env in self.members]
+
+    def put(self, states: Sequence[Arrays]) -> None:
+        for env, state in zip(self.members, states, strict=True):
+            env.put(state)
 
     def close(self) -> None:
-        """Free what the environments hold."""
         self.envs.close()
 
 
-def side_by_side(make: Factory, count: int, mode: AutoresetMode) -> Environments:
-    """count environments in this process."""
-    return Environments(SyncVectorEnv([make] * count, autoreset_mode=mode))
+def side_by_side(
+    make: Factory,
+    count: int,
+    mode: AutoresetMode,
+    workers: int = 0,
+    drop_nan: bool = False,
+    patience: float = 0.0,
+) -> Environments:
+    """Environments in this process, or in processes.
+
+    Args:
+        make: what makes one, a new one at each call.
+        count: how many.
+        mode: when an episode's end is followed by a reset.
+        workers: processes that share them; 0: this one.
+        drop_nan: end episodes in which something is not finite; otherwise that is an error.
+        patience: seconds that a process may take for a step; 0 is no limit.
+
+    Raises:
+        ValueError: one cannot be made, or its spaces are not supported.
+        RunError: a process ended before it had made them.
+    """
+    if not workers:
+        return InTurn(make, count, mode, drop_nan)
+    from steinflow.rl.workers import InProcesses
+
+    return InProcesses(make, count, mode, min(workers, count), drop_nan, patience)
 
 
-def flat(obs: Any) -> Floats:
-    """Observations as float32 vectors, a copy."""
-    return np.array(obs, np.float32).reshape(len(obs), -1)
+def put_back(envs: Environments, states: Sequence[Arrays]) -> bool:
+    """Put back the states of environments that have been reset; whether all of it came back."""
+    if not all(states):
+        return False
+    try:
+        envs.put(states)
+    except Exception:  # noqa: BLE001 - another version of an environment, or its own code
+        return False
+    return True
+
+
+def snapshots_of(envs: Environments) -> list[Arrays]:
+    """The states of environments; empty where they have failed."""
+    with suppress(Exception):
+        return envs.snapshots()
+    return [{}] * envs.count

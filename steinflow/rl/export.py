@@ -12,10 +12,12 @@ from jaxtyping import Array, Float, Int
 from steinflow.io.files import digests, tell_damage, unlike_sums, write_atomically, write_json
 from steinflow.rl import checkpoint
 from steinflow.rl.agent import choose
+from steinflow.rl.evaluate import with_error
 from steinflow.rl.files import versions
 from steinflow.rl.normaliser import LARGEST
 from steinflow.rl.run import Run
 
+PLATFORMS = ("cpu", "cuda")  # that the program is for, wherever it is exported
 CARD = """\
 # {name}
 
@@ -23,11 +25,11 @@ A {policy} policy for `{env}`, trained by steinflow {version} for {steps:,} step
 target `{estimator}`.
 
 - observations: [{obs}], float32, as the environment gives them
-- actions: [{action}], the best of {particles} proposals by Q, in the environment's units
+- actions: [{action}], the best of {particles} proposals by Q, in the environment's units{kind}
 - evaluation: {evaluation}
 
 Files: `policy.safetensors` (networks of the agent, no pickle), `config.json` (every option),
-`policy.stablehlo` (a compiled program, (obs [b, {obs}], seed []) -> actions [b, {action}]),
+`policy.stablehlo` (a program for {platforms}, (obs [b, {obs}], seed []) -> actions [b, {action}]),
 `SHA256SUMS` (`sha256sum -c SHA256SUMS` says whether they are as they were written).
 
     import steinflow as sf
@@ -56,8 +58,8 @@ def export(run: Run, out: Path, which: str = "best") -> list[Path]:
     """
     states, normaliser = run.agents(which)
     state = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), states)
-    learner, spaces = run.learner, run.spaces
-    low, high = (jnp.asarray(spaces[side], jnp.float32).reshape(-1) for side in ("low", "high"))
+    learner, whole = run.learner, run.actions.whole
+    low, high = (jnp.asarray(side, jnp.float32).reshape(-1) for side in run.actions[:2])
     arrays = checkpoint.named("policy", state.policy) | checkpoint.named("critics", state.critics)
     if normaliser is not None:
         arrays |= {f"normaliser.{name}": part for name, part in normaliser.of_seed(0).items()}
@@ -71,13 +73,14 @@ def export(run: Run, out: Path, which: str = "best") -> list[Path]:
 
     def policy(obs: Float[Array, "b o"], seed: Int[Array, ""]) -> Float[Array, "b d"]:
         unit = choose(learner, state, jax.random.key(seed), seen(obs), True)
-        return low + 0.5 * (unit + 1.0) * (high - low)
+        scaled = low + 0.5 * (unit + 1.0) * (high - low)
+        return jnp.clip(jnp.round(scaled) if whole else scaled, low, high)
 
     with jax.enable_x64(False):
         (rows,) = jax_export.symbolic_shape("b")
         struct: Any = jax.ShapeDtypeStruct
         shape, seed = struct((rows, learner.sizes.obs), jnp.float32), struct((), jnp.int32)
-        program = jax_export.export(jax.jit(policy))(shape, seed).serialize()
+        program = jax_export.export(jax.jit(policy), platforms=PLATFORMS)(shape, seed).serialize()
     for name in unlike_sums(out):
         tell_damage(f"{out / name} is not what its SHA256SUMS says. It is made again.")
     (out / "SHA256SUMS").unlink(missing_ok=True)  # until all it names is there
@@ -105,17 +108,15 @@ def card(run: Run, which: str) -> str:
     """The model card."""
     try:
         found = json.loads((run.path / "eval.json").read_text("utf-8"))
-        own = found[which]
-        evaluation = (
-            f"mean return {own['mean']:.1f} ± {own['standard_error']:.1f} "
-            f"({found['episodes']} episodes, seed {found['seed']})"
-        )
+        mean = with_error(found[which]["mean"], found[which]["standard_error"])
+        evaluation = f"mean return {mean} ({found['episodes']} episodes, seed {found['seed']})"
     except (OSError, ValueError, KeyError, TypeError):
         evaluation = "not evaluated yet (steinflow eval)"
     config = run.config
     return CARD.format(
         name=run.path.name, policy=config.policy, env=run.env, version=versions()["steinflow"],
-        steps=config.steps, estimator=config.estimator, obs=run.learner.sizes.obs,
+        steps=config.whole_steps, estimator=config.estimator, obs=run.learner.sizes.obs,
         action=run.learner.sizes.action, particles=config.eval_particles,
-        evaluation=evaluation, path=run.path,
+        evaluation=evaluation, path=run.path, platforms=" and ".join(PLATFORMS),
+        kind=f", whole numbers for {run.actions.dtype.name}" if run.actions.whole else "",
     )  # fmt: skip

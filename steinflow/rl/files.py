@@ -18,7 +18,10 @@ from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 
 FORMAT_VERSION = 1
-CHANGEABLE = ("steps", "keep", "eval_every", "log_every", "env_timeout")  # options, by --resume
+CHANGEABLE = (
+    "steps", "keep", "eval_every", "log_every", "env_timeout", "eval_envs", "eval_max_steps",
+    "env_workers", "drop_nan",
+)  # options, by --resume # fmt: skip
 PACKAGES = ("steinflow", "jax", "jaxlib", "equinox", "optax", "numpy", "gymnasium", "mujoco")
 
 
@@ -125,4 +128,25 @@ def same_options(
         raise ValueError(
             f"The run in {path} began with other options: {', '.join(differ)}. "
             "Give the same ones, or another --out."
+        )
+
+
+def require_longer(path: Path, config: TrainConfig, reached: int) -> None:
+    """A resumed run does not become shorter than it is, and its learning rates, where they fall
+    with its length, fall as they began to.
+
+    Raises:
+        ValueError: it would, or they would not.
+    """
+    steps = read_config(path / "config.toml")[0].steps
+    if config.steps < reached:
+        raise ValueError(
+            f"The run in {path} has {reached:,} steps already, so that it cannot end at "
+            f"{config.steps:,}. Give --steps {reached} or more, or another --out."
+        )
+    if config.anneal and config.steps != steps:
+        raise ValueError(
+            f"The learning rates of the run in {path} fall to 0 at step {steps:,} (anneal "
+            f"{config.anneal:g}): with --steps {config.steps} they would change again. Give "
+            f"--steps {steps}, or another --out."
         )

@@ -2,6 +2,8 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -16,10 +18,9 @@ from steinflow.rl.agent import AgentState, Learner, Sizes, UpdateInfo, act, init
 from steinflow.rl.checkpoint import Arrays, RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch
-from steinflow.rl.environment_state import set_state, state_of
-from steinflow.rl.environments import Factory, side_by_side, sizes_of
+from steinflow.rl.environments import Factory, put_back, side_by_side, snapshots_of
 from steinflow.rl.evaluate import seeds_of
-from steinflow.rl.memory import require_room
+from steinflow.rl.memory import require_replay_room, require_room
 from steinflow.rl.metrics import Record
 from steinflow.rl.normaliser import Normaliser
 from steinflow.rl.replay import Replay, Steps
@@ -36,21 +37,33 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, make: Factory) -> None:
-        env = make()
-        self.config, sizes = config, Sizes(*sizes_of(env))
-        env.close()
-        self.learner = Learner(config, sizes)
+        self.config, self.shape = config, (config.seeds, config.num_envs)
+        self.rings = config.seeds * config.num_envs
+        self.envs = side_by_side(
+            make, self.rings, AutoresetMode.SAME_STEP, config.env_workers, config.drop_nan,
+            config.env_timeout,
+        )  # fmt: skip
+        try:
+            self.begin()
+        except BaseException:
+            self.envs.close()
+            raise
+
+    def begin(self) -> None:
+        """New agents, an empty replay, first episodes."""
+        config, about = self.config, self.envs.about
+        self.learner = Learner(config, Sizes(about.width, about.actions.low.size))
+        sizes = self.learner.sizes
         self.chunk, self.rounds = cadence(config)
         require_room(self.learner, self.rounds)
-        self.rings = config.seeds * config.num_envs
-        self.shape = (config.seeds, config.num_envs)
+        require_replay_room(config, sizes)
         seeds = jnp.arange(config.seeds) + config.seed
         self.states: AgentState = jax.vmap(lambda seed: initial(self.learner, seed))(seeds)
         self.replay = Replay(*self.shape, config.buffer_size, *sizes)
         self.normaliser = Normaliser(config.seeds, sizes.obs) if config.normalise else None
-        self.envs = side_by_side(make, self.rings, AutoresetMode.SAME_STEP)
         self.count = 0  # steps of every environment
         self.returns, self.lengths = np.zeros(self.rings), np.zeros(self.rings, np.int64)
+        self.dropped = np.zeros(config.seeds, np.int64)  # episodes
         self.infos: list[UpdateInfo] = []
         self.seconds, self.clock = 0.0, time.monotonic()
         self.obs = self.reset()
@@ -70,7 +83,7 @@ class Trainer:
         own = range(self.config.seed, self.config.seed + self.config.seeds)
         seeds = [s for seed in own for s in seeds_of(seed, self.config.num_envs, 16 + self.count)]
         with guarded("The environment's reset", self.config.env_timeout):
-            return checked("observation", self.envs.reset(seeds))
+            return self.envs.reset(seeds)
 
     def advance(self) -> list[Record]:
         """One step in every environment, and the updates that are due after it."""
@@ -82,9 +95,6 @@ class Trainer:
             )
         with guarded("The environment's step", self.config.env_timeout):
             step = self.envs.step(action)
-        checked("reward", step.reward[step.valid])
-        for seen in (step.next_obs, step.obs):
-            checked("observation", seen)
         steps = Steps(self.obs, action, step.reward, step.next_obs, step.terminated, step.truncated)
         self.replay.add(steps, step.valid)
         if self.normaliser:
@@ -92,9 +102,25 @@ class Trainer:
         self.obs, self.count = step.obs, self.count + 1
         self.returns += step.valid * step.reward
         self.lengths += step.valid
-        records = self.ended(step.terminated | step.truncated)
-        if self.step >= self.config.warmup and self.count % self.chunk == 0:
+        records = self.drop(step.dropped) if step.dropped.any() else []
+        records += self.ended((step.terminated | step.truncated) & ~step.dropped)
+        due = self.step >= self.config.warmup and self.count % self.chunk == 0
+        if due and self.replay.ready:
             self.learn()
+        return records
+
+    def drop(self, which: NDArray[np.bool_]) -> list[Record]:
+        """Forget the episodes in which something was not finite; how many there were so far."""
+        records = []
+        for i in map(int, np.flatnonzero(which)):
+            k = i // self.config.num_envs
+            self.replay.drop(i, self.lengths[i])
+            self.returns[i], self.lengths[i] = 0.0, 0
+            self.dropped[k] += 1
+            records.append({
+                "step": self.step, "seed": self.config.seed + k,
+                "seconds": round(self.elapsed, 3), "dropped_episodes": int(self.dropped[k]),
+            })  # fmt: skip
         return records
 
     def actions(self) -> NDArray[np.float32]:
@@ -155,8 +181,9 @@ class Trainer:
             for k in range(self.config.seeds)
         ]
 
-    def kept(self, seed: int, complete: bool, environments: bool = True) -> Arrays:
-        """The arrays of a checkpoint of one seed; complete: with all that going on needs."""
+    def kept(self, seed: int, complete: bool, snapshots: Sequence[Arrays] = ()) -> Arrays:
+        """The arrays of a checkpoint of one seed; complete: with all that going on needs, the
+        states of all environments among it where there are any."""
         own = jax.tree.map(lambda leaf: leaf[seed], self.states)
         found = checkpoint.named("agent", own)
         if self.normaliser:
@@ -166,8 +193,8 @@ class Trainer:
         mine = slice(seed * self.config.num_envs, (seed + 1) * self.config.num_envs)
         found |= prefixed("replay.", self.replay.of_seed(seed))
         found |= {name: getattr(self, name)[mine] for name in EPISODES}
-        for number, env in enumerate(self.envs.members[mine] if environments else ()):
-            found |= prefixed(f"env.{number}.", given(env))
+        for number, state in enumerate(snapshots[mine]):
+            found |= prefixed(f"env.{number}.", state)
         return found
 
     def restore(self, step: int, kept: list[Arrays], seconds: float) -> bool:
@@ -187,35 +214,37 @@ class Trainer:
         """Put environments back where they were, or begin new episodes."""
         own = range(self.config.num_envs)
         states = [part(f"env.{n}.", arrays) for arrays in kept for n in own]
-        self.obs = self.reset()
-        if not all(states):
-            self.replay.end()
-            return False
-        try:
-            for env, state in zip(self.envs.members, states, strict=True):
-                set_state(env, state)
-        except Exception:  # noqa: BLE001 - another version of an environment, or its own code
-            self.obs = self.reset()
-            self.replay.end()
+        if not self.go_on(states):
             return False
         for name in EPISODES:
             setattr(self, name, np.concatenate([arrays[name] for arrays in kept]))
         return True
 
+    def go_on(self, states: list[Arrays]) -> bool:
+        """Put environments back into states, or, where not all of it comes back, begin episodes."""
+        self.obs = self.reset()
+        if put_back(self.envs, states):
+            return True
+        self.obs = self.reset() if all(states) else self.obs
+        self.returns[:], self.lengths[:] = 0.0, 0
+        self.replay.end()
+        return False
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """The environments do something else meanwhile, and then go on where they were."""
+        states = snapshots_of(self.envs)
+        kept = {name: getattr(self, name).copy() for name in EPISODES}
+        try:
+            yield
+        finally:
+            if self.go_on(states):
+                for name, values in kept.items():
+                    setattr(self, name, values)
+
 
 class DivergedError(RunError):
     """The networks are of no use any more."""
-
-
-def checked(what: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same values.
-
-    Raises:
-        RunError: one of them is not finite.
-    """
-    if not np.isfinite(values).all():
-        raise RunError(f"The environment gave a {what} that is not finite. Mend it.")
-    return values
 
 
 def cadence(config: TrainConfig) -> tuple[int, int]:
@@ -230,13 +259,19 @@ def cadence(config: TrainConfig) -> tuple[int, int]:
     return times * share.denominator, times * share.numerator
 
 
-def given(env: Any) -> Arrays:
-    """The state of an environment; nothing where its own code cannot give it as arrays."""
-    try:
-        state = {name: np.asarray(part) for name, part in (state_of(env) or {}).items()}
-    except Exception:  # noqa: BLE001 - code of the environment
-        return {}
-    return {} if any(part.dtype.kind in "OUS" for part in state.values()) else state
+def require_updates(config: TrainConfig) -> None:
+    """Raise if a run ends before its first update.
+
+    Raises:
+        ValueError: with the options to change.
+    """
+    chunk, envs = cadence(config)[0], config.num_envs
+    first = envs * chunk * max(1, -(-config.warmup // (envs * chunk)))
+    if config.whole_steps < first:
+        raise ValueError(
+            f"With {config.steps:,} steps nothing is learned: the first update follows step "
+            f"{first:,}, after --warmup {config.warmup:,}. Raise --steps, or lower --warmup."
+        )
 
 
 def prefixed(prefix: str, arrays: Arrays) -> Arrays:

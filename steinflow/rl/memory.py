@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from steinflow.executors.devices import devices
-from steinflow.rl.agent import Learner, initial, learn_all
+from steinflow.rl.agent import Learner, Sizes, initial, learn_all
 from steinflow.rl.checkpoint import RunError
+from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch
 
 GIB = 2**30
@@ -56,14 +57,38 @@ def free() -> int | None:
         stats = device.memory_stats() or {}
         limit = stats.get("bytes_limit")
         return None if limit is None else int(limit - stats.get("bytes_in_use", 0))
+    return host_free()
+
+
+def host_free() -> int | None:
+    """Bytes that this machine has left; None where nobody knows."""
     limits = []
     if MEMINFO.exists():
-        lines = [line.split() for line in MEMINFO.read_text().splitlines()]
+        lines = [line.split() for line in MEMINFO.read_text("ascii").splitlines()]
         limits += [1024 * int(words[1]) for words in lines if words[0] == "MemAvailable:"]
     for name in LIMITS:  # not what is used of it: that counts files which can be dropped
         with suppress(OSError, ValueError):  # without a limit it says "max"
-            limits.append(int((Path("/sys/fs/cgroup") / name).read_text()))
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text("ascii")))
     return min(limits, default=None)
+
+
+def require_replay_room(config: TrainConfig, sizes: Sizes) -> None:
+    """Raise if the replay would not fit into memory once it is full.
+
+    Raises:
+        RunError: with the options to lower.
+    """
+    there = host_free()
+    row = BYTES * (2 * sizes.obs + sizes.action + 1) + 2
+    need = config.seeds * max(config.buffer_size, config.num_envs) * row
+    if there is None or need < there:
+        return
+    fitting = int(0.9 * there / (config.seeds * row))
+    raise RunError(
+        f"A replay of {config.buffer_size:,} transitions with {sizes.obs:,} numbers an observation "
+        f"needs {need / GIB:.1f} GiB of memory for {config.seeds} seeds, and {there / GIB:.1f} are "
+        f"free. Lower --buffer-size to at most {fitting:,}, or --seeds."
+    )
 
 
 def require_room(learner: Learner, rounds: int) -> None:

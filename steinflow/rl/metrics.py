@@ -2,21 +2,37 @@
 
 import json
 import math
+import uuid
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from steinflow.checks import lookup
-from steinflow.io.files import tell_damage, write_atomically
-from steinflow.io.texts import parse_json
+from steinflow.io.files import UserNotice, tell_damage, write_atomically
+from steinflow.io.texts import parse_json, read_text
+from steinflow.rl.signals import said
 
 Record = dict[str, Any]
 Tracker = Callable[[Record], None]
-Starter = Callable[[Path, Mapping[str, Any]], AbstractContextManager[Tracker]]
+Starter = Callable[[Path, Mapping[str, Any], int | None], AbstractContextManager[Tracker]]
+
+
+class TrackerWarning(UserNotice):
+    """A tracker fails; training goes on without it."""
+
+
+class Host(NamedTuple):
+    """A tracker that keeps runs elsewhere."""
+
+    name: str
+    failure: Mapping[str, int]  # arguments of `finish` for a run that failed
+    has_ids: bool  # whether a run has an id beside its name
+    remedy: str  # where it does not start
 
 
 class Metrics:
@@ -92,10 +108,39 @@ def scalars(record: Record) -> dict[str, float]:
     }
 
 
+class Told:
+    """A tracker that may fail: it is left out from then on, and training goes on."""
+
+    def __init__(self, name: str, tracker: Tracker) -> None:
+        self.name, self.tracker, self.failed = name, tracker, False
+
+    def __call__(self, record: Record) -> None:
+        if self.failed:
+            return
+        try:
+            self.tracker(record)
+        except Exception as error:  # noqa: BLE001 - whatever another package raises
+            self.failed = True
+            tell_failure(self.name, error)
+
+
+def tell_failure(name: str, error: BaseException) -> None:
+    """Warn that a tracker failed."""
+    warnings.warn(
+        f"{name} failed: {said(error)}. Training goes on without it; metrics.jsonl has everything.",
+        TrackerWarning,
+        stacklevel=2,
+    )
+
+
 @contextmanager
-def tensorboard(library: Any, folder: Path, config: Mapping[str, Any]) -> Iterator[Tracker]:
-    """Event files for TensorBoard, in the run's folder."""
-    writer = library.SummaryWriter(str(folder / "tb"))
+def tensorboard(
+    library: Any, folder: Path, config: Mapping[str, Any], step: int | None = None
+) -> Iterator[Tracker]:
+    """Event files for TensorBoard, in the run's folder; what a run that goes on from a step says
+    again takes the place of what was said after it."""
+    purge = {} if step is None else {"purge_step": step + 1}
+    writer = library.SummaryWriter(str(folder / "tb"), **purge)
 
     def say(record: Record) -> None:
         for name, value in scalars(record).items():
@@ -109,28 +154,62 @@ def tensorboard(library: Any, folder: Path, config: Mapping[str, Any]) -> Iterat
 
 @contextmanager
 def hosted(
-    failure: Mapping[str, int], library: Any, folder: Path, config: Mapping[str, Any]
+    host: Host,
+    library: Any,
+    folder: Path,
+    config: Mapping[str, Any],
+    step: int | None = None,
 ) -> Iterator[Tracker]:
-    """Weights & Biases, or trackio, which has the same interface but for how a run failed."""
-    library.init(project="steinflow", name=folder.name, config=dict(config))
+    """Weights & Biases, or trackio, which has nearly the same interface.
+
+    Raises:
+        ValueError: it does not start, as without a login.
+    """
+    about: dict[str, Any] = {"resume": "allow"} if host.has_ids or step is not None else {}
+    if host.has_ids:
+        about["id"] = identity(folder / f"{host.name}-id")
+    try:
+        library.init(project="steinflow", name=folder.name, config=dict(config), **about)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{host.name} does not start: {said(error)}. {host.remedy}") from error
     try:
         yield lambda record: library.log({"step": record["step"], **scalars(record)})
     except BaseException:
         with suppress(Exception):  # what ended the run is what is told
-            library.finish(**failure)
+            library.finish(**host.failure)
         raise
-    library.finish()
+    try:
+        library.finish()
+    except Exception as error:  # noqa: BLE001 - whatever another package raises
+        tell_failure(host.name, error)
 
 
+def identity(path: Path) -> str:
+    """The name of a run at its host: made once, and kept in its folder."""
+    with suppress(OSError, ValueError):
+        if found := read_text(path).strip():
+            return found
+    found = uuid.uuid4().hex[:12]
+    write_atomically(path, lambda file: file.write(found.encode()))
+    return found
+
+
+WANDB = Host(
+    "wandb",
+    {"exit_code": 1},
+    True,
+    "Log in (wandb login), or set WANDB_MODE=offline, or leave out --track wandb.",
+)
+TRACKIO = Host("trackio", {}, False, "Mend that, or leave out --track trackio.")
 TRACKERS = {
     "tensorboard": (tensorboard, "tensorboardX", "pip install 'steinflow[rl]'"),
-    "wandb": (partial(hosted, {"exit_code": 1}), "wandb", "pip install wandb"),
-    "trackio": (partial(hosted, {}), "trackio", "pip install trackio"),
+    "wandb": (partial(hosted, WANDB), "wandb", "pip install wandb"),
+    "trackio": (partial(hosted, TRACKIO), "trackio", "pip install trackio"),
 }
 
 
 def tracker(name: str) -> Starter:
-    """What starts a tracker, given a run's folder and options.
+    """What starts a tracker, given a run's folder, its options, and the step that it goes on from.
 
     Raises:
         ValueError: the name is unknown, or its package is not installed.

@@ -1,134 +1,148 @@
 """Videos of a trained policy: mp4 and gif, without a display."""
 
 import os
+import socket
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import jax
 import numpy as np
-from numpy.typing import NDArray
 
-from steinflow.checks import lookup
+from steinflow.checks import lookup, require_at_least, require_seed
+from steinflow.rl.adapter import Adapted
 from steinflow.rl.checkpoint import RunError
-from steinflow.rl.environments import flat
-from steinflow.rl.metrics import wanted
+from steinflow.rl.frames import Frame, film, frame_from, write_gif
 from steinflow.rl.run import WHICH, Run
-from steinflow.rl.signals import guarded
+from steinflow.rl.signals import guarded, said
 
-GIF_WIDTH, GIF_FPS = 240, 15
-Frames = list[NDArray[np.uint8]]
+LONGEST = 5_000  # steps of a film
+X_PORT = 6_000  # of the first display
 
 
-def play(run: Run, out: Path, seed: int = 10_000, which: str = "best") -> tuple[Path, Path, float]:
+def play(
+    run: Run,
+    out: Path,
+    seed: int = 10_000,
+    which: str = "best",
+    max_steps: int = LONGEST,
+) -> tuple[Path, Path, float]:
     """Record one episode of the run's first seed.
 
     Args:
         run: what was trained.
         out: folder of the videos.
-        seed: of the environment.
+        seed: of the environment, below 2^31.
         which: checkpoint, best or last.
+        max_steps: the film ends after so many steps, if the episode goes on.
 
     Returns:
-        The mp4, the gif, and the return.
+        The mp4, the gif, and the return of what is in them.
 
     Raises:
+        ValueError: an argument is out of range.
         RunError: the environment fails, or cannot be drawn here.
     """
     lookup("checkpoint", which, WHICH)
-    if sys.platform.startswith("linux") and "DISPLAY" not in os.environ:
-        os.environ.setdefault("MUJOCO_GL", "egl")
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
-    env, frames, total = drawn(run), [], 0.0
-    patience = run.config.env_timeout
+    require_seed("seed", seed)
+    require_at_least("max_steps", max_steps, 1, "It is a count.")
+    without_display()
+    env, total, patience = drawn(run), 0.0, run.config.env_timeout
+    name = f"{which}-seed-{run.seeds[0]}-episode-{seed}"
+    movie, picture = out / f"{name}.mp4", out / f"{name}.gif"
+    fps = frames_a_second(env)
     try:
         with guarded("The environment's reset", patience):
             obs, _ = env.reset(seed=seed)
-        done = False
-        while not done:
-            frames.append(frame_of(env))
-            key = jax.random.fold_in(jax.random.key(seed), len(frames))
-            action = run.policy(flat(np.asarray(obs)[None])[0], key, which)
-            with guarded("The environment's step", patience):
-                obs, reward, terminated, truncated, _ = env.step(
-                    action.astype(env.action_space.dtype)
-                )
-            total, done = total + float(reward), terminated or truncated
-        frames.append(frame_of(env))
-        fps = int(env.metadata.get("render_fps") or 30)
+        first = frame_of(env, patience)
+        out.mkdir(parents=True, exist_ok=True)
+        with film(movie, fps) as growing:
+            growing.add(first)
+            for count in range(1, max_steps + 1):
+                key = jax.random.fold_in(jax.random.key(seed), count)
+                unit = run.unit(obs, key, which)
+                with guarded("The environment's step", patience):
+                    obs, reward, terminated, truncated, _ = env.step(unit)
+                total += reward
+                growing.add(frame_of(env, patience))
+                if terminated or truncated:
+                    break
     finally:
         env.close()
-    out.mkdir(parents=True, exist_ok=True)
-    name = f"{which}-seed-{run.seeds[0]}-episode-{seed}"
-    film, picture = out / f"{name}.mp4", out / f"{name}.gif"
-    write_mp4(film, frames, fps)
-    write_gif(picture, frames, fps)
-    return film, picture, total
+    write_gif(picture, movie, fps)
+    return movie, picture, total
 
 
-NO_SCREEN = (
-    "Without a display, MuJoCo needs MUJOCO_GL=egl and Debian's libegl1 and libgl1-mesa-dri "
-    "(apt-get install them); steinflow doctor looks for them."
-)
+def frames_a_second(env: "gym.Env[Any, Any]") -> int:
+    """What an environment says, or 30."""
+    try:
+        return min(max(1, round(float(env.metadata.get("render_fps") or 30))), 240)
+    except (TypeError, ValueError, OverflowError):
+        return 30
 
 
-def drawn(run: Run) -> "gym.Env[Any, Any]":
+def without_display() -> None:
+    """Let libraries draw into memory where no display answers."""
+    if not sys.platform.startswith("linux") or has_display(os.environ.get("DISPLAY", "")):
+        return
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+
+
+def has_display(display: str) -> bool:
+    """Whether an X server answers, by what DISPLAY says: [host]:number[.screen]."""
+    host, _, rest = display.rpartition(":")
+    digits = rest.partition(".")[0]
+    if not digits.isdecimal() or len(digits) > 4:
+        return False
+    number, places = int(digits), list[tuple[int, Any]]()
+    if host in ("", "unix"):
+        path = f"/tmp/.X11-unix/X{number}"
+        places = [(socket.AF_UNIX, path), (socket.AF_UNIX, f"\0{path}")]
+    else:
+        places = [(socket.AF_INET, (host.strip("[]"), X_PORT + number))]
+    for family, place in places:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as server:
+                server.settimeout(2.0)
+                server.connect(place)
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def no_screen() -> str:
+    """What to do where nothing can be drawn."""
+    display = os.environ.get("DISPLAY")
+    first = f"DISPLAY is {display}: unset it if no screen is there. " if display else ""
+    return (
+        f"{first}Without a display, MuJoCo needs MUJOCO_GL=egl and Debian's libegl1 and "
+        "libgl1-mesa-dri (apt-get install them); steinflow doctor looks for them."
+    )
+
+
+def drawn(run: Run) -> Adapted:
     """The environment of a run that draws itself into arrays."""
     try:
-        return run.factory(render_mode="rgb_array")()
+        return Adapted(run.factory(render_mode="rgb_array")(), run.config.drop_nan)
     except ModuleNotFoundError:
         raise
     except Exception as error:  # MuJoCo, EGL and pygame fail each in their own way
         raise RunError(
             f"{run.env} cannot be drawn: {error} An environment must take "
-            f"render_mode='rgb_array'. {NO_SCREEN}"
+            f"render_mode='rgb_array'. {no_screen()}"
         ) from error
 
 
-def frame_of(env: "gym.Env[Any, Any]") -> NDArray[np.uint8]:
-    """A picture of now, [height, width, 3], both even."""
+def frame_of(env: "gym.Env[Any, Any]", patience: float) -> Frame:
+    """A picture of now, [height, width, 3]."""
     try:
-        picture: Any = env.render()
-    except Exception as error:
-        raise RunError(f"Could not draw: {type(error).__name__}: {error}. {NO_SCREEN}") from error
-    if not isinstance(picture, np.ndarray):
-        raise RunError(f"The environment drew {type(picture).__name__}, not an array of pixels.")
-    height, width = (side - side % 2 for side in picture.shape[:2])
-    return np.ascontiguousarray(picture[:height, :width, :3], np.uint8)
-
-
-def write_mp4(path: Path, frames: Frames, fps: int) -> None:
-    """H.264, through a temporary file."""
-    ffmpeg = wanted("imageio_ffmpeg", "pip install 'steinflow[rl]'")
-    half = path.with_name(f".{path.name}")
-    height, width = frames[0].shape[:2]
-    sink = ffmpeg.write_frames(
-        str(half), (width, height), fps=fps, codec="libx264", quality=7, macro_block_size=2,
-        output_params=["-f", "mp4"],
-    )  # fmt: skip
-    with warnings.catch_warnings():  # a process is started, not forked into JAX's threads
-        warnings.simplefilter("ignore", RuntimeWarning)
-        sink.send(None)
-    for frame in frames:
-        sink.send(frame)
-    sink.close()
-    half.replace(path)
-
-
-def write_gif(path: Path, frames: Frames, fps: int) -> None:
-    """A small one, at most 15 pictures a second."""
-    from PIL import Image
-
-    every = max(1, round(fps / GIF_FPS))
-    height, width = frames[0].shape[:2]
-    size = (GIF_WIDTH, round(height * GIF_WIDTH / width))
-    small = [Image.fromarray(frame).resize(size) for frame in frames[::every]]
-    half = path.with_name(f".{path.name}")
-    small[0].save(
-        half, format="GIF", save_all=True, append_images=small[1:],
-        duration=round(1000 * every / fps), loop=0,
-    )  # fmt: skip
-    half.replace(path)
+        with guarded("The environment's render", patience):
+            picture: Any = env.render()
+    except RunError as error:
+        cause = error.__cause__ or error
+        raise RunError(f"Could not draw: {said(cause)}. {no_screen()}") from error
+    return np.asarray(frame_from(picture))

@@ -40,6 +40,7 @@ class Replay:
             np.zeros(rings, np.bool_),
         )
         self.added = np.zeros(seeds * envs, np.int64)  # steps ever added to each ring
+        self.held = np.zeros(seeds * envs, np.int64)  # of these, the newest that it still has
 
     def add(self, steps: Steps, valid: Flags | None = None) -> None:
         """A step of every environment, or of those that are marked."""
@@ -48,10 +49,16 @@ class Replay:
         for ring, values in zip(self.steps, steps, strict=True):
             ring[rows, places] = values[rows]
         self.added[rows] += 1
+        self.held[rows] = np.minimum(self.held[rows] + 1, self.length)
+
+    def drop(self, ring: int, count: int) -> None:
+        """Forget the newest steps of a ring, as many as it has of these."""
+        self.added[ring] -= min(count, self.added[ring])
+        self.held[ring] -= min(count, self.held[ring])
 
     def end(self) -> None:
         """Mark the newest steps as truncated: the next ones begin episodes."""
-        rows = np.flatnonzero(self.added)
+        rows = np.flatnonzero(self.held)
         places = (self.added[rows] - 1) % self.length
         self.steps.truncated[rows, places] |= ~self.steps.terminated[rows, places]
 
@@ -91,16 +98,21 @@ class Replay:
         self, seed: int, rng: np.random.Generator, shape: tuple[int, ...]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rings of a seed, and numbers of steps that they still hold."""
-        rows = seed * self.envs + rng.integers(self.envs, size=shape)
-        size = np.minimum(self.added[rows], self.length)
-        return rows, self.added[rows] - 1 - rng.integers(size)
+        filled = np.flatnonzero(self.held[seed * self.envs : (seed + 1) * self.envs])
+        rows = seed * self.envs + filled[rng.integers(filled.size, size=shape)]
+        return rows, self.added[rows] - 1 - rng.integers(self.held[rows])
+
+    @property
+    def ready(self) -> bool:
+        """Whether every seed has something to sample."""
+        return bool(np.all(self.held.reshape(self.seeds, self.envs).any(axis=1)))
 
     def of_seed(self, seed: int) -> dict[str, NDArray[Any]]:
         """What a checkpoint of one seed keeps: its rings, as far as they are filled."""
         own = slice(seed * self.envs, (seed + 1) * self.envs)
         filled = int(min(self.added[own].max(), self.length))
         rings = {name: ring[own, :filled] for name, ring in self.steps._asdict().items()}
-        return rings | {"added": self.added[own]}
+        return rings | {"added": self.added[own], "held": self.held[own]}
 
     def restore(self, seed: int, kept: dict[str, NDArray[Any]]) -> None:
         """Take back what `of_seed` gave."""
@@ -108,3 +120,4 @@ class Replay:
         for name, ring in self.steps._asdict().items():
             ring[own, : kept[name].shape[1]] = kept[name]
         self.added[own] = kept["added"]
+        self.held[own] = kept.get("held", np.minimum(kept["added"], self.length))

@@ -1,5 +1,6 @@
 """A run that is on disk: its policy, its metrics, its evaluation."""
 
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,26 @@ import polars as pl
 from jaxtyping import Array, Key
 from numpy.typing import NDArray
 
-from steinflow.checks import lookup
+from steinflow.checks import (
+    as_numbers,
+    lookup,
+    require_at_least,
+    require_key,
+    require_seed,
+    require_shape,
+)
+from steinflow.io.paths import expanded
 from steinflow.io.texts import parse_json, read_text
 from steinflow.rl import checkpoint, metrics
 from steinflow.rl.agent import AgentState, Learner, Sizes, choose, initial
 from steinflow.rl.checkpoint import Arrays, RunError
 from steinflow.rl.critic import least_of
-from steinflow.rl.environments import Factory, factory_of
 from steinflow.rl.evaluate import Evaluator, Returns
+from steinflow.rl.factories import Factory, factory_of
 from steinflow.rl.files import read_config
 from steinflow.rl.loop import part
 from steinflow.rl.normaliser import Normaliser
+from steinflow.rl.spaces import actions_from
 
 WHICH = {"best": "best", "last": "last"}
 
@@ -36,7 +46,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        given = Path(path)
+        given = expanded(path)
         one = given.name.startswith("seed-") and (given.parent / "config.toml").exists()
         self.path = given.parent if one else given
         self.config, self.env, self.env_kwargs = read_config(self.path / "config.toml")
@@ -46,6 +56,7 @@ class Run:
         if not self.seeds:
             raise RunError(f"{given} is no seed of this run. Seeds are in {self.path}.")
         self.spaces = self.manifest()["spaces"]
+        self.actions = actions_from(self.spaces)
         self.learner = Learner(self.config, Sizes(self.spaces["obs"], self.spaces["action"]))
         self.agents = cache(self.read_agents)
 
@@ -55,8 +66,7 @@ class Run:
         try:
             found = parse_json(read_text(path))
             spaces = found["spaces"]
-            low, high = (np.asarray(spaces[side], float) for side in ("low", "high"))
-            if low.shape != high.shape or low.size != spaces["action"] or not spaces["obs"] >= 1:
+            if actions_from(spaces).low.size != spaces["action"] or not spaces["obs"] >= 1:
                 raise ValueError("widths and bounds of its spaces do not fit")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"Could not read {path}: {error}. Give the folder of a run.") from error
@@ -92,8 +102,8 @@ class Run:
 
     def policy(
         self, obs: Any, key: Key[Array, ""], which: str = "best", greedy: bool = True
-    ) -> NDArray[np.float64]:
-        """Actions of its first seed, in the environment's units.
+    ) -> NDArray[Any]:
+        """Actions of its first seed, as the environment takes them.
 
         Args:
             obs: an observation, [o], or several, [b, o].
@@ -102,24 +112,43 @@ class Run:
             greedy: the best proposal by Q; else one with probability ∝ exp(Q/tau).
 
         Returns:
-            [*action shape], or [b, *action shape].
+            [*action shape], or [b, *action shape], in the dtype of the environment's actions.
 
         Raises:
-            ValueError: obs has another width.
+            ValueError: obs is not of that width, or key is no random key.
         """
-        seen = np.asarray(obs, np.float32)
-        wide = self.learner.sizes.obs
-        if seen.ndim not in (1, 2) or seen.shape[-1] != wide:
-            raise ValueError(f"obs must be [{wide}] or [b, {wide}], got {list(seen.shape)}.")
+        return self.actions.scaled(self.unit(obs, key, which, greedy))
+
+    def unit(
+        self, obs: Any, key: Key[Array, ""], which: str = "best", greedy: bool = True
+    ) -> NDArray[np.float32]:
+        """The same actions in [-1, 1]^d, [d] or [b, d]."""
+        seen = self.observations(obs)
+        require_key(key)
         states, normaliser = self.agents(which)
         rows = np.atleast_2d(seen)
         rows = normaliser(rows[None])[0] if normaliser else rows
         one = jax.tree.map(lambda leaf: leaf[0], states)
         with jax.enable_x64(False):
-            unit = np.asarray(chosen(self.learner, one, key, rows, greedy), np.float64)
-        low, high = (np.asarray(self.spaces[side]) for side in ("low", "high"))
-        found = low + 0.5 * (unit.reshape(-1, *low.shape) + 1.0) * (high - low)
+            found = np.asarray(chosen(self.learner, one, key, rows, greedy))
         return found if seen.ndim == 2 else found[0]
+
+    def observations(self, obs: Any) -> NDArray[np.float32]:
+        """Observations, [o] or [b, o].
+
+        Raises:
+            ValueError: they are something else.
+        """
+        wide = self.learner.sizes.obs
+        shapes = f"[{wide}] or [b, {wide}]"
+        seen = as_numbers(
+            f"obs must be {shapes}, and it", obs,
+            "Of (obs, info) = env.reset() give obs; of a Dict or Tuple give "
+            "gymnasium.spaces.flatten(env.observation_space, obs).",
+        )  # fmt: skip
+        if seen.ndim not in (1, 2) or seen.shape[-1] != wide:
+            raise ValueError(f"obs must be {shapes}, got {list(seen.shape)}.")
+        return seen
 
     def q(self, obs: Any, action: Any, which: str = "best") -> NDArray[np.float64]:
         """The least of its first seed's critics, in units of (scaled) return, [b].
@@ -128,15 +157,18 @@ class Run:
             obs: observations, [b, o].
             action: actions in the environment's units, [b, *action shape].
             which: checkpoint, best or last.
+
+        Raises:
+            ValueError: obs or action is not of that shape.
         """
+        rows, shape = np.atleast_2d(self.observations(obs)), self.actions.low.shape
+        taken = as_numbers("action", action, "Give [b, *action shape].")
+        require_shape("action", taken, [(len(rows), *shape)], "One for each observation.")
         states, normaliser = self.agents(which)
-        rows = np.asarray(obs, np.float32)
         rows = normaliser(rows[None])[0] if normaliser else rows
-        low, high = (np.asarray(self.spaces[side]) for side in ("low", "high"))
-        unit = 2.0 * (np.asarray(action) - low) / (high - low) - 1.0
         critics = jax.tree.map(lambda leaf: leaf[0], states.critics)
         with jax.enable_x64(False):
-            points = jnp.asarray(unit.reshape(len(rows), -1), jnp.float32)
+            points = jnp.asarray(self.actions.unit(taken))
             found = least_of(critics, jnp.asarray(rows), points[:, None])
         return np.asarray(found[:, 0], np.float64)
 
@@ -148,7 +180,8 @@ class Run:
         """
         if env is None and self.env is None:
             raise ValueError("The run's environment was a function. Pass it again as env.")
-        return factory_of(env or self.env or "", self.env_kwargs | more)
+        given = self.env if env is None else env
+        return factory_of(given or "", self.env_kwargs | more)
 
     def evaluate(
         self,
@@ -156,6 +189,8 @@ class Run:
         seed: int = 10_000,
         which: str = "best",
         env: str | Factory | None = None,
+        max_steps: int | None = None,
+        envs: int | None = None,
     ) -> Returns:
         """Undiscounted returns of whole episodes with the best of M actions, [seeds, episodes].
 
@@ -164,9 +199,20 @@ class Run:
             seed: of the environments, the same for every seed of the run.
             which: checkpoint, best or last.
             env: the environment, where it has no name in the run.
+            max_steps: after which an episode is cut (the run's eval_max_steps).
+            envs: environments that are open at once (the run's eval_envs).
+
+        Raises:
+            ValueError: an argument is out of range, or the environment cannot be made.
+            RunError: the environment failed, or no checkpoint is whole.
         """
+        require_at_least("episodes", episodes, 1, "It is a count.")
+        require_seed("seed", seed)
         states, normaliser = self.agents(which)
-        evaluator = Evaluator(self.factory(env), len(self.seeds), episodes, self.config.env_timeout)
+        longest = self.config.eval_max_steps if max_steps is None else max_steps
+        some = self.config.eval_envs if envs is None else envs
+        config = replace(self.config, eval_max_steps=longest, eval_envs=some)
+        evaluator = Evaluator(self.factory(env), config, len(self.seeds), episodes)
         try:
             with jax.enable_x64(False):
                 return evaluator.run(self.learner, states, normaliser, seed)

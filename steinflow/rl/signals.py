@@ -9,6 +9,11 @@ from typing import Any
 from steinflow.rl.checkpoint import RunError
 
 
+def said(error: BaseException) -> str:
+    """The kind of an error and what it says, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+
+
 @contextmanager
 def guarded(what: str, patience: float) -> Iterator[None]:
     """Turn what goes wrong in an environment into a sentence; one that hangs in Python code is
@@ -29,9 +34,10 @@ def guarded(what: str, patience: float) -> Iterator[None]:
         yield
     except RunError:
         raise
-    except Exception as error:
-        kind = type(error).__name__
-        raise RunError(f"{what} failed: {kind}: {error}. Mend the environment.") from error
+    except (Exception, SystemExit) as error:  # an environment may ask Python to end
+        raise RunError(
+            f"{what} failed: {said(error).rstrip('.')}. Mend the environment."
+        ) from error
     finally:
         if timed:
             signal.setitimer(signal.ITIMER_REAL, 0.0)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from steinflow.checks import lookup
 from steinflow.io.texts import read_toml
+from steinflow.io.words import pairs_of
 
 MOST = 100_000  # cells of a file
 KEYS = ("command", "fixed", "vary", "seeds")
@@ -148,4 +149,6 @@ def flag(name: str, value: Any) -> list[str]:
     """An option as words."""
     if isinstance(value, bool):
         return [name if value else name.replace("--", "--no-", 1)]
+    if isinstance(value, dict):
+        return [name, *pairs_of(value)]
     return [name, *map(str, value)] if isinstance(value, list) else [name, str(value)]

@@ -78,3 +78,54 @@ def test_a_ring_comes_back_from_what_a_checkpoint_keeps():
         other.restore(seed, replay.of_seed(seed))
     a, b = replay.sample(0, 1, (50,)), other.sample(0, 1, (50,))
     assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_returns_of_several_steps_are_those_of_a_loop_in_plain_python(tmp_path):
+    """--n-step 3 --buffer-size 50 --env-kwargs length=7, and rings that wrap around."""
+    for n, capacity, length, gamma in [(3, 50, 7, 0.9), (5, 16, 3, 0.5), (2, 9, 20, 0.99)]:
+        rng, replay, steps = np.random.default_rng(n), Replay(1, 1, capacity, 1, 1), []
+        for t in range(120):
+            reward, terminated = float(rng.integers(1, 99)), bool(rng.integers(9) == 0)
+            truncated = (t + 1) % length == 0 and not terminated
+            steps.append((t, reward, terminated, truncated))
+            obs, ends = np.float32([[t]]), (np.array([terminated]), np.array([truncated]))
+            replay.add(Steps(obs, obs, np.float32([reward]), obs + 0.5, *ends))
+        kept = steps[-capacity:]
+        right = {}
+        for first, (t, *_) in enumerate(kept):
+            total, discount = 0.0, 1.0
+            for step, reward, terminated, truncated in kept[first : first + n]:
+                total, discount = total + discount * reward, discount * gamma
+                last = step
+                if terminated or truncated:
+                    break
+            right[t] = (total, last + 0.5, 0.0 if terminated else discount)
+        batch = replay.sample(0, 0, (2_000,), n, gamma)
+        seen = batch["obs"][0, :, 0].astype(int)
+        assert set(seen) == set(right)
+        for name, column in (("reward", 0), ("next_obs", 1), ("discount", 2)):
+            found = batch[name][0].reshape(-1)
+            assert np.allclose(found, [right[t][column] for t in seen], rtol=1e-5)
+
+
+def test_an_episode_that_is_dropped_is_not_sampled():
+    replay, no = Replay(1, 1, 6, 1, 1), np.zeros(1, bool)
+
+    def add(t):
+        obs = np.float32([[t]])
+        replay.add(Steps(obs, obs, np.float32([t]), obs, no, no))
+
+    def held():
+        return set(replay.sample(0, 0, (300,))["reward"][0].astype(int))
+
+    for t in range(8):
+        add(t)
+    replay.drop(0, 3)
+    assert held() == {2, 3, 4} and replay.ready  # what they were written over does not come back
+    for t in (20, 21, 22, 23):
+        add(t)
+    assert held() == {3, 4, 20, 21, 22, 23}
+    replay.drop(0, 99)
+    assert not replay.ready
+    add(30)
+    assert held() == {30}
