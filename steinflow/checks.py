@@ -55,7 +55,12 @@ def require_kind(name: str, value: Any, kind: type, remedy: str) -> None:
     """Raise unless an argument is of a type."""
     if not isinstance(value, kind):
         wanted, given = kind.__name__, type(value).__name__
-        raise ValueError(f"{name} must be a {wanted}, got {given} {value!r:.60}. {remedy}")
+        raise ValueError(f"{name} must be a {wanted}, got {given} {brief(value)}. {remedy}")
+
+
+def brief(value: Any) -> str:
+    """A value in at most 60 characters, on one line."""
+    return " ".join(repr(value).split())[:60]
 
 
 def as_numbers(name: str, value: Any, remedy: str) -> NDArray[np.float32]:
@@ -79,7 +84,7 @@ def require_key(key: Any) -> None:
     new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
     if not new and not (dtype == np.uint32 and shape in ((2,), (4,))):
         raise ValueError(
-            f"key must be one of JAX's random keys, got {type(key).__name__} {key!r:.60}. Write "
+            f"key must be one of JAX's random keys, got {type(key).__name__} {brief(key)}. Write "
             "jax.random.key(0)."
         )
 

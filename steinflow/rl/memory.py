@@ -86,8 +86,8 @@ def require_replay_room(config: TrainConfig, sizes: Sizes) -> None:
     fitting = int(0.9 * there / (config.seeds * row))
     raise RunError(
         f"A replay of {config.buffer_size:,} transitions with {sizes.obs:,} numbers an observation "
-        f"needs {need / GIB:.1f} GiB of memory for {config.seeds} seeds, and {there / GIB:.1f} are "
-        f"free. Lower --buffer-size to at most {fitting:,}, or --seeds."
+        f"needs {need / GIB:.1f} GiB of memory for {config.seeds} seed(s), but {there / GIB:.1f} "
+        f"are free. Lower --buffer-size to at most {fitting:,}, or --seeds."
     )
 
 

@@ -31,7 +31,7 @@ def run(tmp_path_factory):
         ({"a": np.zeros(2)}, "got dict.*gymnasium.spaces.flatten"),
         ("words", "got str"),
         (None, "got NoneType"),
-        (np.zeros((1, 1, 2)), r"must be \[2\] or \[b, 2\], got \[1, 1, 2\]"),
+        (np.zeros((1, 1, 2)), r"\[2\] or \[b, 2\], got \[1, 1, 2\]"),
         (np.zeros(3), r"got \[3\]"),
         (1.0, r"got \[\]"),
     ],

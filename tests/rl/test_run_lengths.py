@@ -136,10 +136,10 @@ def test_a_replay_that_cannot_fit_is_said_beforehand(tmp_path, capsys, monkeypat
     monkeypatch.setattr(memory, "host_free", lambda: 8 * 2**30)
     assert main(command(tmp_path / "a", "--buffer-size", 10_000_000_000, "--steps", 100)) == 2
     text = capsys.readouterr().err
-    assert "needs 242.1 GiB of memory" in text and "--buffer-size to at most 297,355,8" in text
+    assert "needs 242.1 GiB of memory" in text and "--buffer-size to at most 297,343,889" in text
     assert main(command(tmp_path / "b", "--steps", 100, env="Picture")) == 2
     assert "7,056 numbers an observation" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-    memory.require_replay_room(TrainConfig(buffer_size=297_355_000), Sizes(2, 1))
-    with pytest.raises(RunError, match="for 2 seeds"):
-        memory.require_replay_room(TrainConfig(buffer_size=297_355_000, seeds=2), Sizes(2, 1))
+    memory.require_replay_room(TrainConfig(buffer_size=297_343_889), Sizes(2, 1))
+    with pytest.raises(RunError, match=r"for 2 seed\(s\)"):
+        memory.require_replay_room(TrainConfig(buffer_size=297_343_889, seeds=2), Sizes(2, 1))

@@ -83,7 +83,7 @@ def test_a_process_that_is_killed_hangs_or_cannot_start():
     with pytest.raises(RunError, match=r"has not answered for 0\.5 s"):
         envs.step(np.zeros((2, 1), np.float32))
     envs.close()
-    with pytest.raises(ValueError, match="Could not make 'Giving': TypeError"):
+    with pytest.raises(ValueError, match="Could not make '<lambda>': TypeError"):
         side_by_side(factory_of(lambda: Giving(no=1)), 2, SAME, 2)
 
 
