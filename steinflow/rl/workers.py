@@ -6,11 +6,12 @@ not depend on the number of processes.
 
 import atexit
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -64,17 +65,22 @@ def answered(envs: InTurn, name: str, arguments: tuple[Any, ...]) -> tuple[str, 
 
 
 @contextmanager
-def without_main() -> Iterator[None]:
-    """Processes started meanwhile do not run this one's script again: what makes an environment
-    travels by value where it is defined there."""
+def as_here() -> Iterator[None]:
+    """Processes started meanwhile find the modules that this one finds, and do not run its script
+    again: what makes an environment travels by value where it is defined there."""
     main = vars(sys.modules["__main__"])
     kept: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    before = os.environ.get("PYTHONPATH")
     try:
         main["__spec__"] = None
         main.pop("__file__", None)
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
         yield
     finally:
         main.update(kept)
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 class InProcesses(Environments):
@@ -126,7 +132,7 @@ class InProcesses(Environments):
         ours, its = context.Pipe()
         process = context.Process(target=serve, args=(its, CloudpickleWrapper(make), *options))
         try:
-            with without_main():
+            with as_here():
                 process.start()
         except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(
@@ -144,11 +150,10 @@ class InProcesses(Environments):
             RunError: it has ended, or says nothing.
         """
         connection, process = self.connections[k], self.processes[k]
-        ready = wait([connection, process.sentinel], patience or None)
-        if connection in ready:
+        ready = connection.poll(patience or None)  # also where its process has ended
+        if ready:
             with suppress(EOFError, OSError):
                 return connection.recv()
-        if ready:
             process.join(CLOSING)
             why = f"has ended ({ending(process.exitcode)})"
         else:

@@ -22,7 +22,7 @@ SAME = AutoresetMode.SAME_STEP
 
 
 def config(**options):
-    return TrainConfig(**SMALL | {"num_envs": 4, "steps": 160} | options)
+    return TrainConfig(**SMALL | {"num_envs": 4, "steps": 160, "eval_every": 80} | options)
 
 
 def told(run):
