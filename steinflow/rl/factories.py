@@ -121,7 +121,7 @@ def named_factory(env: str, options: dict[str, Any]) -> Factory:
         found = getattr(content, name, None)
         if callable(found):
             return factory_from(env, found, options)
-        if name.split("-v")[0] not in {spec.split("/")[-1].split("-v")[0] for spec in gym.registry}:
+        if unversioned(name) not in {unversioned(known) for known in gym.registry}:
             near = difflib.get_close_matches(name, vars(content), n=1)
             hint = f"Did you mean {module}:{near[0]}? " if near else ""
             raise ValueError(
@@ -131,6 +131,11 @@ def named_factory(env: str, options: dict[str, Any]) -> Factory:
     if env.startswith("dm_control/"):
         imported("shimmy", env)  # tells Gymnasium what there is
     return Maker(env, lambda: gym.make(env, **options), options, None)
+
+
+def unversioned(name: str) -> str:
+    """An id without its namespace and version, which may be left out."""
+    return name.split("/")[-1].split("-v")[0]
 
 
 def imported(module: str, env: str) -> Any:

@@ -107,7 +107,7 @@ class Session:
         """Say how many environments there are, and where nothing is seen to end an episode."""
         trainer, config = self.trainer, self.config
         count = 0 if self.evaluator.borrowed else self.evaluator.envs.count
-        self.tell(f"{trainer.rings} environments train and {count or 'these'} evaluate.")
+        self.tell(f"Environments: {trainer.rings} to train, {count or 'these'} to evaluate.")
         if trainer.envs.about.time_limit is None and not config.eval_max_steps:
             warnings.warn(
                 f"No time limit of {self.env or 'the environment'} can be seen; --env-kwargs "

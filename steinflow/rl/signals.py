@@ -2,16 +2,22 @@
 
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from steinflow.rl.checkpoint import RunError
 
 
 def said(error: BaseException) -> str:
-    """The kind of an error and what it says, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    """The kind of an error and what it says, or where it is from, on one line."""
+    text = " ".join(str(error).split())
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    if not text and last:
+        return f"{type(error).__name__} in {Path(last[0].filename).name}, line {last[0].lineno}"
+    return f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 @contextmanager

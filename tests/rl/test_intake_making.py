@@ -64,6 +64,15 @@ for name in ("broken:Point", "raising:Point", "mine:Pont", "mine:FAST"):
 # row 15: names and functions get what ids get
 
 
+def test_ids_of_a_module_may_have_a_namespace_or_no_version(monkeypatch):
+    """Further: as gym_pusht's and gymnasium_robotics' have."""
+    monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
+    gym.register("strange/Point-v2", entry_point=Point, max_episode_steps=9)
+    for name in ("strange/Point-v2", "strange/Point"):
+        assert time_limit_of(factory_of(f"{HERE}:{name}")()) == 9
+
+
 @pytest.mark.parametrize("name", [f"{HERE}:Point", "Pendulum-v1"])
 def test_an_unknown_argument_is_named(name, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
