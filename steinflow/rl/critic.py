@@ -13,6 +13,7 @@ from steinflow.rl.networks import Critics
 class Batch(NamedTuple):
     """b transitions; discount is gamma^n, and 0 where the episode terminated.
 
+    Rewards are in the critics' units, over `AgentState.scale`.
     A truncated episode has its discount: its value goes on (Pardo et al., 2018).
     """
 
@@ -23,22 +24,22 @@ class Batch(NamedTuple):
     discount: Float[Array, " b"]
 
 
-def hard(values: Float[Array, "b m"], tau: Float[Array, ""]) -> Float[Array, " b"]:
-    """The best of m actions of the policy."""
-    return jnp.max(values, axis=1)
+def hard(values: Float[Array, " m"], tau: Float[Array, ""]) -> Float[Array, " m"]:
+    """All on the best of m actions of the policy."""
+    return jax.nn.one_hot(jnp.argmax(values), values.size)
 
 
-def mean(values: Float[Array, "b m"], tau: Float[Array, ""]) -> Float[Array, " b"]:
+def mean(values: Float[Array, " m"], tau: Float[Array, ""]) -> Float[Array, " m"]:
     """The policy's own value."""
-    return jnp.mean(values, axis=1)
+    return jnp.full_like(values, 1.0 / values.size)
 
 
-def soft(values: Float[Array, "b m"], tau: Float[Array, ""]) -> Float[Array, " b"]:
-    """The mean of m actions, weighed by exp(Q/tau)."""
-    return jnp.sum(jax.nn.softmax(values / tau, axis=1) * values, axis=1)
+def soft(values: Float[Array, " m"], tau: Float[Array, ""]) -> Float[Array, " m"]:
+    """In proportion to exp(Q/tau)."""
+    return jax.nn.softmax(values / tau)
 
 
-BACKUPS = {"hard": hard, "mean": mean, "soft": soft}
+BACKUPS = {"hard": hard, "mean": mean, "soft": soft}  # weights of m actions of a state
 
 
 def least_of(
@@ -59,16 +60,37 @@ def td_target(
     tau: Float[Array, ""],
     backup: str,
     bonus: Float[Array, "..."] | float = 0.0,
-) -> Float[Array, " b"]:
-    """r + discount V(s'), V the backup of m actions at s' and, for SAC, their entropy bonus."""
-    values = least_of(target, batch.next_obs, actions) + bonus
-    value = lookup("backup", backup, BACKUPS)(values, tau)
-    return jax.lax.stop_gradient(batch.reward + batch.discount * value)
+) -> Float[Array, "b k"]:
+    """r + discount Q(s', a'), a' mixed by the backup from m actions at s', Q what the critic with
+    the least mean there gives (Fujimoto et al., 2018), plus, for SAC, an entropy bonus.
+
+    k is the width of the head: a number, or a distribution.
+    """
+    head = target.head
+    weigh = lookup("backup", backup, BACKUPS)
+
+    def state(
+        obs: Array, actions: Array, bonus: Array, reward: Array, discount: Array
+    ) -> Float[Array, " k"]:
+        outputs = jax.vmap(target.outputs, in_axes=(None, 0))(obs, actions)
+        means = jax.vmap(jax.vmap(head.mean))(outputs)
+        least = jnp.argmin(means, axis=1)
+        outputs = jnp.take_along_axis(outputs, least[:, None, None], axis=1)[:, 0]
+        weights = weigh(jnp.min(means, axis=1) + bonus, tau)
+        shifted = jax.vmap(head.shifted, in_axes=(0, 0, None))
+        return weights @ shifted(outputs, reward + discount * bonus, discount)
+
+    each = jnp.broadcast_to(jnp.asarray(bonus), actions.shape[:2])
+    goal = jax.vmap(state)(batch.next_obs, actions, each, batch.reward, batch.discount)
+    return jax.lax.stop_gradient(goal)
 
 
 def critic_loss(
-    critics: Critics, batch: Batch, goal: Float[Array, " b"]
+    critics: Critics, batch: Batch, goal: Float[Array, "b k"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Sum over critics of the mean squared TD error; and the mean of Q."""
-    q = jax.vmap(critics)(batch.obs, batch.action)
-    return jnp.sum(jnp.mean((q - goal[:, None]) ** 2, axis=0)), jnp.mean(q)
+    """Sum over critics of the mean TD loss; and the mean of Q."""
+    head = critics.head
+    outputs = jax.vmap(critics.outputs)(batch.obs, batch.action)
+    losses = jax.vmap(jax.vmap(head.loss, in_axes=(0, None)))(outputs, goal)
+    q = jax.vmap(jax.vmap(head.mean))(outputs)
+    return jnp.sum(jnp.mean(losses, axis=0)), jnp.mean(q)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from steinflow.levels import Level
+from steinflow.rl.heads import AbstractHead, Scalar
 
 EDGE = 0.999  # of the box, where atanh ends
 EPSILON = 1e-5  # of layer normalisation
@@ -80,9 +81,11 @@ def centred(weights: Float[Array, "*m n"]) -> Float[Array, "*m n"]:
 
 
 class Critics(eqx.Module):
-    """An ensemble of Q(s, a), in units of return; every array has a leading axis of members."""
+    """An ensemble of Q(s, a), in units of `AgentState.scale`; every array has a leading axis of
+    members."""
 
     members: Layers
+    head: AbstractHead
 
     def __init__(
         self,
@@ -92,15 +95,23 @@ class Critics(eqx.Module):
         hidden: Sequence[int],
         count: int = 2,
         normalised: bool = True,
+        head: AbstractHead | None = None,
     ) -> None:
+        self.head = head or Scalar()
+        inputs, width = (obs_dim, action_dim), self.head.width
+
         def one(key: Key[Array, ""]) -> Layers:
-            return Layers(key, (obs_dim, action_dim), hidden, 1, normalised)
+            return Layers(key, inputs, hidden, width, normalised)
 
         self.members = eqx.filter_vmap(one)(jax.random.split(key, count))
 
+    def outputs(self, obs: Float[Array, " o"], action: Float[Array, " d"]) -> Float[Array, "n k"]:
+        """What every member gives to its head."""
+        return eqx.filter_vmap(lambda member: member(obs, action))(self.members)
+
     def __call__(self, obs: Float[Array, " o"], action: Float[Array, " d"]) -> Float[Array, " n"]:
         """Q of every member."""
-        return eqx.filter_vmap(lambda member: member(obs, action)[0])(self.members)
+        return jax.vmap(self.head.mean)(self.outputs(obs, action))
 
 
 @jax.custom_vjp
@@ -123,7 +134,7 @@ def least_forward(
 
     def member(own: Any) -> tuple[Array, Array]:
         layers = eqx.combine(own, rest)
-        return jax.value_and_grad(lambda action: layers(obs, action)[0])(action)
+        return jax.value_and_grad(lambda action: critics.head.mean(layers(obs, action)))(action)
 
     values, slopes = jax.lax.map(member, arrays)
     which = jnp.argmin(values)

@@ -11,6 +11,7 @@ import steinflow as sf
 from steinflow.methods import as_method
 from steinflow.rl.actor import boltzmann, noise_levels, score_loss
 from steinflow.rl.critic import Batch, critic_loss, td_target
+from steinflow.rl.heads import Categorical
 from steinflow.rl.networks import Critics, Denoiser
 
 STATES, MANY, DIM, LEVELS, DRAWS = 5, 4, 2, 3, 16
@@ -47,16 +48,63 @@ def test_the_goal_of_the_critics(critics, bonus):
     batch, actions, tau = jax.tree.map(jnp.asarray, (batch, actions, np.float32(0.5)))
     for name, value in best.items():
         goal = td_target(critics, batch, actions, tau, name, bonus)
-        assert_allclose(goal, batch.reward + np.asarray(batch.discount) * value, rtol=1e-5)
+        assert_allclose(goal[:, 0], batch.reward + np.asarray(batch.discount) * value, rtol=1e-5)
     q = np.array([critics(s, a) for s, a in zip(batch.obs, batch.action, strict=True)])
     loss, mean = critic_loss(critics, batch, goal)
-    assert_allclose(loss, np.sum(np.mean((q - np.asarray(goal)[:, None]) ** 2, 0)), rtol=1e-5)
+    assert_allclose(loss, np.sum(np.mean((q - np.asarray(goal)) ** 2, 0)), rtol=1e-5)
     assert_allclose(mean, q.mean(), atol=1e-6)
 
     def all_of_it(critics):
         return jnp.sum(td_target(critics, batch, actions, tau, "soft"))
 
     assert not any(np.any(g) for g in jax.tree.leaves(eqx.filter_grad(all_of_it)(critics)))
+
+
+def softmax(logits):
+    weight = np.exp(logits - logits.max(-1, keepdims=True))
+    return weight / weight.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.7])
+def test_the_goal_of_categorical_critics(bonus):
+    """The whole distribution of the critic with the least mean at each action, atom by atom."""
+    head = Categorical(atoms=11, bound=2.0)
+    critics = Critics(jax.random.key(3), 3, DIM, (8,), 2, head=head)
+    critics = jax.tree.map(lambda leaf: 5.0 * leaf, critics)  # far from uniform
+    discount = np.array([0.9, 0.0, 0.5, 0.9, 0.9], np.float32)
+    batch = Batch(
+        floats(STATES, 3), floats(STATES, DIM), floats(STATES), floats(STATES, 3), discount
+    )  # fmt: skip
+    actions, z = floats(STATES, MANY, DIM), np.linspace(-2.0, 2.0, 11)
+    goals = {name: np.zeros((STATES, 11)) for name in ("hard", "mean", "soft")}
+    picked = set()
+    for i in range(STATES):
+        pairs = [(jnp.asarray(batch.next_obs[i]), jnp.asarray(a)) for a in actions[i]]
+        members = np.array([critics.outputs(*pair) for pair in pairs])
+        q = softmax(members) @ z
+        least, values = q.argmin(1), q.min(1) + bonus
+        picked |= set(least)
+        weights = {"hard": np.eye(MANY)[values.argmax()], "mean": np.full(MANY, 1 / MANY)}
+        weights["soft"] = softmax(values / 0.5)
+        for m in range(MANY):
+            for p, atom in zip(softmax(members)[m, least[m]], z, strict=True):
+                value = batch.reward[i] + discount[i] * (atom + bonus)
+                place = (np.clip(value, -2.0, 2.0) + 2.0) / 0.4
+                for name, weight in weights.items():
+                    for k in range(11):
+                        goals[name][i, k] += weight[m] * p * max(0.0, 1.0 - abs(place - k))
+    assert picked == {0, 1}
+    batch, actions, tau = jax.tree.map(jnp.asarray, (batch, actions, np.float32(0.5)))
+    for name, wanted in goals.items():
+        goal = td_target(critics, batch, actions, tau, name, bonus)
+        assert_allclose(goal, wanted, atol=2e-5)
+    loss, mean = critic_loss(critics, batch, goal)
+    outputs = np.array(
+        [critics.outputs(s, a) for s, a in zip(batch.obs, batch.action, strict=True)]
+    )
+    crossed = -np.sum(np.asarray(goal)[:, None] * np.log(softmax(outputs)), -1)
+    assert_allclose(loss, np.sum(np.mean(crossed, 0)), rtol=1e-5)
+    assert_allclose(mean, np.mean(softmax(outputs) @ z), atol=1e-5)
 
 
 def test_times_are_stratified_and_keep_away_from_the_ends():
