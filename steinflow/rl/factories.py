@@ -20,11 +20,33 @@ LIMIT = "max_episode_steps"  # the argument of gymnasium.make that sets a time l
 KINDS = "a registered id, module:Id, module:function, or a function that makes the environment"
 
 
+class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
+    """Each action is taken for `count` frames, fewer where the episode ends (Mnih et al., 2015).
+
+    The reward is the sum of theirs; all else is the last frame's.
+    """
+
+    def __init__(self, env: "gym.Env[Any, Any]", count: int) -> None:
+        super().__init__(env)
+        self.count = count
+
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, Any]:
+        """`count` frames."""
+        total: Any = 0.0
+        for _ in range(self.count):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total = total + reward
+            if terminated or truncated:
+                break
+        return obs, total, terminated, truncated, info
+
+
 class Maker:
     """Makes an environment, a new one at each call.
 
     A Dict or Tuple of vectors as observations is joined to one. The time limit is that of
-    `max_episode_steps`, for functions and classes as for ids.
+    `max_episode_steps`, for functions and classes as for ids. Actions are repeated for `repeat`
+    frames.
 
     Raises, when it is called:
         ValueError: the environment cannot be made, is none of Gymnasium's, or is one that was
@@ -34,6 +56,7 @@ class Maker:
     def __init__(self, name: str, make: Factory, arguments: Mapping[str, Any], limit: Any) -> None:
         self.name, self.make, self.arguments, self.limit = name, make, arguments, limit
         self.made: dict[int, weakref.ref[Any]] = {}
+        self.repeat = 1
 
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to a process: it has made none yet."""
@@ -52,7 +75,8 @@ class Maker:
         self.require_new(env.unwrapped)
         if self.limit is not None:
             env = gym.wrappers.TimeLimit(env, self.limit)
-        return joined(env)
+        env = joined(env)
+        return env if self.repeat == 1 else ActionRepeat(env, self.repeat)
 
     def require_new(self, inner: Any) -> None:
         """Raise if it has been given before."""
@@ -90,19 +114,28 @@ def joined(env: "gym.Env[Any, Any]") -> "gym.Env[Any, Any]":
     return env
 
 
-def factory_of(env: "str | Factory", kwargs: Mapping[str, Any] | None = None) -> Factory:
+def factory_of(
+    env: "str | Factory", kwargs: Mapping[str, Any] | None = None, repeat: int = 1
+) -> Factory:
     """A function that makes the environment of an id, `module:Id`, `module:function` or factory.
 
     Args:
         env: what names it, or makes it.
-        kwargs: its arguments; `max_episode_steps` is its time limit.
+        kwargs: its arguments; `max_episode_steps` is its time limit, in frames.
+        repeat: frames that an action is repeated for.
 
     Raises:
         ValueError: here, it is no name and no function, its module cannot be imported, or an
             argument is unknown; from the factory, it cannot be made. All in a sentence with the
             remedy.
     """
-    options = dict(kwargs or {})
+    maker = maker_of(env, dict(kwargs or {}))
+    maker.repeat = repeat
+    return maker
+
+
+def maker_of(env: "str | Factory", options: dict[str, Any]) -> Maker:
+    """The factory of one frame an action."""
     if isinstance(env, str):
         return named_factory(env, options)
     if isinstance(env, gym.Env | gym.vector.VectorEnv) or not callable(env):
@@ -113,7 +146,7 @@ def factory_of(env: "str | Factory", kwargs: Mapping[str, Any] | None = None) ->
     return factory_from(getattr(env, "__name__", type(env).__name__), env, options)
 
 
-def named_factory(env: str, options: dict[str, Any]) -> Factory:
+def named_factory(env: str, options: dict[str, Any]) -> Maker:
     """The factory of an id, or of what a module has by that name."""
     if ":" in env:
         module, name = env.split(":", 1)
@@ -164,7 +197,7 @@ def unimportable(module: str, env: str, error: BaseException) -> ValueError:
     )
 
 
-def factory_from(name: str, make: Callable[..., Any], options: dict[str, Any]) -> Factory:
+def factory_from(name: str, make: Callable[..., Any], options: dict[str, Any]) -> Maker:
     """The factory of a function or class with arguments.
 
     Raises:
@@ -194,11 +227,14 @@ def factory_from(name: str, make: Callable[..., Any], options: dict[str, Any]) -
 
 
 def time_limit_of(env: Any) -> int | None:
-    """Steps after which an episode is truncated; None where none can be seen."""
+    """Actions after which an episode is truncated; None where none can be seen."""
+    frames = 1
     while isinstance(env, gym.Wrapper):
+        if isinstance(env, ActionRepeat):
+            frames = env.count
         if isinstance(env, gym.wrappers.TimeLimit):
-            return int(env._max_episode_steps)
+            return -(-int(env._max_episode_steps) // frames)
         env = env.env
     spec = getattr(env, "spec", None)
     limit = getattr(spec, LIMIT, None)
-    return int(limit) if isinstance(limit, int) else None
+    return -(-limit // frames) if isinstance(limit, int) else None

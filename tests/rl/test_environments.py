@@ -55,6 +55,18 @@ def test_the_last_observation_of_an_episode_is_its_own(mode, ends):
         assert len(own) == (7 if mode == AutoresetMode.NEXT_STEP else 9)
 
 
+def test_actions_are_repeated_until_an_episode_ends():
+    env = factory_of(lambda: Counter(end=5), repeat=3)()
+    assert env.reset()[0] == 0.0
+    obs, reward, terminated, truncated, _ = env.step(np.float32([2.0]))
+    assert (obs, reward, terminated, truncated) == (3.0, 6.0, False, False)
+    obs, reward, terminated, truncated, _ = env.step(np.float32([2.0]))
+    assert (obs, reward, terminated, truncated) == (5.0, 4.0, True, False)
+    env = factory_of(lambda: Counter(limit=4), repeat=3)()
+    env.reset(), env.step(np.float32([1.0]))
+    assert env.step(np.float32([1.0]))[1:4] == (1.0, False, True)
+
+
 def test_environments_by_id_module_and_factory():
     assert sizes_of(factory_of("Pendulum-v1")()) == (3, 1)
     assert factory_of(Counter, {"end": 5})().end == 5
