@@ -152,7 +152,7 @@ def measured(
         normaliser.restore(0, part("normaliser.", arrays))
         seen = normaliser(seen[None])[0]
     seen = jnp.asarray(seen)
-    tau = learner.actor.temperature.tau(state.heat)
+    tau = learner.actor.temperature.tau(state.heat, state.scale)
     dim = learner.sizes.action
     actions = learner.actor.sample(key, state.policy, seen, dim, 1).actions[:, 0]
     levels = levels_of(TIMES)
@@ -180,7 +180,7 @@ def measured(
                 )  # fmt: skip
                 sums[0, m, j] += float(errors.mean())
         print(f"state {i + 1} of {states}", flush=True)
-    return Accuracy(*sums, float(tau))
+    return Accuracy(*sums, float(state.scale * tau))
 
 
 def as_cell(run: Run, step: int, trials: int) -> dict[str, Any]:

@@ -65,12 +65,12 @@ def learned(run: Run, key: jax.Array) -> np.ndarray:
 def gaussian(run: Run, key: jax.Array) -> np.ndarray:
     """Actions of the tanh-Gaussian that SAC's loss finds for the same Q at the start; the best of
     several restarts."""
-    critics = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), run.agents("last")[0].critics)
+    state = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), run.agents("last")[0])
     optimiser, obs = optax.adam(3e-3), jnp.zeros(2)
 
     def loss(policy: Gaussian, key: jax.Array) -> jax.Array:
         actions, log_prob = squashed(policy, obs, jax.random.normal(key, (256, 2)))
-        q = jax.vmap(lambda action: least(critics, obs, action))(actions)
+        q = state.scale * jax.vmap(lambda action: least(state.critics, obs, action))(actions)
         return jnp.mean(TAU * log_prob - q)
 
     @jax.jit

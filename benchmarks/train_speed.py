@@ -27,7 +27,10 @@ ENV, SIZES, TURNS = "HalfCheetah-v5", Sizes(17, 6), 5
 HERE = Path(__file__).parent
 AGENTS = {
     "default": TrainConfig(),
-    "gaussian (SAC here)": TrainConfig(policy="gaussian", policy_delay=1, critic_norm=False),
+    "mse": TrainConfig(critic="mse", normalise_rewards=False),
+    "gaussian (SAC here)": TrainConfig(
+        policy="gaussian", policy_delay=1, critic_norm=False, critic="mse", normalise_rewards=False
+    ),
     "noise": TrainConfig(estimator="noise"),
     "preset rfm": replace(TrainConfig(), **PRESETS["rfm"]),
 }

@@ -51,6 +51,8 @@ TESTS = {  # a file, or all files of a folder that are not named: their own test
     "conversions.py": "tests/test_schedules.py tests/test_losses.py",
     "study/measure.py": "tests/study/test_measure.py",
     "rl/critic.py": LOSSES,
+    "rl/heads.py": f"tests/rl/test_heads.py {LOSSES}",
+    "rl/reward_normaliser.py": "tests/rl/test_reward_normaliser.py",
     "rl/actor.py": LOSSES,
 }  # fmt: skip
 LEFT_OUT = ("__init__.py",)

@@ -123,7 +123,8 @@ def test_checkpoints_with_the_right_digest(tmp_path):
 
     def sealed(about):
         text = about.decode(errors="replace")
-        header = {"format_version": "1", "sha256": digest_of(arrays, text), "about": text}
+        version = str(checkpoint.FORMAT_VERSION)
+        header = {"format_version": version, "sha256": digest_of(arrays, text), "about": text}
         return save(arrays, header)
 
     fuzz("header", path, b'{"step": 10, "best": 1.5}', lambda: checkpoint.read(path), sealed)

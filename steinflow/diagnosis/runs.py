@@ -51,13 +51,14 @@ def diagnose_run(
         count = learner.config.num_levels
         times = MARGIN + (1.0 - 2.0 * MARGIN) * (np.arange(count) + 0.5) / count
         levels = jax.vmap(actor.schedule)(jnp.asarray(times, jnp.float32))
-        critics = state.critics
+        critics, scale = state.critics, state.scale
+        tau = scale * actor.temperature.tau(state.heat, scale)
 
         def q(action: Array, obs: Array) -> Array:
-            return least(critics, obs, action)
+            return scale * least(critics, obs, action)
 
         return diagnose(
-            q, obs, float(actor.temperature.tau(state.heat)), ACTIONS, actions=actions,
+            q, obs, float(tau), ACTIONS, actions=actions,
             methods=ESTIMATORS,
             current=(learner.config.estimator, max(learner.config.num_draws, 2)),
             num_draws=sizes_beside(learner.config.num_draws), clip=True,

@@ -14,6 +14,7 @@ from steinflow.executors.devices import sharded
 from steinflow.rl.actor import ActorInfo
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch, critic_loss, least_of, td_target
+from steinflow.rl.heads import HEADS
 from steinflow.rl.networks import Critics
 from steinflow.rl.policies import ACTORS, AbstractActor
 from steinflow.rl.temperature import Heat, cold_start, warmed
@@ -40,14 +41,16 @@ class AgentState(NamedTuple):
     heat: Heat
     seed: Int[Array, ""]
     updates: Int[Array, ""]  # of the critics
+    scale: Float[Array, ""]  # return that is 1 in the critics' units
 
 
 class UpdateInfo(NamedTuple):
     """Means over a call."""
 
-    critic_loss: Float[Array, ""]
-    q: Float[Array, ""]
-    tau: Float[Array, ""]
+    critic_loss: Float[Array, ""]  # in the critics' units, or nats
+    q: Float[Array, ""]  # of return
+    tau: Float[Array, ""]  # of return
+    scale: Float[Array, ""]
     actor: ActorInfo
 
 
@@ -75,7 +78,8 @@ class Learner(NamedTuple):
         anneal, steps = self.config.anneal, self.config.steps - self.config.warmup
         if not anneal:
             return 1.0
-        share = updates / max(1.0, steps * self.config.updates_per_step)
+        decisions = steps / self.config.action_repeat
+        share = updates / max(1.0, decisions * self.config.updates_per_step)
         return jnp.clip((1.0 - share) / anneal, 0.0, 1.0)
 
 
@@ -84,8 +88,9 @@ def initial(learner: Learner, seed: Int[Array, ""]) -> AgentState:
     config, sizes = learner.config, learner.sizes
     for_policy, for_critics = jax.random.split(jax.random.key(seed))
     critics = Critics(
-        for_critics, sizes.obs, sizes.action, config.hidden, config.critics, config.critic_norm
-    )
+        for_critics, sizes.obs, sizes.action, config.hidden, config.critics, config.critic_norm,
+        lookup("critic", config.critic, HEADS)(),
+    )  # fmt: skip
     policy = learner.actor.network(for_policy, sizes.obs, sizes.action)
     return AgentState(
         policy,
@@ -96,6 +101,7 @@ def initial(learner: Learner, seed: Int[Array, ""]) -> AgentState:
         cold_start(),
         jnp.asarray(seed),
         jnp.zeros((), jnp.int32),
+        jnp.asarray(1.0 / config.reward_scale, jnp.float32),
     )
 
 
@@ -110,7 +116,7 @@ def critic_step(
 ) -> tuple[AgentState, Float[Array, "b m d"], tuple[Array, ...]]:
     """One update of the critics; the actions that the policy took at s' come back for the actor."""
     config, actor = learner.config, learner.actor
-    tau = learner.actor.temperature.tau(state.heat)
+    tau = actor.temperature.tau(state.heat, state.scale)
     points, actions, log_prob = actor.sample(
         key_of(state, 0), state.policy, batch.next_obs, learner.sizes.action, config.particles
     )
@@ -132,7 +138,7 @@ def actor_step(
 ) -> tuple[AgentState, ActorInfo]:
     """One update of the policy, at states and one point of its space for each."""
     heat = warmed(state.heat, spread_of_q(key_of(state, 1), state.critics, obs, point.shape[-1]))
-    tau = learner.actor.temperature.tau(heat)
+    tau = learner.actor.temperature.tau(heat, state.scale)
 
     def loss(policy: Any) -> tuple[Array, ActorInfo]:
         key = key_of(state, 2)
@@ -203,7 +209,7 @@ def one_of(
         for_policy, state.policy, obs, learner.sizes.action, count
     )
     q = least_of(state.critics, obs, actions)
-    tau = learner.actor.temperature.tau(state.heat)
+    tau = learner.actor.temperature.tau(state.heat, state.scale)
     drawn = jax.random.categorical(for_choice, q / tau, axis=-1)
     which = (jnp.argmax(q, axis=-1) if greedy else drawn)[:, None, None]
     point, action = (jnp.take_along_axis(all_, which, axis=1)[:, 0] for all_ in (points, actions))
@@ -221,7 +227,8 @@ def learn(learner: Learner, state: AgentState, batches: Batch) -> tuple[AgentSta
         some = jax.tree.map(lambda leaf: leaf[: learner.config.policy_states], (batch, points))
         obs, point = POINTS[learner.config.actor_points](learner, state, *some)
         state, info = actor_step(learner, state, obs, point)
-        return state, UpdateInfo(loss, q, tau, info)
+        scale = state.scale
+        return state, UpdateInfo(loss, scale * q, scale * tau, scale, info)
 
     state, infos = jax.lax.scan(round, state, batches)
     return state, jax.tree.map(jnp.mean, infos)

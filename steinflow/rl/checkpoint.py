@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from steinflow.io.files import write_atomically
 from steinflow.io.texts import parse_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 Arrays = dict[str, NDArray[Any]]
 PATTERN = re.compile(r"step-(\d{12})\.safetensors")
 

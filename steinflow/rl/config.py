@@ -25,6 +25,9 @@ class TrainConfig:
     """the first of them"""
     num_envs: int = 1
     """environments a seed"""
+    action_repeat: int = 1
+    """frames that an action is repeated for, their rewards summed; where it is not 1, steps,
+    warmup, eval_every and log_every count frames, and all else these decisions"""
 
     num_draws: int = 48
     """draws N of Q a state and noise level"""
@@ -43,8 +46,8 @@ class TrainConfig:
     """steps of the probability flow a sample"""
 
     temperature: float = 0.02
-    """tau of pi(a) ∝ exp(Q/tau): in units of Q (fixed), of Q's spread over the box (relative), or
-    the share of draws that the effective sample size is steered to (ess)"""
+    """tau of pi(a) ∝ exp(Q/tau): in units of return (fixed), of Q's spread over the box (relative),
+    or the share of draws that the effective sample size is steered to (ess)"""
     temperature_mode: str = "relative"
     """fixed, relative or ess"""
 
@@ -77,11 +80,17 @@ class TrainConfig:
     clip_norm: float = 0.0
     """largest norm of a gradient; 0 is none"""
     reward_scale: float = 1.0
-    """factor of rewards in the critics' targets"""
+    """factor of rewards in the critics' targets, besides their normalisation"""
+    normalise_rewards: bool = True
+    """rewards over max(std G, max |G|/return_bound) of the discounted return G so far"""
+    return_bound: float = 5.0
+    """largest normalised return; 0: rewards are over std G alone"""
     normalise: bool = True
     """observations in running means and standard deviations"""
     backup: str = "hard"
     """value of a next state: hard (best of M), mean, or soft"""
+    critic: str = "categorical"
+    """categorical (101 atoms on [-5, 5], cross-entropy; for normalised rewards) or mse"""
     critics: int = 2
     """size of the ensemble; the least counts"""
     hidden: tuple[int, ...] = (256, 256)
@@ -118,6 +127,11 @@ class TrainConfig:
         return -(-self.steps // self.num_envs) * self.num_envs
 
     @property
+    def frames(self) -> int:
+        """Environment steps of a seed, while each of its environments takes one action."""
+        return self.num_envs * self.action_repeat
+
+    @property
     def policy_states(self) -> int:
         """States of an update of the policy."""
         usual = self.batch_size if self.policy == "gaussian" else SCORED
@@ -140,7 +154,7 @@ class TrainConfig:
                 raise ValueError(f"{field.name} must be finite, got {value}.")
         for name in ("warmup", "seed", "actor_batch", "eval_envs", "eval_max_steps", "env_workers"):
             require_at_least(name, getattr(self, name), 0, "It is a count.")
-        for name in ("clip_norm", "env_timeout"):
+        for name in ("clip_norm", "env_timeout", "return_bound"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if self.seed + self.seeds >= 2**31:
@@ -172,11 +186,12 @@ class TrainConfig:
 CHOICES = {
     "policy": ("flow", "diffusion", "gaussian"),
     "backup": ("hard", "mean", "soft"),
+    "critic": ("categorical", "mse"),
     "temperature_mode": ("fixed", "relative", "ess"),
     "actor_points": ("next", "policy", "replay"),
 }
 COUNTS = (
-    "steps", "seeds", "num_envs", "num_draws", "num_levels", "particles", "acting_particles",
-    "eval_particles", "flow_steps", "batch_size", "buffer_size", "n_step",
+    "steps", "seeds", "num_envs", "action_repeat", "num_draws", "num_levels", "particles",
+    "acting_particles", "eval_particles", "flow_steps", "batch_size", "buffer_size", "n_step",
     "policy_delay", "chunk", "critics", "eval_every", "eval_episodes", "keep", "log_every",
 )  # fmt: skip

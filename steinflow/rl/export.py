@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import export as jax_export
 from jaxtyping import Array, Float, Int
 
@@ -28,7 +29,8 @@ target `{estimator}`.
 - actions: [{action}], the best of {particles} proposals by Q, in the environment's units{kind}
 - evaluation: {evaluation}
 
-Files: `policy.safetensors` (networks of the agent, no pickle), `config.json` (every option),
+Files: `policy.safetensors` (networks of the agent, no pickle; Q in units of return is `scale` times
+the critics' own), `config.json` (every option),
 `policy.stablehlo` (a program for {platforms}, (obs [b, {obs}], seed []) -> actions [b, {action}]),
 `SHA256SUMS` (`sha256sum -c SHA256SUMS` says whether they are as they were written).
 
@@ -61,6 +63,7 @@ def export(run: Run, out: Path, which: str = "best") -> list[Path]:
     learner, whole = run.learner, run.actions.whole
     low, high = (jnp.asarray(side, jnp.float32).reshape(-1) for side in run.actions[:2])
     arrays = checkpoint.named("policy", state.policy) | checkpoint.named("critics", state.critics)
+    arrays["scale"] = np.asarray(state.scale)
     if normaliser is not None:
         arrays |= {f"normaliser.{name}": part for name, part in normaliser.of_seed(0).items()}
 

@@ -24,6 +24,7 @@ from steinflow.rl.memory import require_replay_room, require_room
 from steinflow.rl.metrics import Record
 from steinflow.rl.normaliser import Normaliser
 from steinflow.rl.replay import Replay, Steps
+from steinflow.rl.reward_normaliser import RewardNormaliser
 from steinflow.rl.signals import guarded
 
 EPISODES = ("obs", "returns", "lengths")  # of the episodes that go on
@@ -61,6 +62,7 @@ class Trainer:
         self.states: AgentState = jax.vmap(lambda seed: initial(self.learner, seed))(seeds)
         self.replay = Replay(*self.shape, config.buffer_size, *sizes)
         self.normaliser = Normaliser(config.seeds, sizes.obs) if config.normalise else None
+        self.rewards = RewardNormaliser(*self.shape, config.gamma, config.return_bound)
         self.count = 0  # steps of every environment
         self.returns, self.lengths = np.zeros(self.rings), np.zeros(self.rings, np.int64)
         self.dropped = np.zeros(config.seeds, np.int64)  # episodes
@@ -70,8 +72,8 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Environment steps a seed."""
-        return self.count * self.config.num_envs
+        """Environment steps (frames) a seed."""
+        return self.count * self.config.frames
 
     @property
     def elapsed(self) -> float:
@@ -99,6 +101,9 @@ class Trainer:
         self.replay.add(steps, step.valid)
         if self.normaliser:
             self.normaliser.update(step.next_obs.reshape(*self.shape, -1))
+        ends = (step.terminated | step.dropped).reshape(self.shape)
+        valid = step.valid.reshape(self.shape)
+        self.rewards.update(step.reward.reshape(self.shape), ends, valid)
         self.obs, self.count = step.obs, self.count + 1
         self.returns += step.valid * step.reward
         self.lengths += step.valid
@@ -139,15 +144,23 @@ class Trainer:
         """Observations as the networks see them."""
         return self.normaliser(obs) if self.normaliser else obs
 
+    def scale(self) -> NDArray[np.float32]:
+        """The return of every seed that is 1 in its critics' units, [k]."""
+        config = self.config
+        own = self.rewards.scale if config.normalise_rewards else np.ones(config.seeds)
+        return (own / config.reward_scale).astype(np.float32)
+
     def learn(self) -> None:
         """The updates after a chunk of steps."""
         config = self.config
         shape = (self.rounds, config.policy_delay, config.batch_size)
         batch = self.replay.sample(config.seed, self.count, shape, config.n_step, config.gamma)
         seen: dict[str, Any] = {n: self.normalised(batch[n]) for n in ("obs", "next_obs")}
-        seen["reward"] = np.float32(config.reward_scale) * batch["reward"]
+        scale = self.scale()
+        seen["reward"] = batch["reward"] / scale.reshape(-1, *(1,) * len(shape))
         batches = Batch(**batch | seen)
-        self.states, info = learn_all(self.learner, self.states, batches)
+        states = self.states._replace(scale=jnp.asarray(scale))
+        self.states, info = learn_all(self.learner, states, batches)
         self.infos.append(info)
 
     def ended(self, which: NDArray[np.bool_]) -> list[Record]:
@@ -192,6 +205,7 @@ class Trainer:
             return found
         mine = slice(seed * self.config.num_envs, (seed + 1) * self.config.num_envs)
         found |= prefixed("replay.", self.replay.of_seed(seed))
+        found |= prefixed("rewards.", self.rewards.of_seed(seed))
         found |= {name: getattr(self, name)[mine] for name in EPISODES}
         for number, state in enumerate(snapshots[mine]):
             found |= prefixed(f"env.{number}.", state)
@@ -199,13 +213,14 @@ class Trainer:
 
     def restore(self, step: int, kept: list[Arrays], seconds: float) -> bool:
         """Go on from checkpoints of all seeds; whether the environments could go on as well."""
-        self.count, self.seconds = step // self.config.num_envs, seconds
+        self.count, self.seconds = step // self.config.frames, seconds
         self.clock = time.monotonic()
         like = [jax.tree.map(lambda leaf, k=k: leaf[k], self.states) for k in range(len(kept))]
         states = [checkpoint.filled("agent", a, b) for a, b in zip(like, kept, strict=True)]
         self.states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         for seed, arrays in enumerate(kept):
             self.replay.restore(seed, part("replay.", arrays))
+            self.rewards.restore(seed, part("rewards.", arrays))
             if self.normaliser:
                 self.normaliser.restore(seed, part("normaliser.", arrays))
         return self.restore_environments(kept)

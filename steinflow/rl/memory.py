@@ -7,11 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from steinflow.checks import lookup
 from steinflow.executors.devices import devices
 from steinflow.rl.agent import Learner, Sizes, initial, learn_all
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch
+from steinflow.rl.heads import HEADS
 
 GIB = 2**30
 BYTES = 4  # float32
@@ -26,7 +28,8 @@ def rough(learner: Learner) -> int:
     seeds = -(-config.seeds // max(1, len(devices())))
     states = config.policy_states
     points = seeds * states * config.num_levels * config.num_draws
-    widths = config.critics * sum(config.hidden) + 6 * learner.sizes.action
+    head = lookup("critic", config.critic, HEADS)()
+    widths = config.critics * (sum(config.hidden) + head.width) + 6 * learner.sizes.action
     return BYTES * points * widths if config.policy != "gaussian" else 0
 
 

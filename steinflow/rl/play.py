@@ -51,7 +51,7 @@ def play(
     env, total, patience = drawn(run), 0.0, run.config.env_timeout
     name = f"{which}-seed-{run.seeds[0]}-episode-{seed}"
     movie, picture = out / f"{name}.mp4", out / f"{name}.gif"
-    fps = frames_a_second(env)
+    fps = frames_a_second(env) / run.config.action_repeat
     try:
         with guarded("The environment's reset", patience):
             obs, _ = env.reset(seed=seed)

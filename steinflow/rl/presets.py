@@ -4,7 +4,7 @@ from typing import Any
 
 COMMON = {
     "num_levels": 1, "temperature_mode": "fixed", "critic_norm": False, "actor_batch": 256,
-    "polyak": 0.005, "normalise": False,
+    "polyak": 0.005, "normalise": False, "critic": "mse", "normalise_rewards": False,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     # Reverse Flow Matching (Li, Tang & Azizan, 2026), configs/rfm.yaml
@@ -15,10 +15,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "backup": "soft", "policy_delay": 1, "warmup": 10_000, "buffer_size": 250_000,
         "clip_norm": 10.0, "critic_lr": 1e-3, "actor_lr": 3e-4, "actor_hidden": (256, 256, 256),
     },
-    # Soft Diffusion Actor-Critic (Ma et al., 2025); its temperature after the annealing
+    # Soft Diffusion Actor-Critic (Ma et al., 2025); its temperature after the annealing, 0.2 of
+    # scaled rewards, in units of return
     "sdac": COMMON
     | {
-        "estimator": "sdac", "policy": "diffusion", "num_draws": 64, "temperature": 0.2,
+        "estimator": "sdac", "policy": "diffusion", "num_draws": 64, "temperature": 1.0,
         "particles": 32, "acting_particles": 32, "eval_particles": 32, "actor_points": "policy",
         "flow_steps": 20, "hidden": (256, 256, 256), "reward_scale": 0.2, "num_envs": 5,
         "updates_per_step": 0.2, "warmup": 30_000, "critic_lr": 3e-4, "actor_lr": 3e-4,

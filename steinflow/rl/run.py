@@ -151,7 +151,7 @@ class Run:
         return seen
 
     def q(self, obs: Any, action: Any, which: str = "best") -> NDArray[np.float64]:
-        """The least of its first seed's critics, in units of (scaled) return, [b].
+        """The least of its first seed's critics, in units of return, [b].
 
         Args:
             obs: observations, [b, o].
@@ -170,7 +170,7 @@ class Run:
         with jax.enable_x64(False):
             points = jnp.asarray(self.actions.unit(taken))
             found = least_of(critics, jnp.asarray(rows), points[:, None])
-        return np.asarray(found[:, 0], np.float64)
+        return np.asarray(found[:, 0], np.float64) * float(states.scale[0])
 
     def factory(self, env: str | Factory | None = None, **more: Any) -> Factory:
         """What makes its environment, with more arguments than it was trained with.
@@ -180,8 +180,8 @@ class Run:
         """
         if env is None and self.env is None:
             raise ValueError("The run's environment was a function. Pass it again as env.")
-        given = self.env if env is None else env
-        return factory_of(given or "", self.env_kwargs | more)
+        given, repeat = self.env if env is None else env, self.config.action_repeat
+        return factory_of(given or "", self.env_kwargs | more, repeat)
 
     def evaluate(
         self,

@@ -10,18 +10,19 @@ SLOW = 0.99  # weight of the past in a running mean, one update
 
 
 class Heat(eqx.Module):
-    """What a temperature has learned: the running spread of Q, and log tau where it is steered."""
+    """What a temperature has learned: the running spread of Q, in the critics' units, and log tau
+    where it is steered."""
 
     spread: Float[Array, ""]  # mean over states of the standard deviation of Q, actions uniform
     log_tau: Float[Array, ""]
 
 
 class AbstractTemperature(eqx.Module):
-    """A rule for tau, in units of Q."""
+    """A rule for tau."""
 
     @abc.abstractmethod
-    def tau(self, heat: Heat) -> Float[Array, ""]:
-        """The temperature now."""
+    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
+        """The temperature now, in the critics' units of Q, which are `scale` of return."""
 
     @abc.abstractmethod
     def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
@@ -30,12 +31,12 @@ class AbstractTemperature(eqx.Module):
 
 
 class Fixed(AbstractTemperature):
-    """tau = value."""
+    """tau = value, in units of return."""
 
     value: float
 
-    def tau(self, heat: Heat) -> Float[Array, ""]:
-        return jnp.asarray(self.value)
+    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
+        return self.value / scale
 
     def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
         return heat
@@ -46,7 +47,7 @@ class Relative(AbstractTemperature):
 
     value: float
 
-    def tau(self, heat: Heat) -> Float[Array, ""]:
+    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
         return self.value * jnp.maximum(heat.spread, 1e-6)
 
     def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
@@ -59,7 +60,7 @@ class ByEss(AbstractTemperature):
     value: float
     rate: float = 0.01
 
-    def tau(self, heat: Heat) -> Float[Array, ""]:
+    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
         return jnp.exp(heat.log_tau) * jnp.maximum(heat.spread, 1e-6)
 
     def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
@@ -72,7 +73,7 @@ class ByEntropy(AbstractTemperature):
 
     rate: float = 1e-3
 
-    def tau(self, heat: Heat) -> Float[Array, ""]:
+    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
         return jnp.exp(heat.log_tau)
 
     def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:

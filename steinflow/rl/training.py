@@ -62,7 +62,7 @@ def train(
     require_kind("callbacks", callbacks, Sequence, "Write [callback].")
     require_updates(config)
     kwargs = plain(env_kwargs or {})
-    make = factory_of(env, kwargs)
+    make = factory_of(env, kwargs, config.action_repeat)
     name = env if isinstance(env, str) else named(env)
     path = expanded(out or Path("runs") / default_name(name, config))
     starters = [(word, tracker(word)) for word in ([track] if isinstance(track, str) else track)]

@@ -8,6 +8,7 @@ import pytest
 from steinflow.rl.agent import POINTS, Learner, Sizes, act, initial, learn_all
 from steinflow.rl.config import CHOICES, TrainConfig
 from steinflow.rl.critic import BACKUPS, Batch
+from steinflow.rl.heads import HEADS
 from steinflow.rl.policies import ACTORS
 from steinflow.rl.temperature import TEMPERATURES
 
@@ -49,7 +50,7 @@ def test_every_policy_finds_the_best_action_of_a_known_q(policy):
 
 def test_the_choices_of_the_options_are_those_of_the_code():
     known = {"policy": ACTORS, "backup": BACKUPS, "temperature_mode": TEMPERATURES}
-    known["actor_points"] = POINTS
+    known |= {"actor_points": POINTS, "critic": HEADS}
     assert {name: set(found) for name, found in known.items()} == {
         name: set(found) for name, found in CHOICES.items()
     }
@@ -81,6 +82,8 @@ def test_learning_rates_fall_to_nothing_at_the_end():
     shares = [float(own.left(updates)) for updates in (0, 20, 25, 30, 40, 50)]
     assert np.allclose(shares, [1.0, 1.0, 0.75, 0.5, 0.0, 0.0])
     assert learner(steps=120).left(jnp.array(100)) == 1.0
+    twice = learner(steps=120, warmup=40, anneal=1.0, action_repeat=2)  # 40 decisions
+    assert float(twice.left(10)) == 0.75
 
     def changed(updates):
         before = agents(own, [0])._replace(updates=jnp.array([updates], jnp.int32))

@@ -103,6 +103,7 @@ def test_an_exported_policy_acts_like_the_run(pendulum, tmp_path):
     assert main(["export", str(pendulum), "--out", str(tmp_path)]) == 0
     weights = load_file(tmp_path / "policy.safetensors")
     assert any(name.startswith("policy") for name in weights)
+    assert weights["scale"] == sf.load(pendulum).agents("best")[0].scale[0] > 1.0
     assert json.loads((tmp_path / "config.json").read_text())["spaces"]["low"] == [-2.0]
     assert "A flow policy for `Pendulum-v1`" in (tmp_path / "README.md").read_text()
     program = jax.export.deserialize((tmp_path / "policy.stablehlo").read_bytes())

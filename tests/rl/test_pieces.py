@@ -16,6 +16,7 @@ from steinflow.rl.critic import BACKUPS
 from steinflow.rl.curves import interquartile_mean, interval
 from steinflow.rl.environment_state import set_state, state_of
 from steinflow.rl.files import read_config, toml_of, typed, write_config
+from steinflow.rl.heads import Categorical, Scalar
 from steinflow.rl.loop import cadence
 from steinflow.rl.metrics import line_of, read
 from steinflow.rl.multigoal import GOALS, MultiGoal
@@ -37,8 +38,9 @@ def test_layer_normalisation_is_that_of_the_textbook():
     assert np.allclose(layers(a, b), h, atol=1e-5)
 
 
-def test_the_gradient_of_the_least_critic_is_that_of_the_minimum():
-    critics = Critics(jax.random.key(0), 3, 2, (8, 8), 3)
+@pytest.mark.parametrize("head", [Scalar(), Categorical()])
+def test_the_gradient_of_the_least_critic_is_that_of_the_minimum(head):
+    critics = Critics(jax.random.key(0), 3, 2, (8, 8), 3, head=head)
     obs, actions = jnp.ones(3), 10.0 * jax.random.uniform(jax.random.key(1), (20, 2)) - 5.0
 
     def through(action):
@@ -53,22 +55,23 @@ def test_the_gradient_of_the_least_critic_is_that_of_the_minimum():
 
 
 def test_backups():
-    values, tau = jnp.array([[1.0, 3.0], [2.0, -2.0]]), jnp.asarray(2.0)
-    weight = 1.0 / (1.0 + np.exp(-np.array([-1.0, 2.0])))  # of the first action
-    assert np.allclose(BACKUPS["hard"](values, tau), [3.0, 2.0])
-    assert np.allclose(BACKUPS["mean"](values, tau), [2.0, 0.0])
-    soft = weight * values[:, 0] + (1.0 - weight) * values[:, 1]
-    assert np.allclose(BACKUPS["soft"](values, tau), soft, atol=1e-6)
+    """Weights of actions, by their values."""
+    values, tau = jnp.array([2.0, -2.0, 1.0]), jnp.asarray(2.0)
+    weight = np.exp(values / 2.0)
+    assert np.allclose(BACKUPS["hard"](values, tau), [1.0, 0.0, 0.0])
+    assert np.allclose(BACKUPS["mean"](values, tau), 1.0 / 3.0)
+    assert np.allclose(BACKUPS["soft"](values, tau), weight / weight.sum(), atol=1e-6)
 
 
 def test_temperatures():
-    heat = warmed(cold_start(), jnp.asarray(4.0))
-    assert float(Fixed(0.3).tau(heat)) == pytest.approx(0.3)
-    assert float(Relative(0.05).tau(heat)) == pytest.approx(0.2)
+    heat, scale = warmed(cold_start(), jnp.asarray(4.0)), jnp.asarray(10.0)
+    assert float(Fixed(0.3).tau(heat, scale)) == pytest.approx(0.03)  # it is in units of return
+    assert float(Relative(0.05).tau(heat, scale)) == pytest.approx(0.2)
     assert float(warmed(heat, jnp.asarray(8.0)).spread) == pytest.approx(4.04)
     rule, none = ByEss(0.5), jnp.zeros(())
     hotter, colder = (rule.steer(heat, jnp.asarray(ess), none) for ess in (0.1, 0.9))
-    assert rule.tau(hotter) > rule.tau(heat) > rule.tau(colder)
+    taus = [float(rule.tau(one, scale)) for one in (hotter, heat, colder)]
+    assert taus[0] > taus[1] > taus[2]
 
 
 def test_running_moments_are_those_of_all_observations():

@@ -1,5 +1,8 @@
 """Probe environments: what is wrong with the critic, the backup, the policy, or truncation."""
 
+from dataclasses import replace
+
+import gymnasium as gym
 import jax
 import numpy as np
 import pytest
@@ -43,8 +46,8 @@ def test_delayed_reward(learned):
 
 
 def test_reward_that_is_the_action(learned):
-    run = learned(Done)
-    assert np.allclose(q_of(run, [0] * 9, FULL), FULL, atol=0.1)
+    run, corner = learned(Done), [0.2] + 8 * [0.1]  # where the policy never goes
+    assert np.all(np.abs(q_of(run, [0] * 9, FULL) - FULL) < corner)
     assert run.policy(np.zeros((64, 1)), jax.random.key(0), "last").mean() > 0.9
 
 
@@ -58,3 +61,15 @@ def test_reward_for_matching_the_observation(learned):
 def test_a_truncated_episode_is_worth_what_would_follow(learned):
     value = q_of(learned(Endless), [0] * 9, FULL)
     assert np.allclose(value, 1.0 / (1.0 - GAMMA), atol=0.1)  # 1 if it were a termination
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+@pytest.mark.parametrize(
+    ("env", "obs", "value"), [(Seen, -1.0, -1.0), (Delayed, 0.0, GAMMA), (Endless, 0.0, 2.0)]
+)
+def test_the_unit_of_rewards_does_not_matter(scale, env, obs, value, tmp_path):
+    def scaled():
+        return gym.wrappers.TransformReward(env(), lambda reward: scale * reward)
+
+    run = train(replace(CONFIG, estimator="noise"), scaled, tmp_path / "run")
+    assert np.allclose(q_of(run, [obs] * 9, FULL) / scale, value, atol=0.1)

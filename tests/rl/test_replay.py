@@ -1,6 +1,7 @@
 """The replay buffer and n-step returns."""
 
 import numpy as np
+import pytest
 
 from steinflow.rl.replay import Replay, Steps
 
@@ -34,6 +35,32 @@ def test_n_step_returns_and_the_shorter_ones_at_the_end():
     assert numbered(2, [1.0, 2.0, 4.0], True) == [(0, 2, 2, 0.25), (1, 4, 3, 0), (2, 4, 3, 0)]
     assert numbered(2, [1.0, 2.0, 4.0], False)[-2:] == [(1, 4, 3, 0.25), (2, 4, 3, 0.5)]
     assert numbered(3, [1.0, 2.0, 4.0], True)[0] == (0, 3, 3, 0)
+
+
+@pytest.mark.parametrize("n", [1, 3, 7])
+def test_n_step_returns_against_a_loop(n):
+    """Two environments, episodes of random lengths that terminate or are truncated."""
+    rng, gamma, count = np.random.default_rng(n), 0.9, 60
+    rewards = rng.normal(size=(count, 2)).astype(np.float32)
+    terminated = rng.uniform(size=(count, 2)) < 0.1
+    truncated = (rng.uniform(size=(count, 2)) < 0.1) & ~terminated
+    replay = Replay(1, 2, 2 * count, 1, 1)
+    for t in range(count):
+        obs = np.float32([[t], [1000 + t]])
+        replay.add(Steps(obs, obs, rewards[t], obs + 0.5, terminated[t], truncated[t]))
+    found = replay.sample(0, 0, (300,), n, gamma)
+    for i in range(300):
+        env, start = divmod(int(found["obs"][0, i, 0]), 1000)
+        total, discount, t = 0.0, 1.0, start
+        while True:
+            total += discount * rewards[t, env]
+            discount *= gamma
+            if terminated[t, env] or truncated[t, env] or t - start == n - 1 or t == count - 1:
+                break
+            t += 1
+        assert np.isclose(found["reward"][0, i], total, atol=1e-5)
+        assert np.isclose(found["discount"][0, i], 0.0 if terminated[t, env] else discount)
+        assert found["next_obs"][0, i, 0] == 1000 * env + t + 0.5
 
 
 def filled(seeds, envs, capacity, count):

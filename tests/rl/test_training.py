@@ -49,6 +49,29 @@ def test_a_resumed_run_says_what_an_undisturbed_one_does(undisturbed, tmp_path):
     assert half == json.loads((out / "manifest.json").read_text())
 
 
+def test_statistics_of_rewards_are_resumed_with_several_environments(tmp_path):
+    options = {"seeds": 2, "num_envs": 2, "n_step": 3, "policy": "gaussian"}
+    whole = train(config(**options), Point, tmp_path / "whole")
+    train(config(**options, steps=400), Point, tmp_path / "half")
+    resumed = train(config(**options), Point, tmp_path / "half", resume=True)
+    for seed in (0, 1):
+        mine, other = (run.arrays(seed, "last") for run in (resumed, whole))
+        assert {"rewards.square", "rewards.going", "agent.scale"} <= set(mine)
+        assert all(np.array_equal(mine[name], other[name]) for name in other)
+        assert mine["rewards.steps"] == 600 and mine["rewards.going"].shape == (2,)
+    assert mine["agent.scale"] != resumed.arrays(0, "last")["agent.scale"]  # each seed has its own
+
+
+def test_frames_are_counted_where_actions_are_repeated(tmp_path):
+    run = train(config(action_repeat=4, steps=800, policy="gaussian"), Point, tmp_path / "run")
+    rows, arrays = run.metrics(), run.arrays(0, "last")
+    assert rows["step"].max() == 800 and rows["eval_return"].drop_nulls().len() == 4
+    assert set(rows["episode_length"].drop_nulls()) == {13}  # decisions in 50 frames
+    assert arrays["replay.added"] == 200
+    assert arrays["agent.updates"] == 176  # of the 200 decisions, after 25, every 8
+    assert (run.evaluate(2, 0, "last").lengths == 13).all()
+
+
 def test_an_evaluation_that_a_signal_ended_is_made_by_the_resumed_run(
     undisturbed, tmp_path, monkeypatch
 ):
