@@ -67,8 +67,9 @@ def log_priors(stages: Sequence[Stage], points: Point) -> Float[Array, "l k"]:
     if len(stages) == 1 and count == 1:
         return jax.vmap(log_ratio, (0, None, axes))(stages[0].proposal, action, points)
     proposals = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *(s.proposal for s in stages))
-    owners = Point(*jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(stages)), points[:2]),
-                   points.support)  # fmt: skip
+    places = (points.x, points.level)
+    x, level = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[places] * len(stages))
+    owners = Point(x, level, points.support)
     log_sizes = np.log(np.repeat([s.action.shape[0] / count for s in stages], count))
     log_q = jax.vmap(log_prob, (0, None, axes))(proposals, action, owners)
     mixture = logsumexp(log_q + log_sizes.astype(log_q.dtype)[:, None], axis=0)

@@ -74,7 +74,7 @@ def even(frame: Frame, height: int, width: int) -> Frame:
 class Film:
     """An mp4 that grows by one picture at a time; nothing but the newest is in memory."""
 
-    def __init__(self, path: Path, fps: int) -> None:
+    def __init__(self, path: Path, fps: float) -> None:
         self.path, self.fps = path, fps
         self.size = (0, 0)
         self.sink: Any = None
@@ -105,7 +105,7 @@ class Film:
 
 
 @contextmanager
-def film(path: Path, fps: int) -> Iterator[Film]:
+def film(path: Path, fps: float) -> Iterator[Film]:
     """A film that is there when it is whole, and not before."""
     half = path.with_name(f".{path.name}")
     growing = Film(half, fps)
@@ -118,7 +118,7 @@ def film(path: Path, fps: int) -> Iterator[Film]:
         half.unlink(missing_ok=True)
 
 
-def write_gif(path: Path, source: Path, fps: int) -> None:
+def write_gif(path: Path, source: Path, fps: float) -> None:
     """A small animation of a film, at most 15 pictures a second.
 
     Raises:
