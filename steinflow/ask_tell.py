@@ -17,7 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from steinflow.checks import is_concrete, require_at_least, require_positive, require_shape
+from steinflow.checks import (
+    as_leaf,
+    broadcasting,
+    is_concrete,
+    require_at_least,
+    require_key,
+    require_positive,
+    require_shape,
+)
 from steinflow.draws import Reply, Told, record
 from steinflow.estimators import Estimate
 from steinflow.estimators.reduce import reduce
@@ -69,6 +77,7 @@ class State(eqx.Module):
         return self.method.estimator.needs(self.points.x.shape[-1]).hessian
 
 
+@broadcasting
 def begin(
     key: Key[Array, ""],
     xs: Float[Array, "b *l d"],
@@ -92,9 +101,9 @@ def begin(
     Raises:
         ValueError: arguments that do not fit, in a sentence with the remedy.
     """
-    if np.ndim(xs) not in (2, 3):
-        raise ValueError(f"xs must be [b, d] or [b, l, d], got shape {list(np.shape(xs))}.")
-    keys = jax.random.split(key, np.shape(xs)[0])
+    require_key(key)
+    xs = as_points("xs", xs, (2, 3))
+    keys = jax.random.split(key, xs.shape[0])
     return start(keys, xs, levels, tau, support, method, num_draws)
 
 
@@ -114,8 +123,8 @@ def start(
         raise ValueError(f"support must be RealSpace() or Box(low, high), got {support!r}.")
     if not isinstance(levels, Level):
         raise ValueError(f"levels must be a Level(alpha, sigma), got {levels!r}.")
+    tau = as_leaf(tau)
     require_positive("tau", tau, "Sharper targets take a small tau, never 0.")
-    xs = as_points("xs", xs, np.ndim(xs))
     shape, dim, dtype = xs.shape[:-1], xs.shape[-1], xs.dtype
     check_bounds(support, dim)
     levels = jax.tree.map(lambda leaf: over(leaf, shape), levels)
@@ -130,6 +139,7 @@ def start(
     return State(keys, points, tau, support, chosen, (), (), int(num_draws), has_levels)
 
 
+@broadcasting
 def ask(state: State) -> tuple[State, Float[Array, "b k d"]]:
     """The state and the actions where Q is to be evaluated next; k = l times draws a point.
 
@@ -146,6 +156,7 @@ def ask(state: State) -> tuple[State, Float[Array, "b k d"]]:
     return state, asked_actions(state)
 
 
+@broadcasting
 def tell(state: State, values: Any, gradients: Any = None, hessians: Any = None) -> State:
     """The state with what Q said at the actions that were asked for.
 
@@ -176,6 +187,7 @@ def tell(state: State, values: Any, gradients: Any = None, hessians: Any = None)
     return eqx.tree_at(lambda s: s.told, state, (*state.told, told))
 
 
+@broadcasting
 def estimate(state: State) -> Estimate:
     """The scores of a state that is done, with leading axes [b] or [b, l], and their evidence.
 
@@ -273,13 +285,12 @@ def of_state(
     return Estimate(jnp.where(sound[:, None], result.score, jnp.nan), info)
 
 
-def as_points(name: str, x: Any, ndim: int) -> Array:
-    """x as a floating-point array of ndim axes, none of them empty."""
-    try:
-        x = jnp.asarray(x)
-    except TypeError as error:
-        raise ValueError(f"{name} must be an array of numbers, got {type(x).__name__}.") from error
-    if x.ndim != ndim or x.size == 0:
+def as_points(name: str, x: Any, ranks: tuple[int, ...]) -> Array:
+    """x as a floating-point array with one of these numbers of axes, none of them empty."""
+    x = jnp.asarray(x if isinstance(x, np.ndarray) else as_leaf(x))
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise ValueError(f"{name} must be real, got {x.dtype}. Give real and imaginary parts.")
+    if x.ndim not in ranks or x.size == 0:
         raise ValueError(
             f"{name} has shape {list(x.shape)}: it must be one point [d] for score_target, "
             "or [b, d] or [b, l, d] for score_targets, which takes many points, and not empty."

@@ -5,20 +5,49 @@ gives a NaN score instead.
 """
 
 import difflib
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+F = TypeVar("F", bound=Callable[..., Any])
 Numbers: TypeAlias = Any  # what as_leaf takes: a number, a sequence or an array of floats
 
 
+def broadcasting(function: F) -> F:
+    """The function, free to combine arrays of different ranks whatever
+    `jax_numpy_rank_promotion` says; Q and networks that it calls are free as well."""
+
+    @wraps(function)
+    def allowed(*args: Any, **kwargs: Any) -> Any:
+        with jax.numpy_rank_promotion("allow"):
+            return function(*args, **kwargs)
+
+    return cast(F, allowed)
+
+
 def as_leaf(value: Numbers) -> Any:
-    """A number as an array leaf: JAX arrays unchanged, everything else float64 NumPy."""
-    return value if isinstance(value, jax.Array) else np.asarray(value, np.float64)
+    """A number as an array leaf: JAX arrays unchanged, everything else float64 NumPy.
+
+    Raises:
+        ValueError: it holds no real numbers.
+    """
+    if isinstance(value, jax.Array):
+        return value
+    try:
+        found = np.asarray(value)
+        if not any(jnp.issubdtype(found.dtype, kind) for kind in (np.floating, np.integer, bool)):
+            raise TypeError
+        return found.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"A number or an array of real numbers is wanted, got {type(value).__name__} "
+            f"{brief(value)}."
+        ) from None
 
 
 def is_concrete(value: Any) -> bool:
@@ -55,7 +84,8 @@ def require_kind(name: str, value: Any, kind: type, remedy: str) -> None:
     """Raise unless an argument is of a type."""
     if not isinstance(value, kind):
         wanted, given = kind.__name__, type(value).__name__
-        raise ValueError(f"{name} must be a {wanted}, got {given} {brief(value)}. {remedy}")
+        article = "an" if wanted[0] in "AEIOU" else "a"
+        raise ValueError(f"{name} must be {article} {wanted}, got {given} {brief(value)}. {remedy}")
 
 
 def brief(value: Any) -> str:
@@ -93,6 +123,13 @@ def require_seed(name: str, seed: Any) -> None:
     """Raise unless it is a seed that environments and random keys take."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
         raise ValueError(f"{name} must be an integer from 0 to 2^31 - 1, got {seed!r}.")
+
+
+def require_share(name: str, value: Any, why: str) -> None:
+    """Raise unless it is a number between 0 and 1, both excluded."""
+    real = isinstance(value, float | np.floating)
+    if not real or not 0.0 < value < 1.0:
+        raise ValueError(f"{name} must be a number in (0, 1), got {value!r}. {why}")
 
 
 def lookup(kind: str, name: str, known: dict[str, Any]) -> Any:

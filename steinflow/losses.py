@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from steinflow.ask_tell import over
-from steinflow.checks import lookup, require_shape
+from steinflow.checks import broadcasting, lookup, require_shape
 from steinflow.conversions import noise, posterior_mean, velocity
 from steinflow.estimators import Estimate
 from steinflow.levels import Level
@@ -25,6 +25,7 @@ UNITS: dict[str, Callable[[Array, Array, Level], Array]] = {
 }
 
 
+@broadcasting
 def score_matching_loss(
     predict: Callable[..., Float[Array, " d"]],
     key: Key[Array, ""],
@@ -57,6 +58,8 @@ def score_matching_loss(
     Raises:
         ValueError: as `score_targets`, unknown units, or predict does not return [d].
     """
+    if not callable(predict) or not (weight is None or callable(weight)):
+        raise ValueError("predict and weight must be functions: (x, level) -> [d], level -> [].")
     convert = lookup("units", units, UNITS)
     result = score_targets(key, targets, xs, levels, estimator, proposal, num_draws)
     xs = jnp.asarray(xs)
@@ -66,7 +69,14 @@ def score_matching_loss(
 
     def one(x: Array, score: Array, level: Level, context: Any) -> Array:
         goal = jax.lax.stop_gradient(convert(score, x, level))
-        found = predict(x, level) if context is None else predict(x, level, context)
+        given = (x, level) if context is None else (x, level, context)
+        try:
+            found = predict(*given)
+        except TypeError as error:
+            raise ValueError(
+                f"predict could not be called ({error}). It takes x [d], a level and, where the "
+                "targets have a context, that of the state."
+            ) from error
         require_shape("The result of predict", found, [goal.shape], "It is compared with [d].")
         scale = 1.0 if weight is None else weight(level)
         return scale * jnp.sum((found - goal) ** 2)

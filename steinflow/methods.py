@@ -1,11 +1,12 @@
 """Methods by name: a proposal, an estimator, and the space they work in."""
 
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from steinflow.checks import lookup
+from steinflow.checks import lookup, require_kind
 from steinflow.estimators import (
     AbstractEstimator,
     Blend,
@@ -29,6 +30,12 @@ from steinflow.targets.boltzmann import AbstractTarget
 from steinflow.targets.latent import clipped, latent
 
 
+def require_proposal(proposal: Any) -> None:
+    """Raise unless it says where draws come from."""
+    if not isinstance(proposal, AbstractProposal | FittedProposal | None):
+        raise ValueError(f"proposal must be a proposal or None, got {proposal!r}.")
+
+
 class Method(eqx.Module):
     """Everything that "which estimator" means to a user.
 
@@ -43,6 +50,12 @@ class Method(eqx.Module):
     estimator: AbstractEstimator
     space: str = eqx.field(default="action", static=True)
     quasi: bool = eqx.field(default=False, static=True)
+
+    def __check_init__(self) -> None:
+        require_proposal(self.proposal)
+        require_kind("estimator", self.estimator, AbstractEstimator, "Write NoiseExpectation().")
+        lookup("space", self.space, SPACES)
+        require_kind("quasi", self.quasi, bool, "True takes Sobol numbers.")
 
     @property
     def variable(self) -> AbstractSpace:
@@ -111,8 +124,7 @@ def as_method(estimator: Named, proposal: AbstractProposal | FittedProposal | No
             f"estimator must be a name, a Method or an estimator, got {estimator!r}. "
             f"Names: {', '.join(sorted(ESTIMATORS))}."
         )
-    if not isinstance(proposal, AbstractProposal | FittedProposal | None):
-        raise ValueError(f"proposal must be a proposal or None, got {proposal!r}.")
+    require_proposal(proposal)
     return method if proposal is None else replace(method, proposal=proposal)
 
 

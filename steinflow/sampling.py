@@ -5,15 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from steinflow.checks import require_at_least
+from steinflow.checks import broadcasting, require_at_least, require_key, require_kind
 from steinflow.conversions import noise, posterior_mean
 from steinflow.levels import Level
 from steinflow.methods import Named, as_method
 from steinflow.schedules import AbstractSchedule
-from steinflow.score import Proposal, score_target
+from steinflow.score import Proposal, require_target, score_target
 from steinflow.targets.boltzmann import AbstractTarget
 
 
+@broadcasting
 def sample(
     key: Key[Array, ""],
     target: AbstractTarget,
@@ -47,9 +48,13 @@ def sample(
     Raises:
         ValueError: as `score_target`, num_samples or num_steps < 1, or dim is not known.
     """
+    require_key(key)
+    require_target(target)
+    require_kind("schedule", schedule, AbstractSchedule, "Write LinearFlow(), for example.")
     require_at_least("num_samples", num_samples, 1, "Ask for at least one.")
     require_at_least("num_steps", num_steps, 1, "More steps follow the flow better.")
     dim = width_of(target) if dim is None else dim
+    require_at_least("dim", dim, 1, "It is the number of entries of an action.")
     method = as_method("auto" if estimator is None else estimator, proposal)
     times = (np.arange(num_steps + 1) + 0.5) / (num_steps + 1)
     levels = jax.vmap(schedule)(times)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from steinflow.ask_tell import State, as_points, ask, begin, estimate, start, tell
-from steinflow.checks import require_shape
+from steinflow.checks import broadcasting, require_key, require_kind, require_shape
 from steinflow.draws import Draws, Reply, evaluate
 from steinflow.estimators import Estimate
 from steinflow.levels import Level
@@ -21,6 +21,7 @@ from steinflow.targets.boltzmann import AbstractTarget, Boltzmann
 Proposal = AbstractProposal | FittedProposal | None
 
 
+@broadcasting
 def score_target(
     key: Key[Array, ""],
     target: AbstractTarget,
@@ -49,8 +50,10 @@ def score_target(
             eagerly also for NaN or +inf among Q and its gradients. Under `jit` such
             values give a NaN score, and `info.num_invalid` counts them.
     """
-    x = as_points("x", x, 1)
+    require_key(key)
+    x = as_points("x", x, (1,))
     require_target(target)
+    require_kind("level", level, Level, "Write Level(alpha, sigma).")
     require_shape("level.alpha", level.alpha, [()], "score_targets takes many levels.")
     require_shape("level.sigma", level.sigma, [()], "score_targets takes many levels.")
     require_shape("tau", target.tau, [()], "score_targets takes many temperatures.")
@@ -62,6 +65,7 @@ def score_target(
     return jax.tree.map(lambda leaf: leaf[0], found)
 
 
+@broadcasting
 def score_targets(
     key: Key[Array, ""],
     targets: AbstractTarget,

@@ -106,56 +106,7 @@ def shown(value):
     return value.__name__ if callable(value) else str(value)
 
 
-# known failures, by argument: a traceback, or nothing, where a sentence is due
-OPEN = {
-    "Blend-c": (0, 1, 2, 3),
-    "Boltzmann-tau": (1, 2, 3, 4),
-    "Box-high": (1, 2, 3),
-    "Box-low": (1, 2, 3),
-    "Constant-c": (0, 1, 2, 3),
-    "ControlVariate-by": (0, 1, 2, 3, 4),
-    "Curvature-precision": (0, 1, 2),
-    "FittedProposal-ess_share": (0, 1, 2, 3, 4),
-    "FittedProposal-reach": (0, 1, 2, 3, 4),
-    "InSample-kind": (0, 2),
-    "InSample-shrink": (1, 2, 3),
-    "Level-alpha": (1, 2, 3),
-    "Level-sigma": (1, 2, 3),
-    "Method-estimator": (0, 1, 2, 3),
-    "Method-proposal": (0, 1, 2),
-    "Method-quasi": (0, 1),
-    "Method-space": (0, 1, 2),
-    "begin-key": (0, 1, 2, 3),
-    "begin-tau": (0, 1, 2, 4),
-    "begin-xs": (6,),
-    "latent-target": (0, 1, 2, 3, 4),
-    "noise-level": (0, 1, 2, 3, 4),
-    "posterior_mean-level": (0, 1, 2, 3, 4),
-    "sample-dim": (0, 1, 3, 4),
-    "sample-key": (0, 1, 2, 3),
-    "sample-schedule": (0, 1, 2, 3),
-    "score_matching_loss-key": (0, 1, 2, 3),
-    "score_matching_loss-predict": (0, 1, 2),
-    "score_matching_loss-units": (0, 2),
-    "score_matching_loss-weight": (0, 1),
-    "score_matching_loss-xs": (6,),
-    "score_target-key": (0, 1, 2, 3),
-    "score_target-level": (0, 1, 2, 3, 4),
-    "score_target-x": (0,),
-    "score_targets-key": (0, 1, 2, 3),
-    "score_targets-xs": (6,),
-    "velocity-level": (0, 1, 2, 3, 4),
-}
-
-
-def marked(case):
-    """The case; one that is known to fail must fail, so that mending it shows."""
-    call, name, number = case
-    known = number in OPEN.get(f"{shown(call)}-{name}", ())
-    return pytest.param(*case, marks=[pytest.mark.xfail(strict=True)] if known else [])
-
-
-@pytest.mark.parametrize(("call", "name", "number"), map(marked, CASES), ids=shown)
+@pytest.mark.parametrize(("call", "name", "number"), CASES, ids=shown)
 def test_another_kind_of_thing_is_a_sentence(untyped, call, name, number):
     known = [field for field in WRONG if field[0] is call]
     assert known
@@ -181,14 +132,13 @@ def test_keys_of_the_old_kind_and_numbers_of_any_kind_work(untyped):
 
 
 METHODS = {**sf.ESTIMATORS, "matrix": sf.ControlVariate(sf.InSample("matrix"))}
-RANKS = pytest.param("ranks", marks=pytest.mark.xfail(reason="ranks differ", strict=True))
 STRICT = {
     "types": lambda: jax.numpy_dtype_promotion("strict"),
     "ranks": lambda: jax.numpy_rank_promotion("raise"),
 }
 
 
-@pytest.mark.parametrize("strict", ["types", RANKS])
+@pytest.mark.parametrize("strict", STRICT)
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("support", [sf.RealSpace(), BOX], ids=["real", "box"])
 def test_strict_promotion(name, support, strict):
@@ -211,7 +161,7 @@ def test_strict_promotion(name, support, strict):
         assert all(each.info.std_error.dtype == dtype for each in found)
 
 
-@pytest.mark.parametrize("strict", ["types", RANKS])
+@pytest.mark.parametrize("strict", STRICT)
 def test_strict_promotion_of_what_is_not_jitted(untyped, strict):
     with STRICT[strict]():
         found = sf.score_target(KEY, sf.Boltzmann(bowl, 0.5, BOX), X, LEVEL, num_draws=3)

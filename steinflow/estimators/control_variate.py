@@ -2,6 +2,7 @@
 
 from jaxtyping import Array, Float
 
+from steinflow.checks import require_kind
 from steinflow.draws import Draws
 from steinflow.estimators.base import AbstractEstimator, Needs
 from steinflow.estimators.coefficients import AbstractCoefficient
@@ -28,6 +29,9 @@ class ControlVariate(AbstractEstimator):
     """
 
     by: AbstractCoefficient
+
+    def __check_init__(self) -> None:
+        require_kind("by", self.by, AbstractCoefficient, "Write InSample(), for example.")
 
     def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
         return unified_terms(draws, point, self.by.fit(draws, point))

@@ -6,6 +6,7 @@ import numpy as np
 from jax.nn import softmax
 from jaxtyping import Array, Float
 
+from steinflow.checks import as_leaf, require_positive, require_share
 from steinflow.draws.base import Draws
 from steinflow.points import Point, center_and_width
 from steinflow.proposals.normal import NormalProposal, log_mass_of
@@ -36,6 +37,10 @@ class FittedProposal(eqx.Module):
 
     ess_share: float = eqx.field(default=0.3, static=True)
     reach: float = eqx.field(default=6.0, static=True)
+
+    def __check_init__(self) -> None:
+        require_share("ess_share", self.ess_share, "A fit rests on more than one draw.")
+        require_positive("reach", as_leaf(self.reach), "It is a distance.")
 
     def sizes(self, num_draws: int) -> tuple[int, ...]:
         """Draws a point of each stage, the likelihood's first."""

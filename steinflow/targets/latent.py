@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.nn import softplus
 from jaxtyping import Array, Float
 
-from steinflow.checks import Numbers, as_leaf
+from steinflow.checks import Numbers, as_leaf, require_kind
 from steinflow.levels import Level
 from steinflow.supports import AbstractSupport, RealSpace
 from steinflow.targets.boltzmann import AbstractTarget
@@ -94,4 +94,5 @@ def clipped(target: AbstractTarget) -> AbstractTarget:
 
 def posed(wrapper: Any, target: AbstractTarget) -> AbstractTarget:
     """The target in a wrapper, where it has walls."""
+    require_kind("target", target, AbstractTarget, "Wrap Q: Boltzmann(q, tau).")
     return wrapper(target, target.tau) if target.support.has_walls else target
