@@ -58,6 +58,7 @@ def sample(
     method = as_method("auto" if estimator is None else estimator, proposal)
     times = (np.arange(num_steps + 1) + 0.5) / (num_steps + 1)
     levels = jax.vmap(schedule)(times)
+    here, there, last = (part_of(levels, at) for at in (slice(-1), slice(1, None), -1))
 
     def score(key: Array, x: Array, level: Level) -> Array:
         return score_target(key, target, x, level, method, num_draws=num_draws).score
@@ -71,13 +72,15 @@ def sample(
     def one(key: Array) -> Array:
         first, *keys = jax.random.split(key, num_steps + 2)
         x = levels.sigma[0] * jax.random.normal(first, (dim,))
-        here = jax.tree.map(lambda leaf: leaf[:-1], levels)
-        there = jax.tree.map(lambda leaf: leaf[1:], levels)
         x, _ = jax.lax.scan(step, x, (jnp.stack(keys[:-1]), here, there))
-        last = jax.tree.map(lambda leaf: leaf[-1], levels)
         return method.action(target, posterior_mean(score(keys[-1], x, last), x, last))
 
     return jax.lax.map(one, jax.random.split(key, num_samples), batch_size=256)
+
+
+def part_of(levels: Level, at: slice | int) -> Level:
+    """Some of the levels."""
+    return jax.tree.map(lambda leaf: leaf[at], levels)
 
 
 def width_of(target: AbstractTarget) -> int:
