@@ -292,8 +292,8 @@ def as_points(name: str, x: Any, ranks: tuple[int, ...]) -> Array:
         raise ValueError(f"{name} must be real, got {x.dtype}. Give real and imaginary parts.")
     if x.ndim not in ranks or x.size == 0:
         raise ValueError(
-            f"{name} has shape {list(x.shape)}: it must be one point [d] for score_target, "
-            "or [b, d] or [b, l, d] for score_targets, which takes many points, and not empty."
+            f"{name} must be one point [d] for score_target, or [b, d] or [b, l, d] for "
+            f"score_targets, which takes many points, and not empty; got shape {list(x.shape)}."
         )
     return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
 

@@ -51,10 +51,9 @@ def sample(
     require_key(key)
     require_target(target)
     require_kind("schedule", schedule, AbstractSchedule, "Write LinearFlow(), for example.")
-    require_at_least("num_samples", num_samples, 1, "Ask for at least one.")
-    require_at_least("num_steps", num_steps, 1, "More steps follow the flow better.")
     dim = width_of(target) if dim is None else dim
-    require_at_least("dim", dim, 1, "It is the number of entries of an action.")
+    for name, count in (("num_samples", num_samples), ("num_steps", num_steps), ("dim", dim)):
+        require_at_least(name, count, 1, "It is a count.")
     method = as_method("auto" if estimator is None else estimator, proposal)
     times = (np.arange(num_steps + 1) + 0.5) / (num_steps + 1)
     levels = jax.vmap(schedule)(times)

@@ -169,7 +169,7 @@ def test_a_read_only_folder_gives_a_sentence(sweep, tmp_path, monkeypatch, capsy
         patch.setattr("steinflow.executors.campaign.keep", refused)
         assert run(sweep, tmp_path / "out", "--executor", "serial") == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "Read-only file system. Everything that was" in said
+    assert said.count("\n") == 1 and "Read-only file system. Get the right to write there" in said
     assert run(sweep, tmp_path / "out", "--executor", "serial") == 0
 
 

