@@ -1,6 +1,7 @@
 """Arguments of another kind: each is one sentence that says what to give; and strict promotion."""
 
 import re
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -132,16 +133,18 @@ def test_keys_of_the_old_kind_and_numbers_of_any_kind_work(untyped):
 
 
 METHODS = {**sf.ESTIMATORS, "matrix": sf.ControlVariate(sf.InSample("matrix"))}
-STRICT = {
-    "types": lambda: jax.numpy_dtype_promotion("strict"),
-    "ranks": lambda: jax.numpy_rank_promotion("raise"),
-}
 
 
-@pytest.mark.parametrize("strict", STRICT)
+@contextmanager
+def strict():
+    """Neither types nor ranks are promoted."""
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("support", [sf.RealSpace(), BOX], ids=["real", "box"])
-def test_strict_promotion(name, support, strict):
+def test_strict_promotion(name, support):
     """Traced only: no promotion is left to be found where it runs."""
     target = sf.Boltzmann(bowl, 0.5, support)
     own = sf.Boltzmann(bowl, jnp.array([0.5, 0.4]), support)
@@ -155,15 +158,14 @@ def test_strict_promotion(name, support, strict):
         return flat, shared, sf.score_target(key, target, xs[0, 0], LEVEL, method, num_draws=6)
 
     for dtype in (jnp.float32, jnp.float64):
-        with STRICT[strict]():
+        with strict():
             found = jax.eval_shape(both, KEY, jax.ShapeDtypeStruct((2, 3, 2), dtype))
         assert all(each.score.dtype == dtype for each in found)
         assert all(each.info.std_error.dtype == dtype for each in found)
 
 
-@pytest.mark.parametrize("strict", STRICT)
-def test_strict_promotion_of_what_is_not_jitted(untyped, strict):
-    with STRICT[strict]():
+def test_strict_promotion_of_what_is_not_jitted(untyped):
+    with strict():
         found = sf.score_target(KEY, sf.Boltzmann(bowl, 0.5, BOX), X, LEVEL, num_draws=3)
         assert jnp.all(jnp.isfinite(found.score))
         loss, _ = sf.score_matching_loss(
