@@ -1,4 +1,4 @@
-"""Thirty-four one-token mutations of the core: each must make a test fail.
+"""Thirty-five one-token mutations of the core: each must make a test fail.
 
     make mutants
 
@@ -83,7 +83,9 @@ MUTANTS = (
     Mutant("reliable from too few draws", "estimators/reduce.py",
            "(ess >= RELIABLE_ESS) &", "(ess <= RELIABLE_ESS) &", BY_HAND + " -k reliable"),
     Mutant("a fold judged by another's fit", "estimators/shrunk.py",
-           "self.folds))[fold]", "self.folds))[-fold]", SHRUNK),
+           "coefficient[fold]", "coefficient[-fold]", SHRUNK),
+    Mutant("an unseen draw that narrows the error", "estimators/shrunk.py",
+           "1.0 - jnp.sqrt(jnp.sum(w**2))", "1.0 + jnp.sqrt(jnp.sum(w**2))", SHRUNK),
     Mutant("an error of the fit to all", "estimators/reduce.py",
            "_, std_error = weighted_mean(draws, estimator.independent_terms(",
            "_, std_error = weighted_mean(draws, estimator.terms(", SHRUNK),
@@ -100,13 +102,12 @@ MUTANTS = (
            "reach / jnp.where(far, gradient", "reach * jnp.where(far, gradient",
            FITTED + " -k reach"),
     Mutant("sign of the mixture", "stages.py",
-           "return likelihood - logsumexp", "return likelihood + logsumexp",
+           "(action, points) - mixture", "(action, points) + mixture",
            LAWS + " -k mixture"),
     Mutant("the share of a stage upside down", "stages.py",
-           "+ math.log(stage.action.shape[0] / count)",
-           "- math.log(stage.action.shape[0] / count)", LAWS + " -k mixture"),
-    Mutant("turns that draw the same numbers", "stages.py",
-           "sum(sizes[1:stage])", "0 * sum(sizes[1:stage])", TOLD + " -k later_turns"),
+           "log_q + log_sizes", "log_q - log_sizes", LAWS + " -k mixture"),
+    Mutant("turns that draw the same numbers", "ask_tell.py",
+           "(state.keys, stage)", "(state.keys, 0 * stage)", TOLD + " -k later_turns"),
     Mutant("done before it is told", "ask_tell.py",
            "len(self.told) == len(self.sizes)", "len(self.told) <= len(self.sizes)",
            TOLD + " -k sentence"),
