@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from steinflow.checks import as_leaf, require_positive, require_share
 from steinflow.draws.base import Draws
 from steinflow.points import Point, center_and_width
-from steinflow.proposals.normal import NormalProposal, log_mass_of
+from steinflow.proposals.normal import NormalProposal
 
 RUNGS = 16  # temperatures that are tried
 
@@ -50,7 +50,7 @@ class FittedProposal(eqx.Module):
     def first(self, point: Point) -> NormalProposal:
         """The likelihood of x on the support."""
         center, width = center_and_width(point)
-        return weighable(center, jnp.full_like(center, width), point)
+        return NormalProposal(center, jnp.full_like(center, width))
 
     def fit(self, draws: Draws, point: Point) -> NormalProposal:
         """The normal of one point, from the draws of all points of its state."""
@@ -90,12 +90,7 @@ def within_reach(
     else:
         center, width = center_and_width(point)
         mean = jnp.clip(mean, center - reach * width, center + reach * width)
-    return weighable(mean.astype(point.x.dtype), scale.astype(point.x.dtype), point)
-
-
-def weighable(mean: Float[Array, " d"], scale: Float[Array, " d"], point: Point) -> NormalProposal:
-    """The normal with its mass on the support, which every later turn asks for."""
-    return NormalProposal(mean, scale, log_mass_of(mean, scale, point.support))
+    return NormalProposal(mean.astype(point.x.dtype), scale.astype(point.x.dtype))
 
 
 def tempered(

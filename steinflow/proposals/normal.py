@@ -19,22 +19,17 @@ class NormalProposal(AbstractProposal):
 
     Args:
         mean, scale: [d], in units of actions; scale > 0.
-        log_mass: what `log_mass_of` says of them; None computes it at every call.
     """
 
     mean: Numbers
     scale: Numbers
-    log_mass: Numbers | None = None
 
     def actions(self, uniform: Float[Array, "k d"], point: Point) -> Float[Array, "k d"]:
         return normal_actions(uniform, self.mean, self.scale, point.support)
 
     def log_prob(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
         distance = squared_distance(action, self.mean, self.scale)
-        log_mass = self.log_mass
-        if log_mass is None:
-            log_mass = log_mass_of(self.mean, self.scale, point.support)
-        return -0.5 * distance - log_mass
+        return -0.5 * distance - log_mass_of(self.mean, self.scale, point.support)
 
     def log_ratio(self, action: Float[Array, "k d"], point: Point) -> Float[Array, " k"]:
         return log_likelihood(action, point) - self.log_prob(action, point)

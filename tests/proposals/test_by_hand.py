@@ -10,7 +10,6 @@ from scipy import stats
 import steinflow as sf
 from steinflow.points import Point
 from steinflow.proposals import NormalProposal
-from steinflow.proposals.fitted import weighable
 from steinflow.proposals.normal import normal_actions
 from steinflow.proposals.truncated_normal import quantile
 from steinflow.stages import Stage, log_priors, over_points
@@ -93,8 +92,7 @@ def test_draws_are_weighed_by_the_mixture_of_all_proposals(turns):
     stages = [Stage(first, jnp.asarray(action[:6]))]
     laws = [(3, xs[k] / alpha[k], np.full(2, sigma[k] / alpha[k])) for k in range(2)]
     if turns == 2:
-        fitted = jax.vmap(weighable, (0, 0, over_points(points)))
-        normals = fitted(jnp.asarray(mean), jnp.asarray(scale), points)
+        normals = NormalProposal(jnp.asarray(mean), jnp.asarray(scale))
         stages.append(Stage(normals, jnp.asarray(action[6:])))
         laws += [(5, mean[k], scale[k]) for k in range(2)]
     density = sum(

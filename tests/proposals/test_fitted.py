@@ -10,7 +10,7 @@ import steinflow as sf
 from steinflow.draws import Draws, uniforms, weights
 from steinflow.points import Point
 from steinflow.proposals import NormalProposal
-from steinflow.proposals.fitted import tempered, weighable, within_reach
+from steinflow.proposals.fitted import tempered, within_reach
 from steinflow.score import shared_draws
 from steinflow.targets import Boltzmann, GaussianMixture, Multimodal
 from tests.helpers import exact_score
@@ -160,7 +160,7 @@ class Wrong(sf.FittedProposal):
     """Fits that are in the wrong place."""
 
     def fit(self, draws, point):
-        return weighable(point.x / point.level.alpha + 1.0, jnp.full(2, 0.3), point)
+        return NormalProposal(point.x / point.level.alpha + 1.0, jnp.full(2, 0.3))
 
 
 @pytest.mark.parametrize("flat", [True, False], ids=["flat", "multimodal"])
