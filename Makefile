@@ -26,7 +26,7 @@ lint: .venv/all.done  ## style and types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-mutants: .venv/all.done  ## twenty-six one-token mutations of the core, each must be killed
+mutants: .venv/all.done  ## one-token mutations of the core, each must be killed
 	.venv/bin/python tests/mutants.py
 
 mutants-all: .venv/all.done build/cosmic-ray/done  ## three hundred mutants of every file that computes (hours)

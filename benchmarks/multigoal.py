@@ -1,4 +1,4 @@
-"""Four equal goals: the policy that was learned beside exp(Q/tau) and a Gaussian: `make multigoal`.
+"""Four equal goals: the policy that was learned beside exp(Q/tau) and a Gaussian.
 
 Trains on MultiGoal, compares densities at the start state on a grid, rolls the policy out, and
 draws docs/figures/multigoal.svg. Results: benchmarks/results/multigoal.json.

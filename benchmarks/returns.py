@@ -1,185 +1,209 @@
-"""Returns beside SBX's SAC on the same machine and steps: `make bench-returns`.
+"""Returns of our agents, of SBX's, and of those that others have published: `make bench-returns`.
 
-A cell is an agent, an environment and a seed; each writes one small file under
-benchmarks/results/returns, and a rerun skips what is there. With --part A/B only every B-th cell.
+A cell is an agent, a task and a seed, on one core; cells run two at a time. One that is done is a
+file under runs/returns. A rerun skips it, goes on with one that was stopped, and adds all of them
+to benchmarks/results/returns.csv.
 
-    python benchmarks/returns.py --together 5 --minutes 9 --env HalfCheetah-v5    # where a GPU is
+    python benchmarks/returns.py --agents default sbx-crossq-256 --tasks Hopper-v4 --steps 50000
+    python benchmarks/returns.py --judge
 
-trains seeds of the default side by side for so long, and writes their cells; the comparison takes
-the steps that all agents have.
+Choices are made on seeds 10 to 12; seeds 0 to 2 judge.
 """
 
 import argparse
 import json
 import os
-import signal
 import subprocess
+import sys
 import tempfile
 import threading
-import time
-from contextlib import suppress
+from contextlib import closing
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
 
 import jax
 import numpy as np
+import polars as pl
 
-from steinflow.io.files import write_json
+from steinflow.io.files import write_atomically
 from steinflow.rl.config import TrainConfig
-from steinflow.rl.curves import Curve, curve_of, draw
+from steinflow.rl.evaluate import Evaluator
 from steinflow.rl.run import Run
 from steinflow.rl.training import train
-from steinflow.study.style import panels, styled
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "returns"
-FIGURE = HERE.parent / "docs" / "figures" / "returns.svg"
-TASKS = {  # steps, steps between evaluations, seeds
-    "InvertedDoublePendulum-v5": (15_000, 1_500, 3),
-    "Hopper-v5": (50_000, 2_500, 6),  # three seeds differ by eight times
-    "HalfCheetah-v5": (50_000, 2_500, 3),
+RESULTS = HERE / "results" / "returns.csv"
+PUBLISHED = HERE / "results" / "published.csv"  # means over seeds, with their sources
+CELLS = Path("runs") / "returns"
+SBX = Path(".venv-sbx/bin/python")
+EVERY, EPISODES, LAST = 5_000, 10, 3  # steps between evaluations; of the last three is the mean
+AGENTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "draws-12": {"num_draws": 12},
+    "draws-24": {"num_draws": 24},
+    "draws-48": {"num_draws": 48},
+    "squared-loss": {"critic": "mse"},
+    "squared-loss-raw": {"critic": "mse", "normalise_rewards": False},
+    "gaussian": {"policy": "gaussian"},
+    **{name: {"estimator": name} for name in ("noise", "gradient", "blend", "rfm")},
 }
-EPISODES = 10
-AGENTS = ("default", "sbx-sac")
-FLOORS = {"HalfCheetah-v5": 1.0, "Hopper-v5": 0.9, "InvertedDoublePendulum-v5": 0.9}
+THEIRS = ("sbx-sac", "sbx-sac-5000", "sbx-crossq", "sbx-crossq-256")
+RANGES = {  # returns of random actions, and of TD3 at a million steps
+    "HalfCheetah": (-289.0, 10574.0), "Hopper": (19.0, 3226.0), "Walker2d": (3.0, 3946.0),
+    "Ant": (-70.0, 3942.0), "Humanoid": (120.0, 5165.0),
+}  # fmt: skip
 
 
-def path_of(agent: str, env: str, seed: int) -> Path:
+def path_of(agent: str, task: str, seed: int, steps: int) -> Path:
     """The result of a cell."""
-    return RESULTS / f"{env}-{agent}-{seed}.json"
+    return CELLS / f"{task}-{agent}-{seed}-{steps}.csv".replace("/", "_")
 
 
-def evaluations(curve: Curve, seed: int) -> list[dict[str, float]]:
-    """Those of one seed, the first being 0."""
-    rows = zip(curve.step, curve.seconds, curve.returns[seed], strict=True)
-    return [{"step": int(s), "seconds": float(t), "eval_return": float(r)} for s, t, r in rows]
+def done(agent: str, task: str, seed: int, steps: int) -> bool:
+    """Whether a cell is there, here or among the results."""
+    if path_of(agent, task, seed, steps).exists():
+        return True
+    if not RESULTS.exists():
+        return False
+    rows = pl.read_csv(RESULTS)
+    of_cell = (pl.col("agent") == agent) & (pl.col("task") == task) & (pl.col("seed") == seed)
+    return bool((rows.filter(of_cell)["step"] >= steps).any())
 
 
-def ours(env: str, steps: int, every: int, seed: int) -> list[dict[str, float]]:
-    """Evaluations of the default agent."""
-    config = TrainConfig(steps=steps, eval_every=every, eval_episodes=EPISODES, seed=seed)
-    with tempfile.TemporaryDirectory() as folder:
-        run = train(config, env, Path(folder) / "run", quiet=False)
-        return evaluations(curve_of(run), 0)
+def ours(agent: str, task: str, seed: int, steps: int) -> list[dict[str, float]]:
+    """Train one of our agents: its evaluations, the best of several actions by Q, and for the last
+    checkpoint those of one sample of the policy."""
+    config = TrainConfig(
+        steps=steps, eval_every=EVERY, eval_episodes=EPISODES, seed=seed, keep=1, **AGENTS[agent]
+    )
+    run = train(config, task, path_of(agent, task, seed, steps).with_suffix(""), resume=True)
+    rows = run.metrics().drop_nulls("eval_return").unique("step", keep="last").sort("step")
+    found = rows.select("step", "seconds", "eval_return").to_dicts()
+    return [*found[:-1], found[-1] | {"one_sample": one_sample(run)}]
 
 
-def together(env: str, steps: int, every: int, seeds: int, minutes: float) -> None:
-    """Cells of seeds that train side by side until the steps are made or the time is over."""
-    config = TrainConfig(steps=steps, eval_every=every, eval_episodes=EPISODES, seeds=seeds, keep=1)
-    device = jax.devices()[0].device_kind
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "run"
-        alarm = threading.Timer(60.0 * minutes, os.kill, (os.getpid(), signal.SIGTERM))
-        alarm.start()
-        began = time.perf_counter()
-        with suppress(KeyboardInterrupt):
-            train(config, env, folder, quiet=False)
-        alarm.cancel()
-        spent = round((time.perf_counter() - began) / 60.0, 1)
-        curve = curve_of(Run(folder))
-    for seed in range(seeds):
-        about = {"agent": "default", "env": env, "seed": seed, "minutes": spent}
-        about |= {"device": device, "seeds_at_once": seeds}
-        write_json(path_of("default", env, seed), about | {"evaluations": evaluations(curve, seed)})
+def one_sample(run: Run) -> float:
+    """Mean return of the last checkpoint where each action is one sample of the policy."""
+    config = replace(run.config, eval_particles=1)
+    states, normaliser = run.agents("last")
+    with jax.enable_x64(False), closing(Evaluator(run.factory(), config, 1, EPISODES)) as evaluator:
+        learner = run.learner._replace(config=config)
+        return float(evaluator.run(learner, states, normaliser, 10_000).mean[0])
 
 
-def theirs(python: str, env: str, steps: int, every: int, seed: int) -> list[dict[str, float]]:
-    """Evaluations of SBX's SAC."""
-    script = HERE / "sbx_sac.py"
-    words = [Path(python).absolute(), script, "returns", env, steps, every, EPISODES, seed]
+def theirs(agent: str, task: str, seed: int, steps: int) -> list[dict[str, float]]:
+    """Evaluations of one of SBX's agents, by its deterministic action."""
+    words = [SBX.absolute(), HERE / "sbx_agents.py", "returns", agent, task, steps, EVERY, EPISODES]
     done = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, check=True,
+        [str(word) for word in (*words, seed)], capture_output=True, text=True, check=True,
         cwd=tempfile.gettempdir(),
     )  # fmt: skip
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def last_five(cell: dict[str, object]) -> float:
-    """Mean of the last five evaluations within the steps of the comparison."""
-    steps = TASKS[cell["env"]][0]
-    within = [e["eval_return"] for e in cell["evaluations"] if e["step"] <= steps]
-    return float(np.mean(within[-5:]))
+def compute(agent: str, task: str, seed: int, steps: int) -> None:
+    """Write the result of a cell."""
+    found = (theirs if agent in THEIRS else ours)(agent, task, seed, steps)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True, cwd=HERE
+    ).stdout.strip()
+    about = {"agent": agent, "task": task, "seed": seed}
+    rows = [about | {"one_sample": None} | row | {"commit": commit} for row in found]
+    columns = ["agent", "task", "seed", "step", "seconds", "eval_return", "one_sample", "commit"]
+    kept = pl.DataFrame(rows, infer_schema_length=None).select(columns)
+    write(path_of(agent, task, seed, steps), kept)
 
 
-def as_curve(name: str, paths: list[Path]) -> Curve:
-    """The evaluations that all of these cells have."""
-    cells = [json.loads(path.read_text("utf-8"))["evaluations"] for path in paths]
-    count = min(map(len, cells))
-    step, seconds, returns = (
-        np.array([[e[key] for e in cell[:count]] for cell in cells])
-        for key in ("step", "seconds", "eval_return")
-    )
-    return Curve(name, step[0], seconds.mean(axis=0), returns)
+def work(core: int, cells: SimpleQueue[tuple[str, str, int, int]]) -> None:
+    """Compute cells on one core until none is left."""
+    while True:
+        try:
+            cell = cells.get_nowait()
+        except Empty:
+            return
+        words = ["taskset", "-c", str(core), sys.executable, __file__, "--cell", *map(str, cell)]
+        ended = subprocess.run(words, check=False)
+        print(*cell, "is done" if ended.returncode == 0 else "failed", flush=True)
 
 
-def picture() -> None:
-    """Learning curves of all cells."""
-    names = {"default": "steinflow, default", "sbx-sac": "SBX SAC"}
-    with styled():
-        figure, axes = panels(len(TASKS), width=3.0, height=2.6)
-        for ax, env in zip(axes, TASKS, strict=True):
-            found = {agent: sorted(RESULTS.glob(f"{env}-{agent}-*.json")) for agent in AGENTS}
-            draw(ax, [as_curve(names[a], paths) for a, paths in found.items() if paths])
-            ax.set(xlabel="environment steps", title=env)
-        axes[0].set(ylabel="evaluation return")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        figure.savefig(FIGURE)
-    print(FIGURE)
+def collect() -> None:
+    """Add what is done to the results; the longest run of a cell stays."""
+    parts = [pl.read_csv(path) for path in sorted(CELLS.glob("*.csv"))]
+    if RESULTS.exists():
+        parts.append(pl.read_csv(RESULTS))
+    if not parts:
+        return
+    rows = pl.concat([part.cast({"one_sample": pl.Float64}) for part in parts])
+    cell = ["agent", "task", "seed"]
+    most = rows.group_by([*cell, "commit"]).agg(pl.max("step").alias("length"))
+    longest = most.sort("length").unique(cell, keep="last").drop("length")
+    rows = rows.join(longest, on=[*cell, "commit"]).unique([*cell, "step"]).sort([*cell, "step"])
+    write(RESULTS, rows)
 
 
-def judge() -> None:
-    """Ratios with paired bootstrap intervals: over the first three seeds, and over all."""
-    for env, seeds in sorted({(env, n) for env, task in TASKS.items() for n in (3, task[2])}):
-        floor = FLOORS[env]
-        paths = [[path_of(agent, env, seed) for seed in range(seeds)] for agent in AGENTS]
-        if not all(path.exists() for row in paths for path in row):
-            print(f"{env}, {seeds} seeds: cells are missing")
-            continue
-        own, sac = (np.array([last_five(json.loads(p.read_text())) for p in row]) for row in paths)
-        which = np.random.default_rng(0).integers(seeds, size=(10_000, seeds))
-        drawn = own[which].mean(axis=1) / sac[which].mean(axis=1)
-        low, high = np.percentile(drawn, [5, 95])
-        ratio = own.mean() / sac.mean()
-        print(
-            f"{env}, {seeds} seeds: default {own.round().tolist()}, SBX SAC "
-            f"{sac.round().tolist()}, ratio {ratio:.2f} [{low:.2f}, {high:.2f}] (floor {floor})"
-        )
-    picture()
+def write(path: Path, rows: pl.DataFrame) -> None:
+    """A table as a file."""
+    write_atomically(path, lambda file: file.write(rows.write_csv(float_precision=1).encode()))
+
+
+def judge(steps: int, seeds: list[int]) -> None:
+    """Mean of the last three evaluations within so many steps, with its standard error over
+    seeds, beside published means; and the score over all tasks."""
+    rows = pl.read_csv(RESULTS).filter(pl.col("step") <= steps, pl.col("seed").is_in(seeds))
+    published = pl.read_csv(PUBLISHED).filter(pl.col("step") == steps)
+    print(f"{steps:,} steps, seeds {seeds}")
+    for (task,), part in sorted(rows.group_by(["task"])):
+        print(task)
+        for (agent,), of_agent in sorted(part.group_by(["agent"])):
+            if of_agent["step"].max() < steps:
+                continue
+            each = [one.sort("step")["eval_return"].tail(LAST).mean()
+                    for _, one in sorted(of_agent.group_by(["seed"]))]  # fmt: skip
+            error = np.std(each, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.nan
+            speed = steps / of_agent.filter(pl.col("step") == steps)["seconds"].mean()
+            print(f"  {agent:18} {np.mean(each):8.0f} ± {error:4.0f}  score "
+                  f"{scored(task, np.mean(each)):.2f}  {speed:.0f} steps/s  "
+                  f"{np.round(each).astype(int).tolist()}")  # fmt: skip
+        for row in published.filter(pl.col("task") == task).iter_rows(named=True):
+            mean = row["eval_return"]
+            print(f"  {row['agent']:18} {mean:8.0f} ({row['source']})  {scored(task, mean):.2f}")
+
+
+def scored(task: str, value: float) -> float:
+    """A return between random actions (0) and TD3 at a million steps (1)."""
+    low, high = RANGES.get(task.partition("-")[0], (np.nan, np.nan))
+    return (value - low) / (high - low)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--python", default=".venv-sbx/bin/python", help="of SBX's environment")
-    parser.add_argument("--part", default="0/1", help="which cells: i/n")
-    parser.add_argument("--env", default="", help="only this one")
-    parser.add_argument("--agent", default="", help="only this one")
-    parser.add_argument("--together", type=int, default=0, help="seeds of the default at once")
-    parser.add_argument("--steps", type=int, default=10**7, help="at most, with --together")
-    parser.add_argument("--minutes", type=float, default=9.0, help="of training, with --together")
+    parser.add_argument("--agents", nargs="+", default=["default"])
+    parser.add_argument("--tasks", nargs="+", default=["HalfCheetah-v4"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--cell", nargs=4, help="compute this one here: agent task seed steps")
+    parser.add_argument("--judge", action="store_true", help="only say what the results are")
     options = parser.parse_args()
-    if options.together:
-        for env in [env for env in TASKS if options.env in env]:
-            together(env, options.steps, TASKS[env][1], options.together, options.minutes)
+    if options.cell:
+        agent, task, seed, steps = options.cell
+        compute(agent, task, int(seed), int(steps))
         return
-    part, parts = map(int, options.part.split("/"))
-    cells = [(a, e, s) for e, task in TASKS.items() for s in range(task[2]) for a in AGENTS]
-    for number, (agent, env, seed) in enumerate(cells):
-        path = path_of(agent, env, seed)
-        if number % parts != part or path.exists():
-            continue
-        if options.env not in env or options.agent not in agent:
-            continue
-        steps, every, _ = TASKS[env]
-        began = time.perf_counter()
-        found = (
-            ours(env, steps, every, seed)
-            if agent == "default"
-            else theirs(options.python, env, steps, every, seed)
-        )
-        minutes = (time.perf_counter() - began) / 60.0
-        about = {"agent": agent, "env": env, "seed": seed, "minutes": round(minutes, 1)}
-        write_json(path, about | {"evaluations": found})
-        print(f"{path.name}: {last_five(about | {'evaluations': found}):.0f} in {minutes:.1f} min")
-    judge()
+    if not options.judge:
+        waiting: SimpleQueue[tuple[str, str, int, int]] = SimpleQueue()
+        for seed, task, agent in product(options.seeds, options.tasks, options.agents):
+            if not done(agent, task, seed, options.steps):
+                waiting.put((agent, task, seed, options.steps))
+        cores = sorted(os.sched_getaffinity(0))[:2]
+        threads = [threading.Thread(target=work, args=(core, waiting)) for core in cores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        collect()
+    judge(options.steps, options.seeds)
 
 
 if __name__ == "__main__":

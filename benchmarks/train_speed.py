@@ -118,7 +118,7 @@ class Sbx:
 
     def __init__(self, python: str) -> None:
         self.process = subprocess.Popen(
-            [str(Path(python).absolute()), str(HERE / "sbx_sac.py"), "speed", ENV],
+            [str(Path(python).absolute()), str(HERE / "sbx_agents.py"), "speed", ENV],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tempfile.gettempdir(),
         )  # fmt: skip
 

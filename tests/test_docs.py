@@ -33,6 +33,22 @@ def test_links_lead_to_files_of_the_repository(page):
         assert link in BUILT or (page.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_prose_is_short(page):
+    assert tool("prose").problems(page) == []
+
+
+def test_long_prose_is_found(tmp_path):
+    page, words = tmp_path / "page.md", "word " * 19 + "word\n"
+    page.write_text(5 * words + "\n" + "1, 2 and 3\n4, .5, 6.\n\n" + "| 1 | 2 |\n" * 9)
+    assert tool("prose").problems(page) == []
+    page.write_text(5 * words + "one\n\n" + "- 1, 2, 3, 4,\n  5, -6.5, 7e3\n\n" + "long " * 25)
+    found = tool("prose").problems(page)
+    assert [problem.split(": ")[0] for problem in found] == [
+        "page.md:1", "page.md:8", "page.md:11"
+    ]  # fmt: skip
+
+
 def test_every_page_is_in_the_navigation():
     text = (DOCS / "site" / "zensical.toml").read_text()
     assert [page.name for page in PAGES[1:] if f'"{page.name}"' not in text] == []

@@ -13,6 +13,7 @@ from pathlib import Path
 import api
 import links
 import notebook
+import prose
 
 from steinflow.explorer import write as write_explorer
 
@@ -29,7 +30,7 @@ LANGUAGES = {".py": "python", ".md": "markdown", ".toml": "toml", ".json": "json
 
 
 def main() -> int:
-    """Write the sources, build them strictly, check every link; 1 if one is dead."""
+    """Write the sources, build them strictly, check every link and the prose; 1 if one fails."""
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
     pages = WORK / "docs"
@@ -54,6 +55,8 @@ def main() -> int:
         return 1
     shutil.move(WORK / "site", SITE)
     found = links.problems(SITE)
+    written = [*sorted(DOCS.glob("*.md")), *(ROOT / name for name in prose.BESIDE)]
+    found += [problem for page in written for problem in prose.problems(page)]
     print("\n".join(found) or f"No dead link in {len(list(SITE.rglob('*.html')))} pages.")
     print(f"Open {SITE / 'index.html'}; its search needs: python -m http.server -d build/docs")
     return int(bool(found))

@@ -1,4 +1,4 @@
-"""SBX's SAC, in its own environment, on request: `update` and `steps` are answered in JSON lines.
+"""SBX's SAC and CrossQ, in their own environment, on request: answers are JSON lines.
 
 Run by benchmarks/train_speed.py and benchmarks/returns.py; not by hand.
 """
@@ -9,9 +9,16 @@ import time
 
 import gymnasium as gym
 import numpy as np
-from sbx import SAC
+from sbx import SAC, CrossQ
 
 UPDATES, STEPS = 200, 1_000
+NARROW = {"net_arch": {"pi": [256, 256], "qf": [256, 256]}}  # CrossQ's own critics are 1,024 wide
+AGENTS = {
+    "sbx-sac": (SAC, {}),
+    "sbx-sac-5000": (SAC, {"learning_starts": 5_000}),
+    "sbx-crossq": (CrossQ, {}),
+    "sbx-crossq-256": (CrossQ, {"policy_kwargs": NARROW}),
+}
 
 
 def updates(model: SAC) -> float:
@@ -51,9 +58,10 @@ def speed(env_id: str) -> None:
         print(json.dumps(asked[line.strip()]()), flush=True)
 
 
-def returns(env_id: str, steps: int, every: int, episodes: int, seed: int) -> None:
+def returns(agent: str, env_id: str, steps: int, every: int, episodes: int, seed: int) -> None:
     """Train, and print an evaluation a line: step, seconds, mean return."""
-    model, env = SAC("MlpPolicy", env_id, seed=seed), gym.make(env_id)
+    kind, options = AGENTS[agent]
+    model, env = kind("MlpPolicy", env_id, seed=seed, **options), gym.make(env_id)
     began, evaluating = time.perf_counter(), 0.0
     for step in range(every, steps + 1, every):
         model.learn(every, reset_num_timesteps=False)
@@ -76,4 +84,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "speed":
         speed(sys.argv[2])
     else:
-        returns(sys.argv[2], *map(int, sys.argv[3:7]))
+        returns(*sys.argv[2:4], *map(int, sys.argv[4:8]))
