@@ -44,6 +44,22 @@ class Diagnosis(NamedTuple):
     settings: dict[str, Any]
 
 
+class Options(NamedTuple):
+    """What `diagnose` is asked to measure, as its arguments."""
+
+    methods: dict[str, Method]
+    current: tuple[str, int]
+    num_draws: tuple[int, ...]
+    levels: Level | None
+    factors: tuple[float, ...]
+    trials: int
+    clip: bool
+    reference_draws: int
+    chunks: int
+    seed: int
+    quiet: bool
+
+
 def diagnose(
     q: Critic,
     observations: Any,
@@ -95,48 +111,82 @@ def diagnose(
     Raises:
         ValueError: arguments that do not fit, in a sentence with the remedy.
     """
-    methods = dict(ESTIMATORS if methods is None else methods)
-    require_shape("tau", tau, [()], "One temperature; others are given by factors.")
-    require_positive("tau", tau, "It is the temperature of pi(a) ∝ exp(Q(a)/tau).")
-    require_positive("factors", np.asarray([1.0, *factors]), "They multiply tau.")
-    require_at_least("trials", trials, 2, "Errors are means over trials.")
-    require_at_least("chunks", chunks, 4, "Their spread is the reference's error.")
-    lookup("estimator", current[0], methods)
-    sizes = tuple(sorted({*num_draws, current[1]}))
-    require_at_least("num_draws", sizes[0], 2, "One draw has no weights to compare.")
-    factors = tuple(sorted({*factors, 1.0}))
-    levels = jax.vmap(LinearFlow())(jnp.asarray(TIMES)) if levels is None else levels
-    levels = jax.tree.map(jnp.asarray, levels)
-    seen = jnp.asarray(observations)
-    if levels.alpha.ndim != 1 or seen.ndim < 1 or len(seen) < LEAST:
+    options = Options(
+        dict(ESTIMATORS if methods is None else methods), current, num_draws, levels, factors,
+        trials, clip, reference_draws, chunks, seed, quiet,
+    )  # fmt: skip
+    return diagnosed(q, jnp.asarray(observations), tau, support, dim, actions, options)
+
+
+def diagnosed(
+    q: Critic,
+    seen: Array,
+    tau: float,
+    support: AbstractSupport,
+    dim: int | None,
+    actions: Any,
+    options: Options,
+) -> Diagnosis:
+    """`diagnose`, its options as one record."""
+    options = settled(options, tau)
+    if seen.ndim < 1 or len(seen) < LEAST:
         raise ValueError(
-            f"levels must be [l] and observations [b, ...] with b >= {LEAST}, for intervals over "
-            f"states; got {list(levels.alpha.shape)} and {list(seen.shape)}."
+            f"observations must be [b, ...] with b >= {LEAST}, for intervals over states; got "
+            f"shape {list(seen.shape)}. Give more states."
         )
-    keys = jax.random.split(jax.random.key(seed), 5)
+    keys = jax.random.split(jax.random.key(options.seed), 5)
     where = acted(keys[0], q, seen, tau, support, dim, actions)
     first = Boltzmann(q=q, tau=jnp.full(1, tau), support=support, context=seen[:1])
     check_problem(first, where[:1])
-    setting = prepared(keys[1], q, seen, where, support, levels)
-    methods, left_out = able(methods, setting, tau, sizes[0], current[0])
+    setting = prepared(keys[1], q, seen, where, support, options.levels)
+    sizes, factors = options.num_draws, options.factors
+    methods, left_out = able(options.methods, setting, tau, sizes[0], options.current[0])
     groups = grouped(methods)
     spaces = sorted({space_of(group, support) for group in groups})
     total = len(factors) * (len(spaces) + len(groups)) + 1
-    with Progress(total, 0, quiet, "diagnose", "parts") as progress:
+    with Progress(total, 0, options.quiet, "diagnose", "parts") as progress:
         work = Work(setting, progress)
         shape = work.shape(keys[2], tau)
-        references = work.references(keys[3], tau, factors, spaces, reference_draws, chunks)
-        losses = work.losses(keys[4], tau, factors, groups, references, sizes, trials, clip)
-    found = Measured(groups, sizes, factors, levels, references, losses, support, setting.points)
+        references = work.references(
+            keys[3], tau, factors, spaces, options.reference_draws, options.chunks
+        )
+        losses = work.losses(
+            keys[4], tau, factors, groups, references, sizes, options.trials, options.clip
+        )
+    found = Measured(
+        groups, sizes, factors, options.levels, references, losses, support, setting.points
+    )
     rows, walls = tabulate(found, tau), tabulate_walls(found, tau)
-    advice = recommend(found, rows, current)
+    advice = recommend(found, rows, options.current)
     settings = {
-        "states": len(seen), "trials": trials, "reference_draws": reference_draws,
-        "chunks": chunks, "seed": seed, "current": list(current), "dim": where.shape[-1],
+        "states": len(seen), "trials": options.trials, "chunks": options.chunks,
+        "reference_draws": options.reference_draws, "seed": options.seed,
+        "current": list(options.current), "dim": where.shape[-1],
         "support": "box" if support.has_walls else "real", "num_draws": sizes,
         "factors": factors, "left_out": left_out,
     }  # fmt: skip
     return Diagnosis(rows, walls, shape, found, advice, float(tau), settings)
+
+
+def settled(options: Options, tau: float) -> Options:
+    """The options with what is left open, or a ValueError."""
+    require_shape("tau", tau, [()], "One temperature; others are given by factors.")
+    require_positive("tau", tau, "It is the temperature of pi(a) ∝ exp(Q(a)/tau).")
+    require_positive("factors", np.asarray([1.0, *options.factors]), "They multiply tau.")
+    require_at_least("trials", options.trials, 2, "Errors are means over trials.")
+    require_at_least("chunks", options.chunks, 4, "Their spread is the reference's error.")
+    lookup("estimator", options.current[0], options.methods)
+    sizes = tuple(sorted({*options.num_draws, options.current[1]}))
+    require_at_least("num_draws", sizes[0], 2, "One draw has no weights to compare.")
+    factors = tuple(sorted({*options.factors, 1.0}))
+    levels = options.levels
+    levels = jax.vmap(LinearFlow())(jnp.asarray(TIMES)) if levels is None else levels
+    levels = jax.tree.map(jnp.asarray, levels)
+    if levels.alpha.ndim != 1:
+        raise ValueError(
+            f"levels must be [l], got shape {list(levels.alpha.shape)}. Give one value a level."
+        )
+    return options._replace(num_draws=sizes, factors=factors, levels=levels)
 
 
 def space_of(group: Group, support: AbstractSupport) -> str:

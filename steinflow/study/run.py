@@ -143,28 +143,31 @@ def run_study(
             progress.advance(cell.name)
     study = assemble(grid, {cell: parts[cell] for cell in todo})
     if out is not None:
+        about = {
+            "command": command, "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - clock, 2), "cells": len(todo),
+            "cells_computed_now": fresh, "compilations_over_0.1s": compilations.count,
+        }  # fmt: skip
         with explained(out):
-            buffer = io.BytesIO()  # polars has errors of its own for a full disk
-            study.rows.write_parquet(buffer)
-            for name in unlike_manifest(out):
-                tell_damage(f"{out / name} was not what the study had written. It is made again.")
-            write_atomically(out / "rows.parquet", lambda file: file.write(buffer.getvalue()))
-            write_json(out / "claims.json", study.claims)
-            manifest = {
-                "format_version": FORMAT_VERSION,
-                "command": command,
-                "started": started.isoformat(timespec="seconds"),
-                "seconds": round(time.monotonic() - clock, 2),
-                "cells": len(todo),
-                "cells_computed_now": fresh,
-                "compilations_over_0.1s": compilations.count,
-                "host": platform.platform(),
-                "python": platform.python_version(),
-                "versions": {name: package_version(name) for name in PACKAGES},
-                "sha256": digests(out, ("rows.parquet", "claims.json")),
-            }
-            write_json(out / "manifest.json", manifest)
+            write_study(out, study, about)
     return study
+
+
+def write_study(out: Path, study: Study, about: dict[str, Any]) -> None:
+    """Rows, claims, and a manifest that says how they were made."""
+    buffer = io.BytesIO()  # polars has errors of its own for a full disk
+    study.rows.write_parquet(buffer)
+    for name in unlike_manifest(out):
+        tell_damage(f"{out / name} was not what the study had written. It is made again.")
+    write_atomically(out / "rows.parquet", lambda file: file.write(buffer.getvalue()))
+    write_json(out / "claims.json", study.claims)
+    of_machine = {
+        "host": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: package_version(name) for name in PACKAGES},
+        "sha256": digests(out, ("rows.parquet", "claims.json")),
+    }
+    write_json(out / "manifest.json", {"format_version": FORMAT_VERSION} | about | of_machine)
 
 
 def compute(grid: Grid, todo: list[Cell]) -> Iterator[tuple[Cell, CellResult]]:

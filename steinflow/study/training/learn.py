@@ -18,7 +18,7 @@ from steinflow.study.training.distances import energy, sliced_wasserstein, squar
 from steinflow.study.training.evidence import Evidence, Evidenced, weighed
 from steinflow.targets.boltzmann import AbstractTarget
 
-HIDDEN, RATE = (128, 128), 1e-3
+HIDDEN, OPTIMISER = (128, 128), optax.adam(1e-3)
 STATES, LEVELS = 32, 4  # particles a step, and noise levels of each
 FLOW_STEPS, FINAL_STEPS = 10, 50  # of the flow while training, and where it is judged
 BROAD = 0.1  # share of particles that are far out, so that no mode is missed for good
@@ -38,11 +38,11 @@ class How(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """Distances to exact samples at c checkpoints, and the last samples."""
+    """Distances to exact samples at checkpoints, and the last samples."""
 
-    energy: Float[Array, " c"]
-    squared_mmd: Float[Array, " c"]
-    sliced_wasserstein: Float[Array, " c"]
+    energy: Float[Array, "*c"]
+    squared_mmd: Float[Array, "*c"]
+    sliced_wasserstein: Float[Array, "*c"]
     samples: Float[Array, "n d"]  # actions, at the end
 
 
@@ -76,62 +76,79 @@ def learn(
         exact: its samples.
         how: to train.
     """
-    method, schedule = as_method(how.method, None), how.schedule
     first, keys = jax.random.split(key)
-    walls = method.pose(target).support.has_walls
+    walls = as_method(how.method, None).pose(target).support.has_walls
     policy, evidence = Denoiser(first, OBS, 2, HIDDEN, bounded=walls), Evidence(first, 2)
-    optimiser = optax.adam(RATE)
-    moments = optimiser.init((policy, evidence))
+    moments = OPTIMISER.init((policy, evidence))
     start = State(policy, evidence, policy, moments, jnp.zeros((), jnp.int32))
-    asked = replace(method, estimator=Evidenced(method.estimator)) if how.weighed else method
-    obs = jnp.zeros((STATES, OBS))
 
     def step(state: State, key: Array) -> tuple[State, None]:
-        own, far, where, loss_key = jax.random.split(key, 4)
-        points = samples(own, state.policy, schedule, FLOW_STEPS, STATES)
-        broad = jax.random.uniform(far, points.shape, minval=-2.5, maxval=2.5)
-        broad = jnp.clip(broad, -1.0, 1.0) if walls else broad
-        away = jax.random.uniform(where, (STATES, 1)) < BROAD
-        points = jax.lax.stop_gradient(jnp.where(away, broad, points))
+        return trained(state, key, target, how), None
 
-        def loss(both: tuple[Denoiser, Evidence]) -> Array:
-            policy, evidence = both
-            found = regression(
-                policy, loss_key, target, obs, points, schedule, asked, LEVELS, how.num_draws
-            )
-            if not how.weighed:
-                return jnp.mean(found.errors)
-            return weighed(
-                evidence, found.errors, found.x, found.levels, found.found.info.coefficient
-            )
-
-        both = state.policy, state.evidence
-        updates, moments = optimiser.update(jax.grad(loss)(both), state.optimiser)
-        policy, evidence = optax.apply_updates(both, updates)
-        pace = jnp.maximum(1.0 - AVERAGE, 1.0 / (state.step + 1.0))
-        average = optax.incremental_update(policy, state.average, pace)
-        return State(policy, evidence, average, moments, state.step + 1), None
-
-    def judged(key: Array, policy: Denoiser) -> tuple[Array, ...]:
-        draw, directions = jax.random.split(key)
-        points = samples(draw, policy, schedule, FINAL_STEPS, exact.shape[0])
-        found = method.action(target, points)
-        found = jnp.clip(found, -1.0, 1.0) if target.support.has_walls else found
-        return (
-            energy(found, exact),
-            squared_mmd(found, exact),
-            sliced_wasserstein(directions, found, exact),
-            found,
-        )
-
-    def stretch(state: State, key: Array) -> tuple[State, tuple[Array, ...]]:
+    def stretch(state: State, key: Array) -> tuple[State, Learned]:
         steps, judge = jax.random.split(key)
         state, _ = jax.lax.scan(step, state, jax.random.split(steps, how.every))
-        return state, judged(judge, state.average)
+        return state, judged(judge, state.average, target, exact, how)
 
     _, found = jax.lax.scan(stretch, start, jax.random.split(keys, how.checkpoints))
-    *distances, last = found
-    return Learned(distances[0], distances[1], distances[2], last[-1])
+    return found._replace(samples=found.samples[-1])
+
+
+def trained(state: State, key: Key[Array, ""], target: AbstractTarget, how: How) -> State:
+    """The state after one more step."""
+    own, far, where, loss_key = jax.random.split(key, 4)
+    points = samples(own, state.policy, how.schedule, FLOW_STEPS, STATES)
+    broad = jax.random.uniform(far, points.shape, minval=-2.5, maxval=2.5)
+    broad = jnp.clip(broad, -1.0, 1.0) if state.policy.bounded else broad
+    away = jax.random.uniform(where, (STATES, 1)) < BROAD
+    points = jax.lax.stop_gradient(jnp.where(away, broad, points))
+    both = state.policy, state.evidence
+    gradient = jax.grad(loss)(both, loss_key, target, points, how)
+    updates, moments = OPTIMISER.update(gradient, state.optimiser)
+    policy, evidence = optax.apply_updates(both, updates)
+    pace = jnp.maximum(1.0 - AVERAGE, 1.0 / (state.step + 1.0))
+    average = optax.incremental_update(policy, state.average, pace)
+    return State(policy, evidence, average, moments, state.step + 1)
+
+
+def loss(
+    both: tuple[Denoiser, Evidence],
+    key: Key[Array, ""],
+    target: AbstractTarget,
+    points: Float[Array, "b d"],
+    how: How,
+) -> Float[Array, ""]:
+    """The mean squared error of a policy beside score targets, weighed by their evidence or not."""
+    (policy, evidence), method = both, as_method(how.method, None)
+    if how.weighed:
+        method = replace(method, estimator=Evidenced(method.estimator))
+    obs = jnp.zeros((STATES, OBS))
+    found = regression(
+        policy, key, target, obs, points, how.schedule, method, LEVELS, how.num_draws
+    )
+    if not how.weighed:
+        return jnp.mean(found.errors)
+    return weighed(evidence, found.errors, found.x, found.levels, found.found.info.coefficient)
+
+
+def judged(
+    key: Key[Array, ""],
+    policy: Denoiser,
+    target: AbstractTarget,
+    exact: Float[Array, "n d"],
+    how: How,
+) -> Learned:
+    """Distances of a policy at one checkpoint, and its samples."""
+    draw, directions = jax.random.split(key)
+    points = samples(draw, policy, how.schedule, FINAL_STEPS, exact.shape[0])
+    found = as_method(how.method, None).action(target, points)
+    found = jnp.clip(found, -1.0, 1.0) if target.support.has_walls else found
+    return Learned(
+        energy(found, exact),
+        squared_mmd(found, exact),
+        sliced_wasserstein(directions, found, exact),
+        found,
+    )
 
 
 @partial(jax.jit, static_argnames="how")
