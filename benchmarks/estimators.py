@@ -104,6 +104,7 @@ def variants() -> dict[str, Variant]:
         "no control variate": with_estimator(sf.NoiseExpectation()),
         "not shrunk": with_estimator(sf.ControlVariate(sf.InSample("diagonal"))),
         **{f"ess_share={s:g}": with_fit(ess_share=s) for s in (0.1, 0.3, 0.6)},
+        **{f"temperatures={n}": with_fit(temperatures=n) for n in (4, 8, 16, 32, 64)},
         **{f"folds={n}": with_estimator(sf.ShrunkControlVariate(folds=n)) for n in (2, 4, 8)},
         "values only": Variant(sf.Method(None, sf.NoiseExpectation(), quasi=True)),
     }

@@ -93,6 +93,7 @@ WRONG = {
     (sf.Method, "space"): ("tahn", None, 3), (sf.Method, "quasi"): ("yes", None),
     (sf.FittedProposal, "ess_share"): ("0.3", None, -0.1, 1.5, float("nan")),
     (sf.FittedProposal, "reach"): ("6", None, -1.0, 0.0, float("nan")),
+    (sf.FittedProposal, "temperatures"): (1.5, "16", 1, None, True),
     (sf.ShrunkControlVariate, "folds"): (1.5, "4", 1, None, True),
     (sf.InSample, "kind"): (None, "diag", 3), (sf.InSample, "shrink"): (*NO_NUMBERS, -0.1),
     (sf.ControlVariate, "by"): (None, "scalar", 0.5, sf.InSample, sf.NoiseExpectation()),

@@ -92,17 +92,19 @@ def regressed(
     """The shrunk coefficients of u on h, one regression with intercept for each row of weights:
     first one coefficient for all dimensions, then what each dimension adds to it.
 
-    Sums are of differences to the heaviest draw, in units of their own size: its small distance
-    to the mean stays exact, and no square underflows.
+    Sums are of differences to the heaviest draw, times the root of its weight, in units of their
+    largest: its small distance to the mean stays exact, and no square overflows or vanishes.
     """
     w = jnp.mean(shares, axis=0)
-    u, h = (row - row[jnp.argmax(w)] for row in (u, h))
-    size_u, size_h = (jnp.sqrt(jnp.sum(w @ row**2)) for row in (u, h))
+    root, heaviest = jnp.sqrt(w), jnp.argmax(w)
+    u, h = (root[:, None] * (row - row[heaviest]) for row in (u, h))
+    size_u, size_h = (jnp.max(jnp.abs(row)) for row in (u, h))
     size_u, size_h = (jnp.where(size > 0, size, 1.0) for size in (size_u, size_h))
     u, h = u / size_u, h / size_h
-    mean_u, mean_h = shares @ u, shares @ h
-    square_u, square_h = shares @ u**2, shares @ h**2
-    product = shares @ (u * h) - mean_u * mean_h
+    parts = shares / jnp.where(w > 0, w, 1.0)
+    mean_u, mean_h = (parts * root) @ u, (parts * root) @ h
+    square_u, square_h = parts @ u**2, parts @ h**2
+    product = parts @ (u * h) - mean_u * mean_h
     floor = ROUNDING * np.finfo(u.dtype).eps
     variance_u = jnp.maximum(square_u - mean_u**2, floor * square_u)
     variance_h = square_h - mean_h**2

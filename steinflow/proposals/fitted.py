@@ -6,12 +6,10 @@ import numpy as np
 from jax.nn import softmax
 from jaxtyping import Array, Float
 
-from steinflow.checks import as_leaf, require_positive, require_share
+from steinflow.checks import as_leaf, require_at_least, require_positive, require_share
 from steinflow.draws.base import Draws
 from steinflow.points import Point, center_and_width
 from steinflow.proposals.normal import NormalProposal
-
-RUNGS = 16  # temperatures that are tried
 
 
 class FittedProposal(eqx.Module):
@@ -29,6 +27,7 @@ class FittedProposal(eqx.Module):
         ess_share: share of the effective sample size for flat Q that a fit rests on, in (0, 1).
         reach: standard deviations that a fitted mean may lie beyond the bounds of a box, or away
             from the mean of the likelihood.
+        temperatures: that are tried, >= 2, from tau to where Q is flat.
 
     Reference: deterministic mixture, Veach & Guibas (1995), Owen & Zhou (2000); tempered weights
         in adaptive importance sampling, Koblents & Míguez (2015),
@@ -37,10 +36,12 @@ class FittedProposal(eqx.Module):
 
     ess_share: float = eqx.field(default=0.3, static=True)
     reach: float = eqx.field(default=6.0, static=True)
+    temperatures: int = eqx.field(default=16, static=True)
 
     def __check_init__(self) -> None:
         require_share("ess_share", self.ess_share, "A fit rests on more than one draw.")
         require_positive("reach", as_leaf(self.reach), "It is a distance.")
+        require_at_least("temperatures", self.temperatures, 2, "Their ends are tau and flat Q.")
 
     def sizes(self, num_draws: int) -> tuple[int, ...]:
         """Draws a point of each stage, the likelihood's first."""
@@ -54,7 +55,7 @@ class FittedProposal(eqx.Module):
 
     def fit(self, draws: Draws, point: Point) -> NormalProposal:
         """The normal of one point, from the draws of all points of its state."""
-        v = tempered(draws.value, draws.log_prior, self.ess_share)[:, None]
+        v = tempered(draws.value, draws.log_prior, self.ess_share, self.temperatures)[:, None]
         gradient = jnp.nan_to_num(draws.gradient)
         center, mean_gradient = jnp.sum(v * draws.action, axis=0), jnp.sum(v * gradient, axis=0)
         offset = draws.action - center
@@ -94,7 +95,7 @@ def within_reach(
 
 
 def tempered(
-    value: Float[Array, " k"], log_prior: Float[Array, " k"], share: float
+    value: Float[Array, " k"], log_prior: Float[Array, " k"], share: float, temperatures: int
 ) -> Float[Array, " k"]:
     """Self-normalised weights, [k], for the posterior at the lowest of some temperatures, from tau
     to where Q is flat, at which the draws keep this share of their effective sample size there.
@@ -103,14 +104,16 @@ def tempered(
         value: Q/tau; -inf where a draw is impossible.
         log_prior: log weights for flat Q.
         share: in (0, 1).
+        temperatures: how many.
     """
     possible = value > -jnp.inf
     log_prior = jnp.where(possible | ~jnp.any(possible), log_prior, -jnp.inf)
     below = jnp.where(possible, value - jnp.max(value), 0.0)
     hottest = 100.0 * (1.0 - jnp.min(below))
-    inverse = hottest ** -jnp.linspace(0.0, 1.0, RUNGS, dtype=value.dtype)
+    inverse = hottest ** -jnp.linspace(0.0, 1.0, temperatures, dtype=value.dtype)
     weight = softmax(log_prior + inverse[:, None] * below, axis=1)
     ess = 1.0 / jnp.sum(weight**2, axis=1)
-    enough = (ess >= 1.0 + share * (ess[-1] - 1.0)) | (np.arange(RUNGS) == RUNGS - 1)
+    last = np.arange(temperatures) == temperatures - 1
+    enough = (ess >= 1.0 + share * (ess[-1] - 1.0)) | last
     weight = weight[jnp.argmax(enough)]
     return jnp.where(jnp.isfinite(weight), weight, 1.0 / weight.size)

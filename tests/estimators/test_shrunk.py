@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 import steinflow as sf
 from steinflow.draws import Draws, weights
 from steinflow.estimators.reduce import reduce
-from steinflow.estimators.shrunk import steep_stein_terms
+from steinflow.estimators.shrunk import regressed, steep_stein_terms
 from steinflow.levels import cast
 from steinflow.points import Point
 from steinflow.targets import GaussianMixture, Linear, random_networks
@@ -199,3 +199,20 @@ def test_draws_that_are_all_alike_are_no_evidence():
     assert_allclose(estimator.terms(draws, point), (0.8 * 0.5 - np.tile(X, (6, 1))) / 0.36)
     with pytest.raises(ValueError, match="folds must be an integer >= 2"):
         sf.ShrunkControlVariate(folds=1)
+
+
+def test_weights_that_underflow_leave_a_number():
+    """One draw has all the weight, the others 1e-150 to 0 of it: no square may overflow."""
+    u = np.array([[0.3, -1.0], [2e3, 5.0], [-40.0, 1e3], [7.0, 8.0]])
+    h = np.array([[1.0, 2.0], [3e2, -1e3], [5.0, 60.0], [-9e2, 1.0]])
+    for small in (1e-150, 1e-300, 5e-324, 0.0):
+        shares = np.array([1.0, small, 0.3 * small, 0.0])
+        found = regressed(jnp.asarray(u), jnp.asarray(h), jnp.asarray(shares)[None])
+        assert np.all(np.isfinite(found))
+
+
+def test_a_linear_q_far_from_the_likelihood_has_a_score():
+    target = sf.Boltzmann(lambda a: a @ jnp.linspace(0.5, 1.5, 2), jnp.full(4_096, 0.02))
+    xs = 0.9 * jax.random.normal(jax.random.key(1), (4_096, 2))
+    found = sf.score_targets(jax.random.key(0), target, xs, sf.Level(0.1, 0.9), num_draws=32)
+    assert np.all(np.isfinite(found.score))

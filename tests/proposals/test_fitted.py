@@ -111,7 +111,7 @@ def test_the_fit_is_exact_for_a_normal_with_independent_dimensions(fit, name):
 def test_the_temperature_is_the_least_at_which_draws_are_worth_enough(scale):
     rng = np.random.default_rng(5)
     value, log_prior = scale * rng.normal(size=64), 0.3 * rng.normal(size=64)
-    found = np.asarray(tempered(jnp.asarray(value), jnp.asarray(log_prior), SHARE))
+    found = np.asarray(tempered(jnp.asarray(value), jnp.asarray(log_prior), SHARE, 16))
     wanted, worth = tempered_by_hand(value, log_prior)
     assert_allclose(found, wanted, rtol=1e-9)
     assert_allclose(1.0 / np.sum(found**2), worth, rtol=1e-9)
@@ -126,11 +126,11 @@ def test_the_temperature_is_the_least_at_which_draws_are_worth_enough(scale):
 
 def test_impossible_draws_weigh_nothing_and_bad_ones_no_more_than_others():
     value = jnp.array([0.0, -jnp.inf, -jnp.inf, 1.0])
-    found = tempered(value, jnp.zeros(4), SHARE)
+    found = tempered(value, jnp.zeros(4), SHARE, 16)
     assert_allclose(found[1:3], 0.0)
     assert_allclose(found.sum(), 1.0)
     for nothing in (jnp.full(4, -jnp.inf), value.at[0].set(jnp.nan)):
-        assert_allclose(tempered(nothing, jnp.zeros(4), SHARE), 0.25)
+        assert_allclose(tempered(nothing, jnp.zeros(4), SHARE, 16), 0.25)
 
 
 @pytest.mark.parametrize("mean", [-9.0, -1.05, 0.2, 4.0, 300.0])
