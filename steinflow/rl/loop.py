@@ -101,9 +101,10 @@ class Trainer:
         self.replay.add(steps, step.valid)
         if self.normaliser:
             self.normaliser.update(step.next_obs.reshape(*self.shape, -1))
-        ends = (step.terminated | step.dropped).reshape(self.shape)
-        valid = step.valid.reshape(self.shape)
-        self.rewards.update(step.reward.reshape(self.shape), ends, valid)
+        if self.config.normalise_rewards:
+            ends = (step.terminated | step.dropped).reshape(self.shape)
+            valid = step.valid.reshape(self.shape)
+            self.rewards.update(step.reward.reshape(self.shape), ends, valid)
         self.obs, self.count = step.obs, self.count + 1
         self.returns += step.valid * step.reward
         self.lengths += step.valid
