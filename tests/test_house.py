@@ -148,12 +148,12 @@ def test_the_core_imports_no_network_and_never_sees_time():
     ],
 )
 def test_the_one_minute_map(place, holds):
-    """Each place of the README's map is named there, and is where it says."""
+    """Each place of the map in docs/index.md is named there, and is where it says."""
     assert holds in (PACKAGE / place).read_text()
-    readme = (ROOT / "README.md").read_text()
-    assert place.split("/")[0] + "/" in readme
+    index = (ROOT / "docs" / "index.md").read_text()
+    assert place.split("/")[0] + "/" in index
     if place.startswith("study"):
-        assert "study/measure.py" in readme
+        assert "study/measure.py" in index
 
 
 def test_variance_is_measured_in_one_file_only():
