@@ -69,8 +69,11 @@ bench-estimators: .venv/all.done  ## what each part of auto is worth
 bench-train: .venv/all.done .venv-sbx/done  ## an update beside SBX's SAC (4 minutes)
 	.venv/bin/python benchmarks/train_speed.py
 
-bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's SAC, cells of at most 20 minutes
-	.venv/bin/python benchmarks/returns.py
+bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's CrossQ and published ones (hours; goes on)
+	.venv/bin/python benchmarks/returns.py --agents default --steps 100000 --seeds 0 1 2 \
+		--tasks HalfCheetah-v4 Hopper-v4 Walker2d-v4 Ant-v4 Humanoid-v4
+	.venv/bin/python benchmarks/returns.py --agents sbx-crossq-256 --steps 50000 --seeds 0 1 \
+		--tasks HalfCheetah-v4 Hopper-v4 Walker2d-v4
 
 bench-ablation: .venv/all.done  ## does a better target buy return? cells of a few minutes
 	.venv/bin/python benchmarks/ablation.py

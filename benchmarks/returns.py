@@ -1,8 +1,8 @@
 """Returns of our agents, of SBX's, and of those that others have published: `make bench-returns`.
 
 A cell is an agent, a task and a seed, on one core; cells run two at a time. One that is done is a
-file under runs/returns. A rerun skips it, goes on with one that was stopped, and adds all of them
-to benchmarks/results/returns.csv.
+file under runs/returns. A rerun skips it, goes on with one of ours that was stopped, and adds all
+of them to benchmarks/results/returns.csv. Where the default has changed, delete its rows first.
 
     python benchmarks/returns.py --agents default sbx-crossq-256 --tasks Hopper-v4 --steps 50000
     python benchmarks/returns.py --judge
@@ -57,6 +57,9 @@ RANGES = {  # returns of random actions, and of TD3 at a million steps
 }  # fmt: skip
 
 
+Cell = tuple[str, str, int, int]  # agent, task, seed, steps
+
+
 def path_of(agent: str, task: str, seed: int, steps: int) -> Path:
     """The result of a cell."""
     return CELLS / f"{task}-{agent}-{seed}-{steps}.csv".replace("/", "_")
@@ -68,7 +71,7 @@ def done(agent: str, task: str, seed: int, steps: int) -> bool:
         return True
     if not RESULTS.exists():
         return False
-    rows = pl.read_csv(RESULTS)
+    rows = read(RESULTS)
     of_cell = (pl.col("agent") == agent) & (pl.col("task") == task) & (pl.col("seed") == seed)
     return bool((rows.filter(of_cell)["step"] >= steps).any())
 
@@ -81,7 +84,8 @@ def ours(agent: str, task: str, seed: int, steps: int) -> list[dict[str, float]]
     )
     run = train(config, task, path_of(agent, task, seed, steps).with_suffix(""), resume=True)
     rows = run.metrics().drop_nulls("eval_return").unique("step", keep="last").sort("step")
-    found = rows.select("step", "seconds", "eval_return").to_dicts()
+    training = pl.col("seconds") - pl.col("eval_seconds").cum_sum()
+    found = rows.select("step", training.alias("seconds"), "eval_return").to_dicts()
     return [*found[:-1], found[-1] | {"one_sample": one_sample(run)}]
 
 
@@ -108,7 +112,11 @@ def compute(agent: str, task: str, seed: int, steps: int) -> None:
     """Write the result of a cell."""
     found = (theirs if agent in THEIRS else ours)(agent, task, seed, steps)
     commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True, cwd=HERE
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=HERE,
     ).stdout.strip()
     about = {"agent": agent, "task": task, "seed": seed}
     rows = [about | {"one_sample": None} | row | {"commit": commit} for row in found]
@@ -117,9 +125,9 @@ def compute(agent: str, task: str, seed: int, steps: int) -> None:
     write(path_of(agent, task, seed, steps), kept)
 
 
-def work(core: int, cells: SimpleQueue[tuple[str, str, int, int]]) -> None:
+def work(core: int, cells: SimpleQueue[Cell], stop: threading.Event) -> None:
     """Compute cells on one core until none is left."""
-    while True:
+    while not stop.is_set():
         try:
             cell = cells.get_nowait()
         except Empty:
@@ -130,18 +138,22 @@ def work(core: int, cells: SimpleQueue[tuple[str, str, int, int]]) -> None:
 
 
 def collect() -> None:
-    """Add what is done to the results; the longest run of a cell stays."""
-    parts = [pl.read_csv(path) for path in sorted(CELLS.glob("*.csv"))]
-    if RESULTS.exists():
-        parts.append(pl.read_csv(RESULTS))
-    if not parts:
-        return
-    rows = pl.concat([part.cast({"one_sample": pl.Float64}) for part in parts])
-    cell = ["agent", "task", "seed"]
-    most = rows.group_by([*cell, "commit"]).agg(pl.max("step").alias("length"))
-    longest = most.sort("length").unique(cell, keep="last").drop("length")
-    rows = rows.join(longest, on=[*cell, "commit"]).unique([*cell, "step"]).sort([*cell, "step"])
-    write(RESULTS, rows)
+    """Add what is done to the results; the longest run of a cell stays, the newer of two equals."""
+    parts = [read(RESULTS)] if RESULTS.exists() else []
+    for path in sorted(CELLS.glob("*.csv"), key=lambda path: path.stat().st_mtime):
+        parts.append(read(path))
+    found: dict[tuple[str, str, int], pl.DataFrame] = {}
+    for part in parts:
+        for cell, rows in part.group_by(["agent", "task", "seed"], maintain_order=True):
+            if cell not in found or rows["step"].max() >= found[cell]["step"].max():
+                found[cell] = rows
+    if found:
+        write(RESULTS, pl.concat([found[cell] for cell in sorted(found)]))
+
+
+def read(path: Path) -> pl.DataFrame:
+    """A table of evaluations."""
+    return pl.read_csv(path, schema_overrides={"one_sample": pl.Float64, "commit": pl.String})
 
 
 def write(path: Path, rows: pl.DataFrame) -> None:
@@ -151,22 +163,24 @@ def write(path: Path, rows: pl.DataFrame) -> None:
 
 def judge(steps: int, seeds: list[int]) -> None:
     """Mean of the last three evaluations within so many steps, with its standard error over
-    seeds, beside published means; and the score over all tasks."""
-    rows = pl.read_csv(RESULTS).filter(pl.col("step") <= steps, pl.col("seed").is_in(seeds))
+    seeds, beside published means."""
+    rows = read(RESULTS).filter(pl.col("step") <= steps, pl.col("seed").is_in(seeds))
     published = pl.read_csv(PUBLISHED).filter(pl.col("step") == steps)
     print(f"{steps:,} steps, seeds {seeds}")
     for (task,), part in sorted(rows.group_by(["task"])):
         print(task)
         for (agent,), of_agent in sorted(part.group_by(["agent"])):
-            if of_agent["step"].max() < steps:
+            runs = [run.sort("step") for _, run in sorted(of_agent.group_by(["seed"]))]
+            runs = [run for run in runs if run["step"][-1] == steps]
+            if not runs:
                 continue
-            each = [one.sort("step")["eval_return"].tail(LAST).mean()
-                    for _, one in sorted(of_agent.group_by(["seed"]))]  # fmt: skip
+            each = [run["eval_return"].tail(LAST).mean() for run in runs]
             error = np.std(each, ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.nan
-            speed = steps / of_agent.filter(pl.col("step") == steps)["seconds"].mean()
+            speed = steps / np.mean([run["seconds"][-1] for run in runs])
+            commits = sorted({run["commit"][-1] for run in runs})
             print(f"  {agent:18} {np.mean(each):8.0f} ± {error:4.0f}  score "
                   f"{scored(task, np.mean(each)):.2f}  {speed:.0f} steps/s  "
-                  f"{np.round(each).astype(int).tolist()}")  # fmt: skip
+                  f"{np.round(each).astype(int).tolist()}  {' '.join(commits)}")  # fmt: skip
         for row in published.filter(pl.col("task") == task).iter_rows(named=True):
             mean = row["eval_return"]
             print(f"  {row['agent']:18} {mean:8.0f} ({row['source']})  {scored(task, mean):.2f}")
@@ -192,17 +206,21 @@ def main() -> None:
         compute(agent, task, int(seed), int(steps))
         return
     if not options.judge:
-        waiting: SimpleQueue[tuple[str, str, int, int]] = SimpleQueue()
+        waiting: SimpleQueue[Cell] = SimpleQueue()
+        stop = threading.Event()
         for seed, task, agent in product(options.seeds, options.tasks, options.agents):
             if not done(agent, task, seed, options.steps):
                 waiting.put((agent, task, seed, options.steps))
         cores = sorted(os.sched_getaffinity(0))[:2]
-        threads = [threading.Thread(target=work, args=(core, waiting)) for core in cores]
+        threads = [threading.Thread(target=work, args=(core, waiting, stop)) for core in cores]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
-        collect()
+        try:
+            for thread in threads:
+                thread.join()
+        finally:
+            stop.set()
+            collect()
     judge(options.steps, options.seeds)
 
 

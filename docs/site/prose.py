@@ -8,10 +8,11 @@ BESIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md")  # pages that are not i
 MAX_WORDS = 100  # a paragraph or an item of a list
 MAX_NUMBERS = 6  # of these, outside code and links' addresses
 MAX_LINE = 120  # characters
-CODE = re.compile(r"`[^`]*`|\$[^$]*\$|\]\([^)]*\)|<[^>]*>")
+CODE = re.compile(r"`[^`]*`|\$[^$\n]*\$|\]\([^)]*\)|</?[a-z][^>\n]*>")
 NUMBER = re.compile(r"(?<![\w.])[-+±]?(?:\d[\d,]*\.?\d*|\.\d+)")
 ITEM = re.compile(r"\s*(?:[-*]|\d+\.)\s")
-YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+OTHER = re.compile(r"#+ |\||<|!\[|\$\$|---")  # headings, tables, tags, pictures, formulas
+YEAR = re.compile(r"\b(?:19[6-9]|20[12])\d\b")
 
 
 def problems(page: Path) -> list[str]:
@@ -37,12 +38,12 @@ def paragraphs(lines: list[str]) -> Iterator[tuple[int, str]]:
     first, fence, formula = 1, False, False
     for number, line in enumerate([*lines, ""], 1):
         mark = line.strip()
-        if mark.startswith(("```", "~~~")):
+        if mark.startswith(("```", "~~~")) and mark.count("```") != 2:
             fence = not fence
         if mark.count("$$") == 1:
             formula = not formula
         code = fence or mark.startswith("```") or (line.startswith("    ") and not kept)
-        other = not mark or code or formula or mark[0] in "#|<!" or mark.startswith(("$$", "---"))
+        other = not mark or code or formula or OTHER.match(mark) is not None
         if (other or ITEM.match(line)) and kept:
             yield first, "\n".join(kept)
             kept = []

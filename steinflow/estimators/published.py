@@ -1,4 +1,4 @@
-"""Coefficients as published: reverse flow matching, and score interpolation by variances.
+"""Coefficients as published: reverse flow matching, and the control variate score identity.
 
 Both are fitted to the draws that they are used on. Settings are those of the public code
 (docs/estimators.md), but for the number of draws.

@@ -32,7 +32,8 @@ class ShrunkControlVariate(AbstractEstimator):
         fits to the other folds of the draws, with C reduced by 1/sqrt(ESS): so much of u may
         follow another C in a region that no draw has met.
     Reference: control functionals, Oates, Girolami & Chopin (2017),
-        https://arxiv.org/abs/1410.2392; positive-part shrinkage, James & Stein (1961).
+        https://arxiv.org/abs/1410.2392; positive-part shrinkage in the manner of
+        James & Stein (1961).
 
     Args:
         folds: of the draws, for the standard error; >= 2.

@@ -215,4 +215,4 @@ def test_a_linear_q_far_from_the_likelihood_has_a_score():
     target = sf.Boltzmann(lambda a: a @ jnp.linspace(0.5, 1.5, 2), jnp.full(4_096, 0.02))
     xs = 0.9 * jax.random.normal(jax.random.key(1), (4_096, 2))
     found = sf.score_targets(jax.random.key(0), target, xs, sf.Level(0.1, 0.9), num_draws=32)
-    assert np.all(np.isfinite(found.score))
+    assert np.all(np.isfinite(found.score)) and not np.any(found.info.reliable)
