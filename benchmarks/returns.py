@@ -119,7 +119,7 @@ def compute(agent: str, task: str, seed: int, steps: int) -> None:
         cwd=HERE,
     ).stdout.strip()
     about = {"agent": agent, "task": task, "seed": seed}
-    rows = [about | {"one_sample": None} | row | {"commit": commit} for row in found]
+    rows = [about | {"one_sample": None} | row | {"commit": said.stdout.strip()} for row in found]
     columns = ["agent", "task", "seed", "step", "seconds", "eval_return", "one_sample", "commit"]
     kept = pl.DataFrame(rows, infer_schema_length=None).select(columns)
     write(path_of(agent, task, seed, steps), kept)
@@ -139,9 +139,8 @@ def work(core: int, cells: SimpleQueue[Cell], stop: threading.Event) -> None:
 
 def collect() -> None:
     """Add what is done to the results; the longest run of a cell stays, the newer of two equals."""
-    parts = [read(RESULTS)] if RESULTS.exists() else []
-    for path in sorted(CELLS.glob("*.csv"), key=lambda path: path.stat().st_mtime):
-        parts.append(read(path))
+    new = sorted(CELLS.glob("*.csv"), key=lambda path: path.stat().st_mtime)
+    parts = [read(path) for path in (RESULTS, *new) if path.exists()]
     found: dict[tuple[str, str, int], pl.DataFrame] = {}
     for part in parts:
         for cell, rows in part.group_by(["agent", "task", "seed"], maintain_order=True):

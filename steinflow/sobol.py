@@ -1,7 +1,7 @@
 """Scrambled Sobol numbers: uniform in (0, 1) like independent ones, but evenly spread.
 
-Owen's nested uniform scrambling by hashing of reversed bits (Laine & Karras, 2011;
-constants of Vegdahl, 2021): each point by itself is uniform, so every estimate keeps its
+Owen's nested uniform scrambling by hashing of reversed bits (Laine & Karras, 2011,
+with their constants): each point by itself is uniform, so every estimate keeps its
 mean, and the points of one net together fill the cube.
 """
 
