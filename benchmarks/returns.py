@@ -111,13 +111,8 @@ def theirs(agent: str, task: str, seed: int, steps: int) -> list[dict[str, float
 def compute(agent: str, task: str, seed: int, steps: int) -> None:
     """Write the result of a cell."""
     found = (theirs if agent in THEIRS else ours)(agent, task, seed, steps)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=HERE,
-    ).stdout.strip()
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, cwd=HERE)
     about = {"agent": agent, "task": task, "seed": seed}
     rows = [about | {"one_sample": None} | row | {"commit": said.stdout.strip()} for row in found]
     columns = ["agent", "task", "seed", "step", "seconds", "eval_return", "one_sample", "commit"]

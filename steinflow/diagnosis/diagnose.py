@@ -128,7 +128,7 @@ def diagnosed(
     options: Options,
 ) -> Diagnosis:
     """`diagnose`, its options as one record."""
-    options = settled(options, tau)
+    options, levels = settled(options, tau)
     if seen.ndim < 1 or len(seen) < LEAST:
         raise ValueError(
             f"observations must be [b, ...] with b >= {LEAST}, for intervals over states; got "
@@ -138,7 +138,7 @@ def diagnosed(
     where = acted(keys[0], q, seen, tau, support, dim, actions)
     first = Boltzmann(q=q, tau=jnp.full(1, tau), support=support, context=seen[:1])
     check_problem(first, where[:1])
-    setting = prepared(keys[1], q, seen, where, support, options.levels)
+    setting = prepared(keys[1], q, seen, where, support, levels)
     sizes, factors = options.num_draws, options.factors
     methods, left_out = able(options.methods, setting, tau, sizes[0], options.current[0])
     groups = grouped(methods)
@@ -153,9 +153,7 @@ def diagnosed(
         losses = work.losses(
             keys[4], tau, factors, groups, references, sizes, options.trials, options.clip
         )
-    found = Measured(
-        groups, sizes, factors, options.levels, references, losses, support, setting.points
-    )
+    found = Measured(groups, sizes, factors, levels, references, losses, support, setting.points)
     rows, walls = tabulate(found, tau), tabulate_walls(found, tau)
     advice = recommend(found, rows, options.current)
     settings = {
@@ -168,8 +166,8 @@ def diagnosed(
     return Diagnosis(rows, walls, shape, found, advice, float(tau), settings)
 
 
-def settled(options: Options, tau: float) -> Options:
-    """The options with what is left open, or a ValueError."""
+def settled(options: Options, tau: float) -> tuple[Options, Level]:
+    """The options with what is left open, and the levels; or a ValueError."""
     require_shape("tau", tau, [()], "One temperature; others are given by factors.")
     require_positive("tau", tau, "It is the temperature of pi(a) ∝ exp(Q(a)/tau).")
     require_positive("factors", np.asarray([1.0, *options.factors]), "They multiply tau.")
@@ -186,7 +184,7 @@ def settled(options: Options, tau: float) -> Options:
         raise ValueError(
             f"levels must be [l], got shape {list(levels.alpha.shape)}. Give one value a level."
         )
-    return options._replace(num_draws=sizes, factors=factors, levels=levels)
+    return options._replace(num_draws=sizes, factors=factors), levels
 
 
 def space_of(group: Group, support: AbstractSupport) -> str:
