@@ -42,8 +42,6 @@ SBX = Path(".venv-sbx/bin/python")
 EVERY, EPISODES, LAST = 5_000, 10, 3  # steps between evaluations; of the last three is the mean
 AGENTS: dict[str, dict[str, Any]] = {
     "default": {},
-    "draws-12": {"num_draws": 12},
-    "draws-24": {"num_draws": 24},
     "draws-48": {"num_draws": 48},
     "squared-loss": {"critic": "mse"},
     "squared-loss-raw": {"critic": "mse", "normalise_rewards": False},

@@ -29,7 +29,7 @@ class TrainConfig:
     """frames that an action is repeated for, their rewards summed; where it is not 1, steps,
     warmup, eval_every and log_every count frames, and all else these decisions"""
 
-    num_draws: int = 48
+    num_draws: int = 12
     """draws N of Q a state and noise level"""
     num_levels: int = 2
     """noise levels a state; they share their draws"""
