@@ -237,13 +237,13 @@ def doctor(command: Doctor) -> int:
         findings = examine()
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
-        mark = "ok     " if not finding.remedy else "MISSING" if finding.essential else "-      "
+        mark = "ok     " if not finding.remedy else "FAILED " if finding.essential else "-      "
         print(f"{mark} {finding.what:{width}} {finding.found}")
         if finding.remedy:
             print(f"{'':16}{finding.remedy}")
     bad = any(finding.remedy and finding.essential for finding in findings)
     after = f"steinflow train {command.env}" if command.env else "steinflow study --preset quick"
-    print("Mend what is MISSING first." if bad else f"Next: {after}")
+    print("Mend what FAILED first." if bad else f"Next: {after}")
     return int(bad)
 
 

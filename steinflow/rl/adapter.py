@@ -19,11 +19,13 @@ from steinflow.rl.spaces import NUMBERS, actions_of, sizes_of
 
 Floats = NDArray[np.float32]
 TRIES = 10  # resets in a row that may give what is not finite
+IN_A_ROW = 20  # episodes that may be dropped one after the other
 PATIENCE = 10.0  # seconds that an environment may take to close
 NAN = (
     "The environment gave {what} that is not finite. Mend it, or add --drop-nan, which drops such "
     "episodes."
 )
+OLD = "shimmy.GymV21CompatibilityV0 wraps those of the old gym."
 
 
 class EnvironmentWarning(UserNotice):
@@ -36,7 +38,8 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
     Args:
         env: one whose spaces are supported.
         drop_nan: where a step gives what is not finite, truncate the episode at its last
-            observation, with a reward of NaN that marks it; otherwise that is an error.
+            observation, with a reward of NaN that marks it, and fail after `IN_A_ROW` such
+            episodes in a row; otherwise the first is an error.
 
     Raises:
         ValueError: a space is not supported.
@@ -47,6 +50,7 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
         self.metadata = dict(getattr(env, "metadata", None) or {})
         wide, dim = sizes_of(env)
         self.actions, self.drop_nan = actions_of(env.action_space), drop_nan
+        self.dropped = 0  # episodes in a row
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (wide,), np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (dim,), np.float32)
         self.seen = np.zeros(wide, np.float32)
@@ -65,8 +69,8 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
             found = self.env.reset(**given)
             if not isinstance(found, tuple) or len(found) != 2:
                 raise RunError(
-                    f"The environment's reset gave {type(found).__name__}, not (observation, "
-                    "info). shimmy.GymV21CompatibilityV0 wraps those of the old gym."
+                    f"The environment's reset gave {type(found).__name__}. Return (observation, "
+                    f"info); {OLD}"
                 )
             self.seen = self.vector(found[0], "reset")
             if np.isfinite(self.seen).all():
@@ -86,8 +90,8 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
         if not isinstance(found, tuple) or len(found) != 5:
             count = f"{len(found)} values" if isinstance(found, tuple) else type(found).__name__
             raise RunError(
-                f"The environment's step gave {count}, not (observation, reward, terminated, "
-                "truncated, info). shimmy.GymV21CompatibilityV0 wraps those of the old gym."
+                f"The environment's step gave {count}. Return (observation, reward, terminated, "
+                f"truncated, info); {OLD}"
             )
         obs, reward = self.vector(found[0], "step"), number("reward", found[1])
         ends = [truth(name, found[i]) for i, name in ((2, "terminated"), (3, "truncated"))]
@@ -95,9 +99,17 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
             finite = bool(np.isfinite(np.float32(reward)))
         if finite and np.isfinite(obs).all():
             self.seen = obs
+            self.dropped = 0 if any(ends) else self.dropped
             return obs, reward, ends[0], ends[1], {}
+        what = "an observation" if finite else "a reward"
         if not self.drop_nan:
-            raise RunError(NAN.format(what="an observation" if finite else "a reward"))
+            raise RunError(NAN.format(what=what))
+        self.dropped += 1
+        if self.dropped == IN_A_ROW:
+            raise RunError(
+                f"{IN_A_ROW} episodes in a row were dropped; the last gave {what} that is not "
+                "finite. Mend the environment."
+            )
         return self.seen, float("nan"), False, True, {}
 
     def vector(self, obs: Any, where: str) -> Floats:

@@ -20,7 +20,7 @@ class Train(TrainConfig):
     """Train a policy on an environment."""
 
     env: tyro.conf.Positional[str] = "Pendulum-v1"
-    """a Gymnasium id, module:Id, or module:function"""
+    """a Gymnasium id, module:Id, module:Class, or module:function"""
     env_kwargs: tuple[str, ...] = ()
     """arguments of the environment, NAME=VALUE each; max_episode_steps is its time limit"""
     preset: str = ""
@@ -153,7 +153,7 @@ def evaluate(command: Eval) -> int:
                 "lengths": result.lengths.tolist(),
             }  # fmt: skip
             text = f"mean return {with_error(mean, error)} ({episodes})"
-            lines.append(text if which == "best" else f"{which} checkpoint: {text}")
+            lines.append(text if which == "best" else f"last checkpoint, not the best: {text}")
         target = command.out or path / "eval.json"
         about = {"format_version": 1, "protocol": "best of M, undiscounted",
                  "seeds": list(run.seeds), "episodes": command.episodes,

@@ -12,8 +12,7 @@ from steinflow.rl.adapter import Adapted, closed
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.environments import InTurn
 from steinflow.rl.factories import factory_of, time_limit_of
-from steinflow.rl.frames import frame_from
-from steinflow.rl.play import without_display
+from steinflow.rl.play import frame_of, without_display
 from steinflow.rl.signals import guarded
 from steinflow.rl.spaces import actions_of, sizes_of
 
@@ -101,13 +100,13 @@ def drawing(name: str, kwargs: dict[str, Any]) -> Finding:
     try:
         env = Adapted(factory_of(name, kwargs | {"render_mode": "rgb_array"})())
     except (ValueError, ModuleNotFoundError) as error:
-        return Finding("pictures", "none", f"steinflow play needs them: {error}")
+        return Finding("pictures", "none", f"{error} Only steinflow play needs them.")
     try:
-        with guarded("The environment's render", PATIENCE):
+        with guarded("The environment's reset", PATIENCE):
             env.reset(seed=0)
-            height, width, _ = frame_from(env.render()).shape
+        height, width, _ = frame_of(env, PATIENCE).shape
     except RunError as error:
-        return Finding("pictures", "none", f"steinflow play needs them: {error}")
+        return Finding("pictures", "none", f"{error} Only steinflow play needs them.")
     finally:
         env.close()
     return Finding("pictures", f"{width} x {height}", "")

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from steinflow.rl.adapter import EnvironmentWarning
 from steinflow.rl.agent import AgentState, Learner, act
-from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.environments import Environments, Factory, side_by_side
 from steinflow.rl.normaliser import Normaliser
@@ -20,7 +19,6 @@ from steinflow.rl.signals import guarded
 
 LONGEST = 10_000  # steps of an episode, where no other number is given
 MOST = 2**31 - 1  # of a seed
-DROPPED = 10  # episodes that may be done again, for each one
 FIRST = 1 << 30  # counters of actions start here, apart from those of training
 
 
@@ -137,7 +135,7 @@ class Evaluator:
     ) -> int:
         """One episode of every row, added to `found`; how many were cut."""
         returns, lengths = found.returns.reshape(-1), found.lengths.reshape(-1)
-        going, dropped = np.ones(len(rows), np.bool_), 0
+        going = np.ones(len(rows), np.bool_)
         everyone = np.zeros((returns.size, obs.shape[-1]), np.float32)
         for count in range(self.longest):
             if stop:
@@ -155,10 +153,6 @@ class Evaluator:
             lengths[rows] += going
             again = going & step.dropped[own]  # it began anew
             returns[rows[again]], lengths[rows[again]] = 0.0, 0
-            dropped += int(again.sum())
-            if dropped > DROPPED * len(rows):
-                raise RunError("Evaluations do not come to an end of finite numbers. Mend the "
-                               "environment.")  # fmt: skip
             going &= ~(step.terminated | step.truncated)[own] | again
             obs = step.obs
             if not going.any():

@@ -76,6 +76,11 @@ class Trainer:
         return self.count * self.config.frames
 
     @property
+    def learned(self) -> bool:
+        """Whether there was an update."""
+        return bool(self.states.updates.any())
+
+    @property
     def elapsed(self) -> float:
         """Seconds of training, those before a resume included."""
         return self.seconds + time.monotonic() - self.clock

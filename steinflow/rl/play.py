@@ -144,5 +144,10 @@ def frame_of(env: "gym.Env[Any, Any]", patience: float) -> Frame:
             picture: Any = env.render()
     except RunError as error:
         cause = error.__cause__ or error
+        if isinstance(cause, NotImplementedError):
+            raise RunError(
+                "The environment does not draw itself. Define render() that returns a picture "
+                "[height, width, 3] of bytes where render_mode is 'rgb_array'."
+            ) from error
         raise RunError(f"Could not draw: {said(cause)}. {no_screen()}") from error
     return np.asarray(frame_from(picture))

@@ -110,9 +110,9 @@ class Session:
         self.tell(f"Environments: {trainer.rings} to train, {count or 'these'} to evaluate.")
         if trainer.envs.about.time_limit is None and not config.eval_max_steps:
             warnings.warn(
-                f"No time limit of {self.env or 'the environment'} can be seen; --env-kwargs "
-                "max_episode_steps=1000 sets one. Episodes of evaluations are cut after "
-                f"{self.evaluator.longest:,} steps (--eval-max-steps).",
+                f"No time limit of {self.env or 'the environment'} can be seen. If its episodes "
+                "may never end, --env-kwargs max_episode_steps=1000 sets one. Those of "
+                f"evaluations are cut after {self.evaluator.longest:,} steps (--eval-max-steps).",
                 EnvironmentWarning,
                 stacklevel=2,
             )
@@ -131,7 +131,12 @@ class Session:
         for folder in self.folders:
             checkpoint.forget_after(folder, step)
         self.metrics.forget_after(step, self.owed)
-        self.tell(f"Going on from step {step:,}" + ("." if whole else ", with new episodes."))
+        self.tell(f"Going on from step {step:,}.")
+        if not whole:
+            warnings.warn(
+                "The environments did not give a state that could be put back whole: new episodes "
+                "begin.", EnvironmentWarning, stacklevel=2,
+            )  # fmt: skip
 
     def tell(self, sentence: str) -> None:
         """Say something on standard error."""
@@ -178,11 +183,13 @@ class Session:
                 raise KeyboardInterrupt
 
     def tell_dropped(self, record: Record) -> None:
-        """Say that an episode was dropped."""
-        if count := record.get("dropped_episodes"):
+        """Say that an episode was dropped: the first, the tenth, the hundredth, and so on."""
+        count = record.get("dropped_episodes", 0)
+        if str(count).strip("0") == "1":
             warnings.warn(
                 f"At step {record['step']:,} an episode of seed {record['seed']} was dropped: "
-                f"something was not finite. It is number {count:,}.",
+                "its reward or observation was not finite. So far they are "
+                f"{count:,}.",
                 EnvironmentWarning,
                 stacklevel=2,
             )
@@ -197,7 +204,8 @@ class Session:
         self.save(environments=False)
         if not isinstance(error, RunError):
             return error
-        return RunError(f"{where} What was learned is in {self.path}; --resume goes on from there.")
+        kept = "What was learned is" if self.trainer.learned else "The steps until then are"
+        return RunError(f"{where} {kept} in {self.path}; --resume goes on from there.")
 
     def close(self) -> None:
         """Free the environments; what is trained is trained, so that a failure is a warning."""

@@ -111,6 +111,8 @@ class Giving(Point):
         return found[:4] if self.what == "old step" else found
 
     def render(self):
+        if self.what == "no render":
+            raise NotImplementedError
         return self.value if self.what == "picture" else super().render()
 
 

@@ -197,8 +197,8 @@ def test_ends_are_truth_values_however_they_are_wrapped(value):
 @pytest.mark.parametrize(
     ("what", "sentence"),
     [
-        ("old step", "step gave 4 values, not .observation, reward, terminated"),
-        ("old reset", "reset gave ndarray, not .observation, info."),
+        ("old step", "step gave 4 values. Return .observation, reward, terminated"),
+        ("old reset", "reset gave ndarray. Return .observation, info."),
     ],
 )
 def test_the_old_gym_is_named(what, sentence):
@@ -235,12 +235,12 @@ def test_a_close_that_raises_is_a_warning(tmp_path):
 # row 6: a state of which only a part is known
 
 
-def test_a_part_of_a_state_is_none(tmp_path, capsys):
+def test_a_part_of_a_state_is_none(tmp_path):
     envs = one(Hidden)
     assert envs.snapshots() == [{}] and not put_back(envs, envs.snapshots())
     train(config(), Hidden, tmp_path / "run")
-    train(config(steps=120), Hidden, tmp_path / "run", resume=True, quiet=False)
-    assert "Going on from step 100, with new episodes." in capsys.readouterr().err
+    with pytest.warns(EnvironmentWarning, match="new episodes begin"):  # also where it is quiet
+        train(config(steps=120), Hidden, tmp_path / "run", resume=True)
 
 
 class Counting(gym.Wrapper):
@@ -292,6 +292,17 @@ def test_an_episode_with_a_nan_is_dropped_told_and_counted(what, tmp_path):
     assert np.isfinite(kept["replay.reward"]).all() and np.isfinite(kept["replay.next_obs"]).all()
 
 
+@pytest.mark.parametrize("what", ["reward", "observation"])
+def test_where_every_episode_is_dropped_the_run_ends_and_says_why(what, tmp_path, recwarn):
+    """Further: once with a word at the first and the tenth, and nothing was learned."""
+    options = {"what": {"observation": "obs"}.get(what, what), "when": list(range(2000))}
+    with pytest.raises(RunError, match=f"20 episodes in a row were dropped.* an? {what}") as error:
+        train(config(drop_nan=True), Nan, tmp_path / "run", env_kwargs=options)
+    assert "The steps until then are in" in str(error.value)
+    counts = [str(w.message).split()[-1] for w in recwarn if w.category is EnvironmentWarning]
+    assert counts == ["1.", "10."]
+
+
 def test_a_nan_of_a_reset_is_reset_again_and_the_count_goes_on():
     """Further: NaN at a reset, and in an evaluation."""
     envs = InTurn(factory_of(Nan, {"what": "reset", "when": [1, 2]}), 1, MODES[0], drop_nan=True)
@@ -308,3 +319,5 @@ def test_an_evaluation_does_a_dropped_episode_again(tmp_path):
     with warnings.catch_warnings(action="error"):
         found = run.evaluate(2, 5, env=lambda: Nan("reward", (7,)))
     assert (found.lengths == 20).all() and np.isfinite(found.returns).all()
+    with pytest.raises(RunError, match="20 episodes in a row were dropped"):
+        run.evaluate(2, 5, env=lambda: Nan("reward", range(10**6)))

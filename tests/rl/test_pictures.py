@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from steinflow.cli import main
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.frames import even, film, frame_from
@@ -76,6 +77,18 @@ def test_frames_a_second_are_a_number():
     for fps, right in [(None, 30), (0, 30), (0.5, 1), ("x", 30), (1e9, 240), (20, 20)]:
         Env.metadata = {"render_fps": fps}
         assert frames_a_second(Env()) == right
+
+
+def test_an_environment_without_render_is_told_to_define_it(tmp_path, capsys):
+    """Further: by play and by the doctor in the same words, and not that a library is missing."""
+    run = train(TrainConfig(**SMALL), Giving, tmp_path / "run", env_kwargs={"what": "no render"})
+    with pytest.raises(RunError, match=r"Define render\(\) that returns") as error:
+        play(run, tmp_path)
+    assert "libegl" not in str(error.value)
+    name, what = "tests.rl.strange:Giving", "what=no render"
+    assert main(["doctor", name, "--env-kwargs", what]) == 0
+    said = capsys.readouterr().out
+    assert "Define render() that returns" in said and said.count("does not draw itself") == 1
 
 
 def test_a_film_of_floats_is_not_black(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from steinflow.rl import checkpoint, memory
+from steinflow.rl.adapter import EnvironmentWarning
 from steinflow.rl.agent import Learner, Sizes
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
@@ -100,8 +101,9 @@ def test_an_evaluation_that_a_signal_ended_is_made_by_the_resumed_run(
 
 def test_an_environment_without_a_state_begins_new_episodes(tmp_path, capsys):
     train(config(steps=300), Forgetful, tmp_path / "run", quiet=True)
-    train(config(steps=400), Forgetful, tmp_path / "run", resume=True, quiet=False)
-    assert "Going on from step 300, with new episodes." in capsys.readouterr().err
+    with pytest.warns(EnvironmentWarning, match="new episodes begin"):
+        train(config(steps=400), Forgetful, tmp_path / "run", resume=True, quiet=False)
+    assert "Going on from step 300." in capsys.readouterr().err
 
 
 def test_a_cut_checkpoint_is_refused_and_the_one_before_it_used(undisturbed, tmp_path, capsys):
