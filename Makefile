@@ -54,6 +54,9 @@ bench-study: .venv/all.done  ## the study against a plain NumPy version
 bench-box: .venv/all.done  ## bias on boxes
 	.venv/bin/python benchmarks/box_bias.py
 
+bench-samplers: .venv/all.done  ## samplers from exact scores, over their steps (minutes)
+	.venv/bin/python benchmarks/samplers.py
+
 bench-cost: .venv/all.done  ## auto beside the bare critic
 	.venv/bin/python benchmarks/cost.py
 

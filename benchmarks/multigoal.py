@@ -19,8 +19,9 @@ from steinflow.rl.multigoal import GOALS, MultiGoal
 from steinflow.rl.networks import Gaussian, least
 from steinflow.rl.policies import squashed
 from steinflow.rl.run import Run
-from steinflow.rl.sampling import flow, flow_levels
+from steinflow.rl.sampling import policy_sample, times_of
 from steinflow.rl.training import train
+from steinflow.samplers import steps_of
 from steinflow.schedules import LinearFlow
 from steinflow.study.style import styled
 
@@ -55,10 +56,11 @@ def binned(actions: np.ndarray) -> np.ndarray:
 def learned(run: Run, key: jax.Array) -> np.ndarray:
     """Actions of the policy at the start, none chosen by Q."""
     policy = jax.tree.map(lambda leaf: leaf[0], run.agents("last")[0].policy)
-    found, levels = [], flow_levels(LinearFlow(), STEPS)
+    found, steps, obs = [], steps_of(LinearFlow(), times_of(STEPS)), jnp.zeros(2)
     for part in jax.random.split(key, 20):
         keys = jax.random.split(part, SAMPLES // 20)
-        found.append(np.asarray(jax.vmap(lambda k: flow(k, policy, jnp.zeros(2), 2, levels))(keys)))
+        drawn = jax.vmap(lambda k: policy_sample(k, policy, obs, 2, steps))(keys)
+        found.append(np.asarray(drawn))
     return np.concatenate(found)
 
 

@@ -2,13 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
 from steinflow.checks import broadcasting, require_at_least, require_key, require_kind
-from steinflow.conversions import noise, posterior_mean
+from steinflow.conversions import posterior_mean
 from steinflow.levels import Level
 from steinflow.methods import Named, as_method
+from steinflow.samplers import denoise, steps_of
 from steinflow.schedules import AbstractSchedule
 from steinflow.score import Proposal, require_target, score_target
 from steinflow.targets.boltzmann import AbstractTarget
@@ -25,14 +25,15 @@ def sample(
     estimator: Named | None = None,
     proposal: Proposal = None,
     num_draws: int = 64,
+    sampler: str = "ode",
+    corrector: float = 0.0,
 ) -> Float[Array, "n d"]:
-    """Draw from pi(a) ∝ exp(Q(a)/tau) by the probability-flow ODE of estimated scores.
+    """Draw from pi(a) ∝ exp(Q(a)/tau) by estimated scores.
 
     On R^d the first steps draw from a far wider law than pi; where Q is not quadratic they
     need many draws (with 64 a double well in two dimensions is missed), on a box they do not.
 
-    Each step moves x = alpha E[a|x] + sigma E[eps|x] to the next level (DDIM, Song, Meng &
-    Ermon, 2021), whatever the schedule; the last one ends at E[a|x], inside a box.
+    The last step ends at E[a|x], inside a box.
 
     Args:
         key: consumed once.
@@ -41,12 +42,16 @@ def sample(
         dim: d; None takes it from the target or its box.
         num_samples, num_steps: n samples, by so many steps each.
         estimator, proposal, num_draws: as in `score_target`, afresh at every step.
+        sampler: ode (the probability flow, DDIM), ddpm (ancestral), or sde (Euler-Maruyama).
+        corrector: signal-to-noise ratio of a Langevin step after each step; 0 is none. It doubles
+            the number of targets.
 
     Returns:
         Actions, [n, d].
 
     Raises:
-        ValueError: as `score_target`, num_samples or num_steps < 1, or dim is not known.
+        ValueError: as `score_target`, num_samples or num_steps < 1, dim is not known, or no
+            sampler has that name.
     """
     require_key(key)
     require_target(target)
@@ -55,31 +60,17 @@ def sample(
     for name, count in (("num_samples", num_samples), ("num_steps", num_steps), ("dim", dim)):
         require_at_least(name, count, 1, "It is a count.")
     method = as_method("auto" if estimator is None else estimator, proposal)
-    times = (np.arange(num_steps + 1) + 0.5) / (num_steps + 1)
-    levels = jax.vmap(schedule)(times)
-    here, there, last = (part_of(levels, at) for at in (slice(-1), slice(1, None), -1))
+    times = (jnp.arange(num_steps + 1) + 0.5) / (num_steps + 1)
+    steps = steps_of(schedule, times, sampler, corrector)
 
-    def score(key: Array, x: Array, level: Level) -> Array:
-        return score_target(key, target, x, level, method, num_draws=num_draws).score
-
-    def step(x: Array, now: tuple[Array, Level, Level]) -> tuple[Array, None]:
-        key, level, following = now
-        found = score(key, x, level)
-        mean, eps = posterior_mean(found, x, level), noise(found, x, level)
-        return following.alpha * mean + following.sigma * eps, None
+    def mean(key: Array, x: Array, level: Level) -> Array:
+        found = score_target(key, target, x, level, method, num_draws=num_draws)
+        return posterior_mean(found.score, x, level)
 
     def one(key: Array) -> Array:
-        first, *keys = jax.random.split(key, num_steps + 2)
-        x = levels.sigma[0] * jax.random.normal(first, (dim,))
-        x, _ = jax.lax.scan(step, x, (jnp.stack(keys[:-1]), here, there))
-        return method.action(target, posterior_mean(score(keys[-1], x, last), x, last))
+        return method.action(target, denoise(key, steps, mean, dim))
 
     return jax.lax.map(one, jax.random.split(key, num_samples), batch_size=256)
-
-
-def part_of(levels: Level, at: slice | int) -> Level:
-    """Some of the levels."""
-    return jax.tree.map(lambda leaf: leaf[at], levels)
 
 
 def width_of(target: AbstractTarget) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 from steinflow.checks import lookup, require_at_least
 from steinflow.methods import ESTIMATORS
+from steinflow.samplers import SAMPLERS
 
 SCORED = 24  # states of an update by score targets, where nothing else is asked for
 
@@ -16,7 +17,8 @@ class TrainConfig:
     estimator: str = "auto"
     """score-target estimator: a key of ESTIMATORS"""
     policy: str = "flow"
-    """flow (linear path), diffusion (variance preserving), or gaussian (SAC)"""
+    """flow (linear path), diffusion (variance preserving), diffusion-ve (variance exploding), or
+    gaussian (SAC)"""
     steps: int = 100_000
     """environment steps a seed"""
     seeds: int = 1
@@ -43,7 +45,12 @@ class TrainConfig:
     """where the policy is trained: next (at s', on the sample of the TD target), policy (at s, on a
     sample drawn in proportion to exp(Q/tau)), or replay (at s, on the action that was taken)"""
     flow_steps: int = 5
-    """steps of the probability flow a sample"""
+    """steps of the sampler a sample"""
+    sampler: str = "ode"
+    """how a policy by denoising is sampled: ode (probability flow, DDIM), ddpm (ancestral), or sde
+    (Euler-Maruyama)"""
+    corrector: float = 0.0
+    """signal-to-noise ratio of a Langevin step after each step of the sampler; 0 is none"""
 
     temperature: float = 0.02
     """tau of pi(a) ∝ exp(Q/tau): in units of return (fixed), of Q's spread over the box (relative),
@@ -154,7 +161,7 @@ class TrainConfig:
                 raise ValueError(f"{field.name} must be finite, got {value}.")
         for name in ("warmup", "seed", "actor_batch", "eval_envs", "eval_max_steps", "env_workers"):
             require_at_least(name, getattr(self, name), 0, "It is a count.")
-        for name in ("clip_norm", "env_timeout", "return_bound"):
+        for name in ("clip_norm", "env_timeout", "return_bound", "corrector"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if self.seed + self.seeds >= 2**31:
@@ -184,7 +191,8 @@ class TrainConfig:
 
 
 CHOICES = {
-    "policy": ("flow", "diffusion", "gaussian"),
+    "policy": ("flow", "diffusion", "diffusion-ve", "gaussian"),
+    "sampler": tuple(SAMPLERS),
     "backup": ("hard", "mean", "soft"),
     "critic": ("categorical", "mse"),
     "temperature_mode": ("fixed", "relative", "ess"),

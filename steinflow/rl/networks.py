@@ -188,7 +188,8 @@ class Denoiser(eqx.Module):
         prior = 1.0 / 3.0 if self.bounded else 1.0  # variance; 1/3 is that of the uniform law
         scale = level.alpha**2 * prior + level.sigma**2
         mean = level.alpha * prior * x / scale
-        change = level.sigma / jnp.sqrt(scale) * self.layers(obs, x, features(level))
+        seen = x / jnp.sqrt(jnp.maximum(scale, 1.0))  # a variance that explodes is brought back
+        change = level.sigma / jnp.sqrt(scale) * self.layers(obs, seen, features(level))
         if not self.bounded:
             return mean + change
         return jnp.tanh(jnp.arctanh(jnp.clip(mean, -EDGE, EDGE)) + change)

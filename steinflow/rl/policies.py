@@ -15,9 +15,15 @@ from steinflow.methods import Method, as_method
 from steinflow.rl.actor import ACTIONS, ActorInfo, boltzmann, score_loss
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.networks import Critics, Denoiser, Gaussian, least
-from steinflow.rl.sampling import flow, flow_levels
+from steinflow.rl.sampling import policy_sample, times_of
 from steinflow.rl.temperature import TEMPERATURES, AbstractTemperature, ByEntropy
-from steinflow.schedules import AbstractSchedule, LinearFlow, VariancePreserving
+from steinflow.samplers import steps_of
+from steinflow.schedules import (
+    AbstractSchedule,
+    LinearFlow,
+    VarianceExploding,
+    VariancePreserving,
+)
 from steinflow.targets.boltzmann import Boltzmann
 from steinflow.targets.latent import log_slope
 
@@ -100,10 +106,12 @@ class AbstractFlow(AbstractActor):
     def sample(
         self, key: Key[Array, ""], policy: Denoiser, obs: Float[Array, "b o"], dim: int, count: int
     ) -> Sampled:
-        levels = flow_levels(self.schedule, self.config.flow_steps)
+        config = self.config
+        times = times_of(config.flow_steps)
+        steps = steps_of(self.schedule, times, config.sampler, config.corrector)
 
         def state(keys: Array, obs: Array) -> Array:
-            return jax.vmap(lambda key: flow(key, policy, obs, dim, levels))(keys)
+            return jax.vmap(lambda key: policy_sample(key, policy, obs, dim, steps))(keys)
 
         keys = jax.random.split(key, (obs.shape[0], count))
         points = jax.vmap(state)(keys, obs)
@@ -143,6 +151,16 @@ class Diffusion(AbstractFlow):
     @property
     def schedule(self) -> AbstractSchedule:
         return VariancePreserving()
+
+
+class Exploding(AbstractFlow):
+    """The variance-exploding path (Song et al., 2021)."""
+
+    config: TrainConfig = eqx.field(static=True)
+
+    @property
+    def schedule(self) -> AbstractSchedule:
+        return VarianceExploding()
 
 
 class SquashedGaussian(AbstractActor):
@@ -200,5 +218,6 @@ def squashed(
 ACTORS: dict[str, Callable[[TrainConfig], AbstractActor]] = {
     "flow": Flow,
     "diffusion": Diffusion,
+    "diffusion-ve": Exploding,
     "gaussian": SquashedGaussian,
 }

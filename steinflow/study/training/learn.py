@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Key
 from steinflow.methods import as_method
 from steinflow.rl.actor import regression
 from steinflow.rl.networks import Denoiser
-from steinflow.rl.sampling import flow, flow_levels
+from steinflow.rl.sampling import policy_sample, times_of
+from steinflow.samplers import steps_of
 from steinflow.schedules import AbstractSchedule
 from steinflow.study.training.distances import energy, sliced_wasserstein, squared_mmd
 from steinflow.study.training.evidence import Evidence, Evidenced, weighed
@@ -60,9 +61,9 @@ def samples(
     key: Key[Array, ""], policy: Denoiser, schedule: AbstractSchedule, steps: int, count: int
 ) -> Float[Array, "n d"]:
     """Points of the policy's space."""
-    levels, obs = flow_levels(schedule, steps), jnp.zeros(OBS)
+    table, obs = steps_of(schedule, times_of(steps)), jnp.zeros(OBS)
     keys = jax.random.split(key, count)
-    return jax.vmap(lambda k: flow(k, policy, obs, 2, levels))(keys)
+    return jax.vmap(lambda k: policy_sample(k, policy, obs, 2, table))(keys)
 
 
 def learn(
