@@ -20,7 +20,7 @@ import steinflow as sf
 from steinflow.conversions import posterior_mean
 from steinflow.io.files import write_atomically
 from steinflow.levels import Level
-from steinflow.samplers import SAMPLERS, denoise, steps_of
+from steinflow.samplers import SAMPLERS, Steps, denoise, steps_of
 from steinflow.study.style import curve, panels, shared_legend, styled
 
 HERE = Path(__file__).parent
@@ -76,13 +76,10 @@ def energy(a: Float[Array, "n d"], b: Float[Array, "n d"]) -> Float[Array, ""]:
     return 2 * total(a, b) / n**2 - (total(a, a) + total(b, b)) / (n**2 - n)
 
 
-def distances(
-    target: str, schedule: sf.AbstractSchedule, sampler: str, corrector: float, count: int
-) -> Float[Array, " p"]:
+@partial(jax.jit, static_argnames="target")
+def distances(target: str, steps: Steps, key: Array) -> Float[Array, " p"]:
     """Of independent parts of samples."""
     predict, draw = TARGETS[target]()
-    times = (jnp.arange(count + 1) + 0.5) / (count + 1)
-    steps = steps_of(schedule, times, sampler, corrector)
 
     def part(key: Array) -> Array:
         ours, exact = jax.random.split(key)
@@ -92,7 +89,7 @@ def distances(
 
         return energy(jax.vmap(one)(jax.random.split(ours, SAMPLES)), draw(exact))
 
-    return jax.jit(partial(jax.lax.map, part))(jax.random.split(jax.random.key(count), PARTS))
+    return jax.lax.map(part, jax.random.split(key, PARTS))
 
 
 def main() -> None:
@@ -103,7 +100,11 @@ def main() -> None:
         for schedule in SCHEDULES:
             for sampler, corrector in KINDS:
                 for count in STEPS:
-                    found = np.asarray(distances(target, schedule, sampler, corrector, count))
+                    times = (jnp.arange(count + 1) + 0.5) / (count + 1)
+                    steps = steps_of(schedule, times, sampler, corrector)
+                    if steps.noise is None:
+                        steps = steps._replace(noise=jnp.zeros(count))
+                    found = np.asarray(distances(target, steps, jax.random.key(count)))
                     rows.append({
                         "target": target, "schedule": type(schedule).__name__,
                         "sampler": sampler + (f", corrector {corrector}" if corrector else ""),

@@ -167,7 +167,7 @@ class GaussianMixture(AbstractTarget):
         if not self.support.has_walls:
             which = jax.random.categorical(choose, log_weight, shape=(num_samples,))
             normal = jax.random.normal(draw, (num_samples, self.dim))
-            return self.mean[which] + jnp.einsum("ned,ne->nd", roots[which], normal)
+            return jnp.asarray(self.mean)[which] + jnp.einsum("ned,ne->nd", roots[which], normal)
         scale = jnp.sqrt(self.tau / self.precision)
         low, high = self.support.bounds(self.dim)
         a, b = (low - self.mean) / scale, (high - self.mean) / scale
