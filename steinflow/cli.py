@@ -63,6 +63,7 @@ Command = (
     | Annotated[rl.Train, tyro.conf.subcommand("train")]
     | Annotated[rl.Eval, tyro.conf.subcommand("eval")]
     | Annotated[rl.Play, tyro.conf.subcommand("play")]
+    | Annotated[rl.Record, tyro.conf.subcommand("record")]
     | Annotated[rl.Plot, tyro.conf.subcommand("plot")]
     | Annotated[rl.Export, tyro.conf.subcommand("export")]
     | Annotated[Diagnose, tyro.conf.subcommand("diagnose")]
@@ -113,7 +114,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-EXTRAS = {"gymnasium": "rl", "mujoco": "rl", "imageio_ffmpeg": "rl", "shimmy": "dmc", "ray": "ray"}
+EXTRAS = {
+    "gymnasium": "rl",
+    "mujoco": "rl",
+    "imageio_ffmpeg": "rl",
+    "minari": "rl",
+    "h5py": "rl",
+    "shimmy": "dmc",
+    "ray": "ray",
+}
 
 
 def parsed(arguments: Sequence[str], default: Any = None) -> Any:
@@ -131,9 +140,11 @@ def with_defaults(command: Any, arguments: Sequence[str]) -> Any:
         return command
     options = {} if command.config is None else options_of(type(command), command.config)
     if isinstance(command, rl.Train):
-        said = any(word.partition("=")[0] == "--preset" for word in arguments)
-        name = command.preset if said else options.get("preset", "")
+        said = {word.partition("=")[0] for word in arguments}
+        name = command.preset if "--preset" in said else options.get("preset", "")
         options = rl.options_of_preset(name) | options
+        if command.offline_steps or options.get("offline_steps"):
+            options = {"steps": 0} | options  # none in the environment, if nobody asks for them
     base = object.__new__(type(command))  # not checked: flags may mend what does not go together
     for field in fields(command):
         object.__setattr__(base, field.name, options.get(field.name, field.default))
@@ -262,14 +273,15 @@ def listing(_: List) -> int:
 
 
 KINDS = {
-    "train": rl.Train, "eval": rl.Eval, "play": rl.Play, "plot": rl.Plot, "export": rl.Export,
-    "diagnose": Diagnose, "sweep": Sweep, "doctor": Doctor,
+    "train": rl.Train, "eval": rl.Eval, "play": rl.Play, "record": rl.Record,
+    "plot": rl.Plot, "export": rl.Export, "diagnose": Diagnose, "sweep": Sweep, "doctor": Doctor,
 }  # commands with words that have no option before them # fmt: skip
 COMMANDS: dict[type, Callable[[Any], int]] = {
     Study: study,
     rl.Train: rl.train,
     rl.Eval: rl.evaluate,
     rl.Play: rl.play,
+    rl.Record: rl.record,
     rl.Plot: rl.plot,
     rl.Export: rl.export,
     Diagnose: diagnose,

@@ -10,6 +10,7 @@ from steinflow.conversions import posterior_mean
 from steinflow.estimators import Estimate
 from steinflow.levels import Level
 from steinflow.methods import Method
+from steinflow.rl.critic import least_of
 from steinflow.rl.networks import Critics, Denoiser, least
 from steinflow.schedules import AbstractSchedule
 from steinflow.score import score_targets
@@ -17,6 +18,7 @@ from steinflow.supports import Box
 from steinflow.targets.boltzmann import AbstractTarget, Boltzmann
 
 ACTIONS = Box(-1.0, 1.0)  # environments' bounds are rescaled to it
+HEAVIEST = 100.0  # weight of an action that was taken
 MARGIN = 0.01  # times of noise levels keep this distance from pure noise and from none
 
 
@@ -120,3 +122,48 @@ def score_loss(
         jnp.zeros(()),
     )
     return loss, info
+
+
+def cloning_errors(
+    policy: Denoiser,
+    key: Key[Array, ""],
+    obs: Float[Array, "b o"],
+    action: Float[Array, "b d"],
+    schedule: AbstractSchedule,
+    num_levels: int,
+) -> Float[Array, " b"]:
+    """Squared errors of E[a|x] at noised copies of actions that were taken, their mean over levels:
+    denoising, which learns the policy that took them (Ho, Jain & Abbeel, 2020)."""
+    for_level, for_noise = jax.random.split(key)
+    levels = noise_levels(for_level, schedule, len(action), num_levels)
+    eps = jax.random.normal(for_noise, (len(action), num_levels, action.shape[-1]))
+    x = levels.alpha[..., None] * action[:, None] + levels.sigma[..., None] * eps
+
+    def predict(obs: Array, x: Array, level: Level) -> Array:
+        return jax.vmap(policy, in_axes=(None, 0, 0))(obs, x, level)
+
+    errors = jax.vmap(predict)(obs, x, levels) - action[:, None]
+    return jnp.mean(jnp.sum(errors**2, axis=-1), axis=1)
+
+
+def weights_of(
+    critics: Critics,
+    tau: Float[Array, ""],
+    obs: Float[Array, "b o"],
+    action: Float[Array, "b d"],
+    own: Float[Array, "b m d"],
+) -> Float[Array, " b"]:
+    """exp((Q - V)/tau) of actions that were taken, at most `HEAVIEST`; V is the mean of Q at the
+    policy's own. What they weigh is the posterior of mu(a|s) exp(Q/tau), mu the policy that took
+    them (Peng et al., 2019)."""
+    q = least_of(critics, obs, action[:, None])[:, 0]
+    value = jnp.mean(least_of(critics, obs, own), axis=1)
+    return jnp.exp(jnp.minimum((q - value) / tau, jnp.log(HEAVIEST)))
+
+
+def without_draws(
+    loss: Float[Array, ""], ess: Float[Array, ""] | float
+) -> tuple[Float[Array, ""], ActorInfo]:
+    """A loss, and what an update says about itself where no target is estimated."""
+    zero = jnp.zeros(())
+    return loss, ActorInfo(loss, jnp.asarray(ess, jnp.float32), zero, zero, zero, zero)

@@ -75,7 +75,7 @@ class Learner(NamedTuple):
 
     def left(self, updates: Int[Array, ""] | int) -> Float[Array, ""] | float:
         """The share of the learning rates that is left."""
-        anneal, steps = self.config.anneal, self.config.steps - self.config.warmup
+        anneal, steps = self.config.anneal, self.config.all_steps - self.config.warmup
         if not anneal:
             return 1.0
         decisions = steps / self.config.action_repeat
@@ -225,7 +225,7 @@ def learn(learner: Learner, state: AgentState, batches: Batch) -> tuple[AgentSta
             batch = jax.tree.map(lambda leaf: leaf[i], batches)  # noqa: B023 - used at once
             state, points, (loss, q, tau) = critic_step(learner, state, batch)
         some = jax.tree.map(lambda leaf: leaf[: learner.config.policy_states], (batch, points))
-        obs, point = POINTS[learner.config.actor_points](learner, state, *some)
+        obs, point = POINTS[learner.config.points](learner, state, *some)
         state, info = actor_step(learner, state, obs, point)
         scale = state.scale
         return state, UpdateInfo(loss, scale * q, scale * tau, scale, info)

@@ -72,6 +72,26 @@ class Play:
 
 
 @dataclass(frozen=True)
+class Record:
+    """Record episodes of a policy as a Minari dataset, for train --data."""
+
+    run: tyro.conf.Positional[Path]
+    """folder of a run, or of a single seed (RUN/seed-0)"""
+    episodes: int = 10
+    """of its first seed"""
+    which: str = "best"
+    """checkpoint: best or last; or random, for uniform actions"""
+    seed: int = 30_000
+    """of the environment and the policy"""
+    max_steps: int = 10_000
+    """an episode that goes on after so many is truncated"""
+    out: Path | None = None
+    """folder of the dataset (RUN/data-WHICH)"""
+    quiet: bool = False
+    """no progress"""
+
+
+@dataclass(frozen=True)
 class Plot:
     """Draw learning curves of runs over steps and over wall time."""
 
@@ -185,6 +205,23 @@ def play(command: Play) -> int:
     with explained(out):
         film, picture, total = record(run, out, command.seed, command.which, command.max_steps)
     print(f"return {total:.1f} (seed {command.seed}): {film} and {picture.name}")
+    return 0
+
+
+def record(command: Record) -> int:
+    """Record episodes."""
+    from steinflow.rl.record import record as write
+    from steinflow.rl.run import load
+
+    run = load(command.run)
+    out = command.out or run.path / f"data-{command.which}"
+    returns = write(run, out, command.episodes, command.which, command.seed, command.max_steps,
+                    command.quiet)  # fmt: skip
+    error = returns.std(ddof=1) / len(returns) ** 0.5 if len(returns) > 1 else float("nan")
+    from steinflow.rl.evaluate import with_error
+
+    print(f"{len(returns)} episodes, mean return {with_error(returns.mean(), error)}: {out}")
+    print(f"Next: steinflow train {run.env or 'ENV'} --data {out} --offline-steps 10000")
     return 0
 
 

@@ -25,6 +25,13 @@ class TrainConfig:
     """seeds trained side by side"""
     seed: int = 0
     """the first of them"""
+    data: str = ""
+    """offline data: a Minari dataset (its folder, or its name) or a file of D4RL's layout"""
+    offline_steps: int = 0
+    """steps of learning from the data alone, before those in the environment; they are counted with
+    them, and --steps is 0 where it is not given"""
+    data_share: float = 0.5
+    """share of the data in a batch, once there are steps of the environment as well"""
     num_envs: int = 1
     """environments a seed"""
     action_repeat: int = 1
@@ -44,6 +51,12 @@ class TrainConfig:
     actor_points: str = "next"
     """where the policy is trained: next (at s', on the sample of the TD target), policy (at s, on a
     sample drawn in proportion to exp(Q/tau)), or replay (at s, on the action that was taken)"""
+    objective: str = "score"
+    """what the policy learns: score (score targets of exp(Q/tau)), cloning (denoising of the
+    replay's actions), weighted (the same, weighed by exp((Q - V)/tau): their policy times
+    exp(Q/tau)), or diffusion-ql (cloning, less Q of its own samples over the mean |Q|)"""
+    q_weight: float = 1.0
+    """weight of Q in diffusion-ql"""
     flow_steps: int = 5
     """steps of the sampler a sample"""
     sampler: str = "ode"
@@ -129,9 +142,14 @@ class TrainConfig:
     the run"""
 
     @property
+    def all_steps(self) -> int:
+        """Steps a seed, those of learning from the data alone included."""
+        return self.offline_steps + self.steps
+
+    @property
     def whole_steps(self) -> int:
         """Steps a seed that are done: all environments take one at a time."""
-        return -(-self.steps // self.num_envs) * self.num_envs
+        return -(-self.all_steps // self.num_envs) * self.num_envs
 
     @property
     def frames(self) -> int:
@@ -139,9 +157,15 @@ class TrainConfig:
         return self.num_envs * self.action_repeat
 
     @property
+    def points(self) -> str:
+        """Where the policy is trained: on the replay's actions, where it learns them."""
+        return self.actor_points if self.objective == "score" else "replay"
+
+    @property
     def policy_states(self) -> int:
         """States of an update of the policy."""
-        usual = self.batch_size if self.policy == "gaussian" else SCORED
+        scored = self.policy != "gaussian" and self.objective == "score"
+        usual = SCORED if scored else self.batch_size
         return min(self.actor_batch or usual, self.batch_size)
 
     @property
@@ -155,13 +179,23 @@ class TrainConfig:
             lookup(name.replace("_", " "), getattr(self, name), dict.fromkeys(known))
         for name in COUNTS:
             require_at_least(name, getattr(self, name), 1, "It is a count.")
+        require_at_least("steps", self.steps, 0 if self.offline_steps else 1, "It is a count.")
+        self.check_data()
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{field.name} must be finite, got {value}.")
-        for name in ("warmup", "seed", "actor_batch", "eval_envs", "eval_max_steps", "env_workers"):
+        for name in (
+            "warmup",
+            "offline_steps",
+            "seed",
+            "actor_batch",
+            "eval_envs",
+            "eval_max_steps",
+            "env_workers",
+        ):
             require_at_least(name, getattr(self, name), 0, "It is a count.")
-        for name in ("clip_norm", "env_timeout", "return_bound", "corrector"):
+        for name in ("clip_norm", "env_timeout", "return_bound", "corrector", "q_weight"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         if self.seed + self.seeds >= 2**31:
@@ -183,23 +217,46 @@ class TrainConfig:
         for name in ("gamma", "polyak"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie in (0, 1], got {getattr(self, name)}.")
-        if not 0.0 <= self.anneal <= 1.0:
-            raise ValueError(f"anneal must lie in [0, 1], got {self.anneal}.")
+        for name in ("anneal", "data_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
         for name in ("temperature", "critic_lr", "actor_lr", "updates_per_step", "reward_scale"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
+
+    def check_data(self) -> None:
+        """Raise where options of offline data do not go together.
+
+        Raises:
+            ValueError: with the option to change.
+        """
+        if self.offline_steps and not self.data:
+            raise ValueError("offline_steps learns from data. Add --data, or leave it out.")
+        if self.objective == "score":
+            return
+        if self.policy == "gaussian":
+            raise ValueError(
+                f"objective {self.objective} denoises, but the policy is gaussian. Choose flow or "
+                "diffusion."
+            )
+        if ESTIMATORS[self.estimator].space == "tanh":
+            raise ValueError(
+                f"objective {self.objective} takes actions, but {self.estimator} works in their "
+                "tanh latent. Choose another estimator; it is not used otherwise."
+            )
 
 
 CHOICES = {
     "policy": ("flow", "diffusion", "diffusion-ve", "gaussian"),
     "sampler": tuple(SAMPLERS),
+    "objective": ("score", "cloning", "weighted", "diffusion-ql"),
     "backup": ("hard", "mean", "soft"),
     "critic": ("categorical", "mse"),
     "temperature_mode": ("fixed", "relative", "ess"),
     "actor_points": ("next", "policy", "replay"),
 }
 COUNTS = (
-    "steps", "seeds", "num_envs", "action_repeat", "num_draws", "num_levels", "particles",
+    "seeds", "num_envs", "action_repeat", "num_draws", "num_levels", "particles",
     "acting_particles", "eval_particles", "flow_steps", "batch_size", "buffer_size", "n_step",
     "policy_delay", "chunk", "critics", "eval_every", "eval_episodes", "keep", "log_every",
 )  # fmt: skip

@@ -139,10 +139,11 @@ def require_longer(path: Path, config: TrainConfig, reached: int) -> None:
         ValueError: it would, or they would not.
     """
     steps = read_config(path / "config.toml")[0].steps
-    if config.steps < reached:
+    if config.all_steps < reached:
         raise ValueError(
             f"The run in {path} has {reached:,} steps already, so that it cannot end at "
-            f"{config.steps:,}. Give --steps {reached} or more, or another --out."
+            f"{config.all_steps:,}. Give --steps {reached - config.offline_steps} or more, or "
+            "another --out."
         )
     if config.anneal and config.steps != steps:
         raise ValueError(

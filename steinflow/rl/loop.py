@@ -18,6 +18,7 @@ from steinflow.rl.agent import AgentState, Learner, Sizes, UpdateInfo, act, init
 from steinflow.rl.checkpoint import Arrays, RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch
+from steinflow.rl.datasets import steps_from
 from steinflow.rl.environments import Factory, put_back, side_by_side, snapshots_of
 from steinflow.rl.evaluate import seeds_of
 from steinflow.rl.memory import require_replay_room, require_room
@@ -63,16 +64,34 @@ class Trainer:
         self.replay = Replay(*self.shape, config.buffer_size, *sizes)
         self.normaliser = Normaliser(config.seeds, sizes.obs) if config.normalise else None
         self.rewards = RewardNormaliser(*self.shape, config.gamma, config.return_bound)
-        self.count = 0  # steps of every environment
+        self.data = self.from_data()
+        self.count = 0  # steps of every environment, those without it included
         self.returns, self.lengths = np.zeros(self.rings), np.zeros(self.rings, np.int64)
         self.dropped = np.zeros(config.seeds, np.int64)  # episodes
         self.infos: list[UpdateInfo] = []
         self.seconds, self.clock = 0.0, time.monotonic()
         self.obs = self.reset()
 
+    def from_data(self) -> Replay | None:
+        """The offline data, whose observations and rewards begin the statistics."""
+        if not self.config.data:
+            return None
+        about = self.envs.about
+        steps = steps_from(self.config.data, about.width, about.actions)
+        if self.normaliser:
+            self.normaliser.absorb(steps.obs)
+        if self.config.normalise_rewards:
+            self.rewards.absorb(steps.reward, steps.terminated)
+        return Replay.of(steps, self.config.seeds)
+
+    @property
+    def offline(self) -> bool:
+        """Whether it learns from the data alone."""
+        return self.step < self.config.offline_steps
+
     @property
     def step(self) -> int:
-        """Environment steps (frames) a seed."""
+        """Environment steps (frames) a seed, and those of learning from the data alone."""
         return self.count * self.config.frames
 
     @property
@@ -94,6 +113,10 @@ class Trainer:
 
     def advance(self) -> list[Record]:
         """One step in every environment, and the updates that are due after it."""
+        if self.offline:
+            self.count += 1
+            self.learn_if_due()
+            return []
         action = self.actions()
         if not np.isfinite(action).all():
             raise DivergedError(
@@ -115,10 +138,15 @@ class Trainer:
         self.lengths += step.valid
         records = self.drop(step.dropped) if step.dropped.any() else []
         records += self.ended((step.terminated | step.truncated) & ~step.dropped)
-        due = self.step >= self.config.warmup and self.count % self.chunk == 0
-        if due and self.replay.ready:
-            self.learn()
+        self.learn_if_due()
         return records
+
+    def learn_if_due(self) -> None:
+        """The updates of a chunk of steps, at its end."""
+        config = self.config
+        begun = (self.step >= config.warmup and self.replay.ready) or config.offline_steps
+        if begun and self.count % self.chunk == 0:
+            self.learn()
 
     def drop(self, which: NDArray[np.bool_]) -> list[Record]:
         """Forget the episodes in which something was not finite; how many there were so far."""
@@ -137,7 +165,7 @@ class Trainer:
     def actions(self) -> NDArray[np.float32]:
         """What all environments do, [n, d]: uniform at first, then as the policies say."""
         dim = self.learner.sizes.action
-        if self.step < self.config.warmup:
+        if self.step < self.config.warmup and not self.config.offline_steps:
             own = range(self.config.seed, self.config.seed + self.config.seeds)
             each = [np.random.default_rng((seed, self.count, 1)) for seed in own]
             found = [rng.uniform(-1.0, 1.0, (self.config.num_envs, dim)) for rng in each]
@@ -160,7 +188,7 @@ class Trainer:
         """The updates after a chunk of steps."""
         config = self.config
         shape = (self.rounds, config.policy_delay, config.batch_size)
-        batch = self.replay.sample(config.seed, self.count, shape, config.n_step, config.gamma)
+        batch = self.batch()
         seen: dict[str, Any] = {n: self.normalised(batch[n]) for n in ("obs", "next_obs")}
         scale = self.scale()
         seen["reward"] = batch["reward"] / scale.reshape(-1, *(1,) * len(shape))
@@ -168,6 +196,22 @@ class Trainer:
         states = self.states._replace(scale=jnp.asarray(scale))
         self.states, info = learn_all(self.learner, states, batches)
         self.infos.append(info)
+
+    def batch(self) -> dict[str, Any]:
+        """The transitions of a call, from the replay, the data, or both."""
+        config = self.config
+        share = 0.0 if self.data is None else config.data_share if self.replay.ready else 1.0
+        from_data = round(share * config.batch_size)
+        parts = []
+        for replay, size, purpose in (
+            (self.data, from_data, (1,)), (self.replay, config.batch_size - from_data, ())
+        ):  # fmt: skip
+            if replay is not None and size:
+                shape = (self.rounds, config.policy_delay, size)
+                parts.append(replay.sample(
+                    config.seed, self.count, shape, config.n_step, config.gamma, purpose
+                ))  # fmt: skip
+        return {name: np.concatenate([p[name] for p in parts], axis=3) for name in parts[0]}
 
     def ended(self, which: NDArray[np.bool_]) -> list[Record]:
         """Records of the episodes that ended with this step."""
@@ -288,7 +332,7 @@ def require_updates(config: TrainConfig) -> None:
     """
     chunk, envs = cadence(config)[0], config.num_envs
     first = envs * chunk * max(1, -(-config.warmup // (envs * chunk)))
-    if config.whole_steps < first:
+    if config.whole_steps < first and not config.offline_steps:
         raise ValueError(
             f"With {config.steps:,} steps nothing is learned: the first update follows step "
             f"{first:,}, after --warmup {config.warmup:,}. Raise --steps, or lower --warmup."

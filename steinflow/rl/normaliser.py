@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST = 10.0  # standard deviations
+BLOCK = 65_536  # observations that are taken in at once
 
 
 class Normaliser:
@@ -27,6 +28,11 @@ class Normaliser:
         self.square += away**2 * self.count * new / total
         self.mean += away * new / total
         self.count = total
+
+    def absorb(self, obs: NDArray[np.float32]) -> None:
+        """Take in observations of others, [n, o], the same for every seed."""
+        for part in np.array_split(obs, -(-len(obs) // BLOCK)):
+            self.update(np.broadcast_to(part, (len(self.count), *part.shape)))
 
     def __call__(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised observations, [seed, ..., o]."""

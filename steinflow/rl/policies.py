@@ -12,7 +12,15 @@ from jaxtyping import Array, Float, Key
 
 from steinflow.checks import lookup
 from steinflow.methods import Method, as_method
-from steinflow.rl.actor import ACTIONS, ActorInfo, boltzmann, score_loss
+from steinflow.rl.actor import (
+    ACTIONS,
+    ActorInfo,
+    boltzmann,
+    cloning_errors,
+    score_loss,
+    weights_of,
+    without_draws,
+)
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.networks import Critics, Denoiser, Gaussian, least
 from steinflow.rl.sampling import policy_sample, times_of
@@ -92,7 +100,8 @@ class AbstractFlow(AbstractActor):
 
     @property
     def draws_a_state(self) -> int:
-        return self.config.num_draws * self.config.num_levels
+        scored = self.config.objective == "score"
+        return self.config.num_draws * self.config.num_levels if scored else 1
 
     @property
     def temperature(self) -> AbstractTemperature:
@@ -106,6 +115,14 @@ class AbstractFlow(AbstractActor):
     def sample(
         self, key: Key[Array, ""], policy: Denoiser, obs: Float[Array, "b o"], dim: int, count: int
     ) -> Sampled:
+        points = self.generate(key, policy, obs, dim, count)
+        actions = jnp.clip(self.method.action(BOX, points), -1.0, 1.0)
+        return Sampled(jax.lax.stop_gradient(points), jax.lax.stop_gradient(actions), 0.0)
+
+    def generate(
+        self, key: Key[Array, ""], policy: Denoiser, obs: Float[Array, "b o"], dim: int, count: int
+    ) -> Float[Array, "b m d"]:
+        """count samples a state in the policy's space, which gradients pass through."""
         config = self.config
         times = times_of(config.flow_steps)
         steps = steps_of(self.schedule, times, config.sampler, config.corrector)
@@ -113,10 +130,7 @@ class AbstractFlow(AbstractActor):
         def state(keys: Array, obs: Array) -> Array:
             return jax.vmap(lambda key: policy_sample(key, policy, obs, dim, steps))(keys)
 
-        keys = jax.random.split(key, (obs.shape[0], count))
-        points = jax.vmap(state)(keys, obs)
-        actions = jnp.clip(self.method.action(BOX, points), -1.0, 1.0)
-        return Sampled(jax.lax.stop_gradient(points), jax.lax.stop_gradient(actions), 0.0)
+        return jax.vmap(state)(jax.random.split(key, (obs.shape[0], count)), obs)
 
     def loss(
         self,
@@ -127,10 +141,25 @@ class AbstractFlow(AbstractActor):
         obs: Float[Array, "b o"],
         point: Float[Array, "b d"],
     ) -> tuple[Float[Array, ""], ActorInfo]:
-        return score_loss(
-            policy, key, boltzmann(critics, tau, obs), obs, point, self.schedule, self.method,
-            self.config.num_levels, self.config.num_draws,
-        )  # fmt: skip
+        config = self.config
+        if config.objective == "score":
+            return score_loss(
+                policy, key, boltzmann(critics, tau, obs), obs, point, self.schedule, self.method,
+                config.num_levels, config.num_draws,
+            )  # fmt: skip
+        for_noise, for_samples = jax.random.split(key)
+        errors = cloning_errors(policy, for_noise, obs, point, self.schedule, config.num_levels)
+        if config.objective == "cloning":
+            return without_draws(jnp.mean(errors), 1.0)
+        many = config.particles if config.objective == "weighted" else 1
+        actions = self.generate(for_samples, policy, obs, point.shape[-1], many)
+        if config.objective == "weighted":
+            weights = weights_of(critics, tau, obs, point, jax.lax.stop_gradient(actions))
+            share = jnp.mean(weights) ** 2 / jnp.mean(weights**2)
+            return without_draws(jnp.mean(weights * errors), share)
+        q = jax.vmap(least, in_axes=(None, 0, 0))(critics, obs, actions[:, 0])
+        size = jax.lax.stop_gradient(jnp.mean(jnp.abs(q)))
+        return without_draws(jnp.mean(errors) - config.q_weight * jnp.mean(q) / size, 1.0)
 
 
 class Flow(AbstractFlow):

@@ -33,4 +33,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "flow_steps": 20, "sampler": "ddpm", "backup": "mean", "policy_delay": 1, "warmup": 10_000,
         "critic_lr": 3e-4, "actor_lr": 3e-4,
     },
+    # Diffusion-QL (Wang, Hunt & Zhou, 2023) with its usual settings of D4RL's MuJoCo tasks; eta and
+    # the clip are set by hand for each task
+    "diffusion-ql": COMMON
+    | {
+        "policy": "diffusion", "objective": "diffusion-ql", "q_weight": 1.0, "sampler": "ddpm",
+        "flow_steps": 5, "particles": 1, "acting_particles": 50, "eval_particles": 50,
+        "temperature": 1.0, "policy_delay": 1, "hidden": (256, 256, 256), "critic_lr": 3e-4,
+        "actor_lr": 3e-4, "clip_norm": 9.0,
+    },
 }  # fmt: skip

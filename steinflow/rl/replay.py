@@ -24,8 +24,8 @@ class Replay:
     """The last steps of every environment, with sums of n rewards before the bootstrap.
 
     Arrays have the axes [ring, place, ...]; the rings of seed k are k e to k e + e - 1. What a
-    batch holds depends on the seed and the number of the call alone, so that a resumed run samples
-    what an undisturbed one does.
+    batch holds depends on the seed, the number of the call and its purpose alone, so that a resumed
+    run samples what an undisturbed one does.
     """
 
     def __init__(self, seeds: int, envs: int, capacity: int, obs_dim: int, action_dim: int) -> None:
@@ -41,6 +41,16 @@ class Replay:
         )
         self.added = np.zeros(seeds * envs, np.int64)  # steps ever added to each ring
         self.held = np.zeros(seeds * envs, np.int64)  # of these, the newest that it still has
+
+    @classmethod
+    def of(cls, steps: Steps, seeds: int) -> "Replay":
+        """One that holds steps of others, [n] each, the same for every seed; nothing is copied, and
+        nothing can be added."""
+        found = cls(seeds, 1, 1, steps.obs.shape[-1], steps.action.shape[-1])
+        found.length = len(steps.reward)
+        found.steps = Steps(*(np.broadcast_to(part, (seeds, *part.shape)) for part in steps))
+        found.added[:] = found.held[:] = found.length
+        return found
 
     def add(self, steps: Steps, valid: Flags | None = None) -> None:
         """A step of every environment, or of those that are marked."""
@@ -63,7 +73,13 @@ class Replay:
         self.steps.truncated[rows, places] |= ~self.steps.terminated[rows, places]
 
     def sample(
-        self, seed: int, call: int, shape: tuple[int, ...], n: int = 1, gamma: float = 0.99
+        self,
+        seed: int,
+        call: int,
+        shape: tuple[int, ...],
+        n: int = 1,
+        gamma: float = 0.99,
+        purpose: tuple[int, ...] = (),
     ) -> dict[str, Any]:
         """The parts of a `Batch` of n-step transitions drawn uniformly with replacement, each
         [seed, *shape, ...].
@@ -71,7 +87,7 @@ class Replay:
         A sum of rewards stops where its episode ends, or at the newest step, and carries the
         discount gamma^k of its own length k, or 0 where the episode terminated.
         """
-        found = [self.places(k, np.random.default_rng((seed + k, call)), shape)
+        found = [self.places(k, np.random.default_rng((seed + k, call, *purpose)), shape)
                  for k in range(self.seeds)]  # fmt: skip
         rows, first = (np.stack(parts) for parts in zip(*found, strict=True))
         start, newest = first % self.length, self.added[rows] - 1

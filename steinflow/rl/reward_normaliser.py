@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -64,6 +65,23 @@ class RewardNormaliser:
             np.maximum(now.largest, largest),
             now.magnitudes,
         )
+
+    def absorb(self, reward: NDArray[np.float32], terminated: Flags) -> None:
+        """Take in steps of others, [n] each, one after another, the same for every seed."""
+        rows = np.broadcast_to(reward, (len(self.running.steps), len(reward)))
+        limit = self.limit(rows, np.ones_like(rows, bool))[0]
+        taken = np.clip(reward.astype(np.float64), -limit, limit)
+        ends = np.flatnonzero(terminated) + 1
+        parts = np.split(taken, ends)
+        going = np.concatenate([lfilter([1.0], [1.0, -self.gamma], part) for part in parts])
+        now, fresh = self.running, going.mean()
+        total = now.steps + going.size
+        away = fresh - now.mean
+        spread = np.sum((going - fresh) ** 2) + away**2 * now.steps * going.size / total
+        self.running = now._replace(
+            steps=total, mean=now.mean + away * going.size / total, square=now.square + spread,
+            largest=np.maximum(now.largest, np.abs(going).max()),
+        )  # fmt: skip
 
     def limit(self, reward: NDArray[np.float32], valid: Flags) -> Floats:
         """Where rewards are cut, [k], these ones included in what is ordinary."""

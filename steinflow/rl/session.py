@@ -149,10 +149,10 @@ class Session:
         trainer, config = self.trainer, self.config
         shown: dict[str, float] = {}
         with (
-            Progress(config.steps, trainer.step, self.quiet, "train", "steps") as progress,
+            Progress(config.all_steps, trainer.step, self.quiet, "train", "steps") as progress,
             asked_to_stop() as stop,
         ):
-            while (self.owed or trainer.step < config.steps) and not stop:
+            while (self.owed or trainer.step < config.all_steps) and not stop:
                 before, records = trainer.step, list[Record]()
                 try:
                     if not self.owed:
@@ -161,7 +161,7 @@ class Session:
                         if now // config.log_every > before // config.log_every:
                             records += trainer.losses()
                         due = now // config.eval_every > before // config.eval_every
-                        self.owed = due or now >= config.steps
+                        self.owed = due or now >= config.all_steps
                     if due := self.owed:
                         self.evaluate(records, stop)
                 except Exception as error:

@@ -1,0 +1,247 @@
+"""Offline data: episodes that others have recorded, or `steinflow record`.
+
+Minari datasets (https://minari.farama.org) by folder or name, and files of D4RL's layout
+(https://arxiv.org/abs/2004.07219). What does not fit is a sentence, before anything is trained.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steinflow.io.files import UserNotice
+from steinflow.io.paths import expanded
+from steinflow.rl.replay import Steps
+from steinflow.rl.spaces import Actions
+
+SUFFIXES = (".hdf5", ".h5")
+TOLERANCE = 1e-4  # of actions beyond their bounds, in widths of the box
+D4RL = ("observations", "actions", "rewards", "terminals")
+
+
+class DataError(ValueError):
+    """A dataset that cannot be learned from, and what to do about it."""
+
+
+class Episode(NamedTuple):
+    """One episode as it is stored."""
+
+    obs: NDArray[Any]  # [t + 1, ...]
+    action: NDArray[Any]  # [t, ...]
+    reward: NDArray[Any]  # [t]
+    terminated: NDArray[Any]  # [t]
+    truncated: NDArray[Any]  # [t]
+
+
+def steps_from(source: str, width: int, actions: Actions) -> Steps:
+    """All steps of a dataset, in the order of its episodes, checked.
+
+    Args:
+        source: a Minari dataset (its folder, or its name where it is on this machine), or a file of
+            D4RL's layout.
+        width: of the environment's observations.
+        actions: its box.
+
+    Returns:
+        Steps, [n] each, actions in [-1, 1]^d.
+
+    Raises:
+        DataError: there is no such dataset, it cannot be read, or it does not fit.
+    """
+    path = expanded(source)
+    if path.suffix in SUFFIXES and path.is_file():
+        found = from_file(path, width, actions)
+    else:
+        found = from_minari(path if path.exists() else None, source, width, actions)
+    require_finite(source, found)
+    return found
+
+
+@contextmanager
+def readable(source: str) -> Iterator[None]:
+    """Turn what goes wrong in a library that reads a file into a sentence."""
+    try:
+        yield
+    except (DataError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # HDF5, Arrow and JSON fail each in their own way
+        text = " ".join(str(error).split())
+        raise DataError(
+            f"{source} cannot be read: {text}. Its file may be cut: copy or record it again."
+        ) from error
+
+
+def from_minari(path: Path | None, source: str, width: int, actions: Actions) -> Steps:
+    """The steps of a Minari dataset."""
+    from minari import MinariDataset, load_dataset
+
+    if path is None:
+        try:
+            dataset = load_dataset(source)
+        except (FileNotFoundError, ValueError, TypeError) as error:
+            raise DataError(
+                f"There is no dataset {source}. Give the folder of one, the name of one that "
+                f"`minari list local` shows, or a file that ends with {' or '.join(SUFFIXES)}."
+            ) from error
+    else:
+        folder = path / "data" if (path / "data" / "metadata.json").is_file() else path
+        if not (folder / "metadata.json").is_file():
+            raise DataError(f"{path} has no metadata.json. Give the folder of a Minari dataset.")
+        with readable(source):
+            dataset = MinariDataset(folder)
+    with readable(source):
+        episodes = dataset.storage.get_episodes(dataset.episode_indices)
+        filling = Filling(source, int(dataset.total_steps), width, actions)
+        for episode in episodes:
+            filling.add(Episode(
+                *(episode[name] for name in (
+                    "observations", "actions", "rewards", "terminations", "truncations"
+                ))
+            ))  # fmt: skip
+    return filling.done()
+
+
+def from_file(path: Path, width: int, actions: Actions) -> Steps:
+    """The steps of a file of D4RL's layout: flat arrays, episodes one after another.
+
+    Without `next_observations`, that of a step is the observation after it, and the last step of an
+    episode that was cut is left out, since what followed it is not known.
+    """
+    import h5py
+
+    with readable(str(path)), h5py.File(path, "r") as file:
+        lacking = [name for name in D4RL if name not in file]
+        if lacking:
+            raise DataError(
+                f"{path} has no {', '.join(lacking)}. D4RL's layout needs {', '.join(D4RL)}."
+            )
+        if "timeouts" not in file and "next_observations" not in file:
+            raise DataError(
+                f"{path} has neither timeouts nor next_observations, so that the end of an episode "
+                "that was cut cannot be told. Add one of the two."
+            )
+        obs, action, reward, terminated = (np.asarray(file[name]) for name in D4RL)
+        cut = np.asarray(file["timeouts"]) if "timeouts" in file else np.zeros(len(reward), bool)
+        after = np.asarray(file["next_observations"]) if "next_observations" in file else None
+    terminated, cut = terminated.astype(bool), cut.astype(bool)
+    filling = Filling(str(path), len(reward), width, actions)
+    last = len(reward) - 1
+    ends = np.flatnonzero(terminated | cut | (np.arange(len(reward)) == last))
+    first = 0
+    for end in ends:
+        rows = slice(first, end + 1)
+        first = int(end) + 1
+        if after is not None:
+            final = after[end]
+        elif terminated[end]:
+            final = obs[end]  # it has no value: nothing is bootstrapped from it
+        else:
+            rows, final = slice(rows.start, end), obs[end]
+        truncated = np.zeros(len(reward[rows]), bool)
+        truncated[-1:] = not terminated[end]
+        seen = np.concatenate([obs[rows], final[None]])
+        filling.add(Episode(seen, action[rows], reward[rows], terminated[rows], truncated))
+    return filling.done()
+
+
+class Filling:
+    """Steps that are filled, an episode at a time, so that nothing is held twice."""
+
+    def __init__(self, source: str, count: int, width: int, actions: Actions) -> None:
+        self.source, self.actions, self.width = source, actions, width
+        dim = actions.low.size
+        self.steps = Steps(
+            np.zeros((count, width), np.float32), np.zeros((count, dim), np.float32),
+            np.zeros(count, np.float32), np.zeros((count, width), np.float32),
+            np.zeros(count, np.bool_), np.zeros(count, np.bool_),
+        )  # fmt: skip
+        self.filled = self.episodes = self.empty = 0
+
+    def add(self, episode: Episode) -> None:
+        """One more.
+
+        Raises:
+            DataError: its parts do not fit each other or the environment.
+        """
+        where = f"Episode {self.episodes} of {self.source}"
+        self.episodes += 1
+        obs, action = np.asarray(episode.obs), np.asarray(episode.action)
+        count = len(action)
+        if not count:
+            self.empty += 1
+            return
+        if obs.dtype.kind not in "fiub" or obs.reshape(len(obs), -1).shape[1] != self.width:
+            raise DataError(
+                f"{where} has observations {list(obs.shape[1:])} of {obs.dtype}, but the "
+                f"environment's have {self.width} numbers. Give the environment that it is of."
+            )
+        if action.shape[1:] != self.actions.low.shape:
+            raise DataError(
+                f"{where} has actions {list(action.shape[1:])}, but the environment's are "
+                f"{list(self.actions.low.shape)}. Give the environment that it is of."
+            )
+        if len(obs) != count + 1:
+            raise DataError(
+                f"{where} has {count} actions and {len(obs)} observations; it needs one more than "
+                "actions, the last one being what followed. Record it again."
+            )
+        lengths = {len(part) for part in episode[2:]}
+        if lengths != {count} or self.filled + count > len(self.steps.reward):
+            raise DataError(f"{where} has parts of different lengths. Record it again.")
+        unit = self.actions.unit(action)
+        if not np.all(np.abs(unit) <= 1.0 + 2.0 * TOLERANCE):
+            raise DataError(
+                f"{where} has actions outside of the environment's bounds {self.actions.low} to "
+                f"{self.actions.high}, or not finite. Give the environment that it is of."
+            )
+        rows = slice(self.filled, self.filled + count)
+        flat = obs.reshape(len(obs), -1)
+        own = (flat[:-1], np.clip(unit, -1.0, 1.0), episode.reward, flat[1:],
+               episode.terminated, episode.truncated)  # fmt: skip
+        for array, values in zip(self.steps, own, strict=True):
+            array[rows] = values
+        ends = self.steps.terminated[rows.stop - 1] | self.steps.truncated[rows.stop - 1]
+        self.steps.truncated[rows.stop - 1] |= not ends  # of an episode that was not ended
+        self.filled = rows.stop
+
+    def done(self) -> Steps:
+        """All of them.
+
+        Raises:
+            DataError: there is none.
+        """
+        if not self.filled:
+            raise DataError(f"{self.source} has no step. Record some episodes.")
+        if self.empty:
+            warnings.warn(
+                f"{self.empty} of {self.episodes} episodes of {self.source} have no step and are "
+                "left out.", UserNotice, stacklevel=2,
+            )  # fmt: skip
+        return Steps(*(array[: self.filled] for array in self.steps))
+
+
+def require_finite(source: str, steps: Steps) -> None:
+    """Raise where an observation or a reward is none.
+
+    Raises:
+        DataError: with the first step.
+    """
+    for name in ("reward", "obs", "next_obs"):
+        array = getattr(steps, name)
+        sound = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        if not sound.all():
+            raise DataError(
+                f"Step {int(np.argmin(sound)):,} of {source} has a {name} that is not finite "
+                f"({int((~sound).sum()):,} steps in all). Leave its episode out."
+            )
+
+
+def returns_of(steps: Steps) -> NDArray[np.float64]:
+    """Undiscounted returns of all episodes, [e]."""
+    ends = np.flatnonzero(steps.terminated | steps.truncated) + 1
+    sums = np.concatenate([[0.0], np.cumsum(steps.reward, dtype=np.float64)])
+    return np.diff(sums[np.concatenate([[0], ends])])
