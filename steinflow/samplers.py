@@ -86,8 +86,10 @@ def steps_of(
             are here the expected ones); .16 there, 0 is none.
 
     Raises:
-        ValueError: no sampler has that name.
+        ValueError: no sampler has that name, or r is not in [0, 1).
     """
+    if not 0.0 <= corrector < 1.0:
+        raise ValueError(f"corrector must lie in [0, 1), got {corrector}. Write 0.16.")
     rule, times = lookup("sampler", sampler, SAMPLERS), jnp.asarray(times)
     levels = jax.vmap(schedule)(times)
     steps = jax.vmap(lambda t, to: rule(schedule, t, to))(times[:-1], times[1:])

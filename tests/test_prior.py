@@ -53,3 +53,21 @@ def test_the_prior_of_a_state_has_its_context(key):
 def test_a_prior_that_is_no_function_is_a_sentence():
     with pytest.raises(ValueError, match="weigh its samples"):
         sf.Boltzmann(q, TAU, log_prior=jnp.zeros((10, 2)))
+
+
+@pytest.mark.parametrize("name", ["rfm", "sdac", "auto"])
+def test_the_prior_of_states_with_temperatures_of_their_own(name, key):
+    """Also where a method poses the box in another space."""
+    tau = jnp.array([0.2, 2.0])
+    xs, levels = jnp.zeros((2, 1, 2)), sf.Level(jnp.full((2, 1), 0.5), jnp.full((2, 1), 0.5))
+
+    def scores(tau, rows):
+        target = sf.Boltzmann(q, tau, sf.Box(-1.0, 1.0), log_prior=log_prior)
+        level = sf.Level(levels.alpha[rows], levels.sigma[rows])
+        return sf.score_targets(key, target, xs[rows], level, estimator=name, num_draws=64).score
+
+    both = jax.jit(lambda tau: scores(tau, slice(None)))(tau)
+    alone = scores(tau[:1], slice(0, 1))
+    assert both.shape == (2, 1, 2) and jnp.all(jnp.isfinite(both))
+    assert jnp.max(jnp.abs(both[0] - both[1])) > 0.05
+    assert alone.shape == (1, 1, 2)

@@ -153,12 +153,12 @@ def weights_of(
     action: Float[Array, "b d"],
     own: Float[Array, "b m d"],
 ) -> Float[Array, " b"]:
-    """exp((Q - V)/tau) of actions that were taken, at most `HEAVIEST`; V is the mean of Q at the
-    policy's own. What they weigh is the posterior of mu(a|s) exp(Q/tau), mu the policy that took
-    them (Peng et al., 2019)."""
+    """exp((Q - V)/tau) of actions that were taken, cut at `HEAVIEST` and then of mean 1; V is the
+    mean of Q at the policy's own. What they weigh is the posterior of mu(a|s) exp(Q/tau), mu the
+    policy that took them (Peng et al., 2019)."""
     q = least_of(critics, obs, action[:, None])[:, 0]
     value = jnp.mean(least_of(critics, obs, own), axis=1)
-    return jnp.exp(jnp.minimum((q - value) / tau, jnp.log(HEAVIEST)))
+    return len(q) * jax.nn.softmax(jnp.minimum((q - value) / tau, jnp.log(HEAVIEST)))
 
 
 def without_draws(

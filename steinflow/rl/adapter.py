@@ -50,7 +50,7 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
         self.metadata = dict(getattr(env, "metadata", None) or {})
         wide, dim = sizes_of(env)
         self.actions, self.drop_nan = actions_of(env.action_space), drop_nan
-        self.dropped = 0  # episodes in a row
+        self.dropped, self.dropping = 0, False  # episodes in a row; whether the last one was
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (wide,), np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (dim,), np.float32)
         self.seen = np.zeros(wide, np.float32)
@@ -63,6 +63,7 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
         Raises:
             RunError: what the environment gives is no observation, or is not finite.
         """
+        self.dropped, self.dropping = self.dropped * self.dropping, False
         given: dict[str, Any] = {} if seed is None else {"seed": seed}
         given |= {"options": options} if options else {}
         for _ in range(TRIES if self.drop_nan else 1):
@@ -99,12 +100,11 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
             finite = bool(np.isfinite(np.float32(reward)))
         if finite and np.isfinite(obs).all():
             self.seen = obs
-            self.dropped = 0 if any(ends) else self.dropped
             return obs, reward, ends[0], ends[1], {}
         what = "an observation" if finite else "a reward"
         if not self.drop_nan:
             raise RunError(NAN.format(what=what))
-        self.dropped += 1
+        self.dropped, self.dropping = self.dropped + 1, True
         if self.dropped == IN_A_ROW:
             raise RunError(
                 f"{IN_A_ROW} episodes in a row were dropped; the last gave {what} that is not "

@@ -24,7 +24,7 @@ class Train(TrainConfig):
     env_kwargs: tuple[str, ...] = ()
     """arguments of the environment, NAME=VALUE each; max_episode_steps is its time limit"""
     preset: str = ""
-    """published settings: rfm, sdac or qne; flags win over them"""
+    """published settings: rfm, sdac, qne or diffusion-ql; flags win over them"""
     out: Path | None = None
     """the run's folder (runs/ENV-POLICY-ESTIMATOR)"""
     resume: bool = False
@@ -216,7 +216,7 @@ def record(command: Record) -> int:
     run = load(command.run)
     out = command.out or run.path / f"data-{command.which}"
     returns = write(run, out, command.episodes, command.which, command.seed, command.max_steps,
-                    command.quiet)  # fmt: skip
+                    quiet=command.quiet)  # fmt: skip
     error = returns.std(ddof=1) / len(returns) ** 0.5 if len(returns) > 1 else float("nan")
     from steinflow.rl.evaluate import with_error
 

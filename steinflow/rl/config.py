@@ -74,7 +74,7 @@ class TrainConfig:
     batch_size: int = 256
     """transitions an update"""
     actor_batch: int = 0
-    """of these, states at which the policy is updated; 0: 24 with score targets, all if gaussian"""
+    """of these, states at which the policy is updated; 0: 24 with score targets, else all"""
     buffer_size: int = 1_000_000
     """transitions kept"""
     gamma: float = 0.99
@@ -147,6 +147,11 @@ class TrainConfig:
         return self.offline_steps + self.steps
 
     @property
+    def first_step(self) -> int:
+        """Steps before the first update: data needs no warm-up."""
+        return 0 if self.offline_steps else self.warmup
+
+    @property
     def whole_steps(self) -> int:
         """Steps a seed that are done: all environments take one at a time."""
         return -(-self.all_steps // self.num_envs) * self.num_envs
@@ -179,21 +184,12 @@ class TrainConfig:
             lookup(name.replace("_", " "), getattr(self, name), dict.fromkeys(known))
         for name in COUNTS:
             require_at_least(name, getattr(self, name), 1, "It is a count.")
-        require_at_least("steps", self.steps, 0 if self.offline_steps else 1, "It is a count.")
-        self.check_data()
+        self.check_objective()
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{field.name} must be finite, got {value}.")
-        for name in (
-            "warmup",
-            "offline_steps",
-            "seed",
-            "actor_batch",
-            "eval_envs",
-            "eval_max_steps",
-            "env_workers",
-        ):
+        for name in NATURALS:
             require_at_least(name, getattr(self, name), 0, "It is a count.")
         for name in ("clip_norm", "env_timeout", "return_bound", "corrector", "q_weight"):
             if getattr(self, name) < 0.0:
@@ -224,14 +220,12 @@ class TrainConfig:
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
 
-    def check_data(self) -> None:
-        """Raise where options of offline data do not go together.
+    def check_objective(self) -> None:
+        """Raise where what the policy learns does not go with other options.
 
         Raises:
             ValueError: with the option to change.
         """
-        if self.offline_steps and not self.data:
-            raise ValueError("offline_steps learns from data. Add --data, or leave it out.")
         if self.objective == "score":
             return
         if self.policy == "gaussian":
@@ -239,10 +233,15 @@ class TrainConfig:
                 f"objective {self.objective} denoises, but the policy is gaussian. Choose flow or "
                 "diffusion."
             )
-        if ESTIMATORS[self.estimator].space == "tanh":
+        if ESTIMATORS[self.estimator].space != "action":
             raise ValueError(
-                f"objective {self.objective} takes actions, but {self.estimator} works in their "
-                "tanh latent. Choose another estimator; it is not used otherwise."
+                f"objective {self.objective} takes actions in their box, where {self.estimator} "
+                "does not work. Choose another estimator; it is not used otherwise."
+            )
+        if self.temperature_mode == "ess" and self.objective != "weighted":
+            raise ValueError(
+                f"objective {self.objective} has no weights for temperature_mode ess. Choose "
+                "relative or fixed."
             )
 
 
@@ -255,6 +254,10 @@ CHOICES = {
     "temperature_mode": ("fixed", "relative", "ess"),
     "actor_points": ("next", "policy", "replay"),
 }
+NATURALS = (
+    "steps", "offline_steps", "warmup", "seed", "actor_batch", "eval_envs", "eval_max_steps",
+    "env_workers",
+)  # fmt: skip
 COUNTS = (
     "seeds", "num_envs", "action_repeat", "num_draws", "num_levels", "particles",
     "acting_particles", "eval_particles", "flow_steps", "batch_size", "buffer_size", "n_step",

@@ -4,6 +4,8 @@ Minari datasets (https://minari.farama.org) by folder or name, and files of D4RL
 (https://arxiv.org/abs/2004.07219). What does not fit is a sentence, before anything is trained.
 """
 
+import hashlib
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +18,13 @@ from numpy.typing import NDArray
 from steinflow.io.files import UserNotice
 from steinflow.io.paths import expanded
 from steinflow.rl.replay import Steps
-from steinflow.rl.spaces import Actions
+from steinflow.rl.spaces import NUMBERS, Actions
 
 SUFFIXES = (".hdf5", ".h5")
+BLOCK = 65_536  # steps that are read at once
 TOLERANCE = 1e-4  # of actions beyond their bounds, in widths of the box
 D4RL = ("observations", "actions", "rewards", "terminals")
+MORE = ("timeouts", "next_observations")
 
 
 class DataError(ValueError):
@@ -82,6 +86,8 @@ def from_minari(path: Path | None, source: str, width: int, actions: Actions) ->
     if path is None:
         try:
             dataset = load_dataset(source)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{source} cannot be read: {error}. Get it again.") from error
         except (FileNotFoundError, ValueError, TypeError) as error:
             raise DataError(
                 f"There is no dataset {source}. Give the folder of one, the name of one that "
@@ -108,8 +114,9 @@ def from_minari(path: Path | None, source: str, width: int, actions: Actions) ->
 def from_file(path: Path, width: int, actions: Actions) -> Steps:
     """The steps of a file of D4RL's layout: flat arrays, episodes one after another.
 
-    Without `next_observations`, that of a step is the observation after it, and the last step of an
-    episode that was cut is left out, since what followed it is not known.
+    With `next_observations` an episode also ends where that of a step is not the observation after
+    it. Without them it is, and the last step of an episode that was cut is left out, since what
+    followed it is not known.
     """
     import h5py
 
@@ -124,32 +131,50 @@ def from_file(path: Path, width: int, actions: Actions) -> Steps:
                 f"{path} has neither timeouts nor next_observations, so that the end of an episode "
                 "that was cut cannot be told. Add one of the two."
             )
-        obs, action, reward, terminated = (np.asarray(file[name]) for name in D4RL)
-        cut = np.asarray(file["timeouts"]) if "timeouts" in file else np.zeros(len(reward), bool)
-        after = np.asarray(file["next_observations"]) if "next_observations" in file else None
-    terminated, cut = terminated.astype(bool), cut.astype(bool)
-    filling = Filling(str(path), len(reward), width, actions)
-    last = len(reward) - 1
-    ends = np.flatnonzero(terminated | cut | (np.arange(len(reward)) == last))
-    first = 0
-    for end in ends:
-        rows = slice(first, end + 1)
-        first = int(end) + 1
-        if after is not None:
-            final = after[end]
-        elif terminated[end]:
-            final = obs[end]  # it has no value: nothing is bootstrapped from it
-        else:
-            rows, final = slice(rows.start, end), obs[end]
-        truncated = np.zeros(len(reward[rows]), bool)
-        truncated[-1:] = not terminated[end]
-        seen = np.concatenate([obs[rows], final[None]])
-        filling.add(Episode(seen, action[rows], reward[rows], terminated[rows], truncated))
-    return filling.done()
+        count = len(file["rewards"])
+        names = [name for name in (*D4RL, *MORE) if name in file]
+        lengths = {name: len(file[name]) for name in names}
+        if set(lengths.values()) != {count} or not count:
+            raise DataError(f"{path} has parts of different lengths, {lengths}. Record it again.")
+        terminated = np.asarray(file["terminals"]).reshape(count).astype(bool)
+        cut = np.zeros(count, bool)
+        if "timeouts" in file:
+            cut |= np.asarray(file["timeouts"]).reshape(count).astype(bool)
+        followed = "next_observations" in file
+        filling = Filling(str(path), count, width, actions)
+        for first in range(0, count, BLOCK):
+            rows = slice(first, min(first + BLOCK, count))
+            after = file["next_observations"] if followed else file["observations"]
+            shift = 0 if followed else 1
+            seen = after[rows.start + shift : rows.stop + shift]
+            if len(seen) < rows.stop - rows.start:  # the last step of all
+                seen = np.concatenate([seen, after[-1:]])
+            filling.put(
+                f"A block of {path} from step {first:,} on", file["observations"][rows],
+                file["actions"][rows], np.asarray(file["rewards"][rows]).reshape(-1), seen,
+                terminated[rows], cut[rows],
+            )  # fmt: skip
+    steps = filling.done()
+    if followed:
+        jumps = np.any(steps.next_obs[:-1] != steps.obs[1:], axis=1)
+        steps.truncated[:-1] |= jumps
+        steps.truncated[-1] = True
+        steps.truncated[:] &= ~steps.terminated
+        return steps
+    unknown = cut & ~terminated
+    unknown[-1] = not terminated[-1]
+    ends = np.append(unknown[1:], False) & ~terminated & ~unknown
+    steps.truncated[:] = ends
+    kept = steps.each(lambda array: array[~unknown]) if unknown.any() else steps
+    if not len(kept.reward):
+        raise DataError(
+            f"{path} has no step whose next observation is known. Record some episodes."
+        )
+    return kept
 
 
 class Filling:
-    """Steps that are filled, an episode at a time, so that nothing is held twice."""
+    """Steps that are filled, a part at a time, so that nothing is held twice."""
 
     def __init__(self, source: str, count: int, width: int, actions: Actions) -> None:
         self.source, self.actions, self.width = source, actions, width
@@ -162,19 +187,46 @@ class Filling:
         self.filled = self.episodes = self.empty = 0
 
     def add(self, episode: Episode) -> None:
-        """One more.
+        """One more episode.
 
         Raises:
             DataError: its parts do not fit each other or the environment.
         """
         where = f"Episode {self.episodes} of {self.source}"
         self.episodes += 1
-        obs, action = np.asarray(episode.obs), np.asarray(episode.action)
+        obs, action = joined(episode.obs), np.asarray(episode.action)
         count = len(action)
         if not count:
             self.empty += 1
             return
-        if obs.dtype.kind not in "fiub" or obs.reshape(len(obs), -1).shape[1] != self.width:
+        if len(obs) != count + 1:
+            raise DataError(
+                f"{where} has {count} actions and {len(obs)} observations; it needs one more than "
+                "actions, the last one being what followed. Record it again."
+            )
+        self.put(where, obs[:-1], action, *episode[2:3], obs[1:], *episode[3:])
+        last = self.filled - 1  # of an episode that was not ended, too
+        self.steps.truncated[last] |= not self.steps.terminated[last]
+
+    def put(
+        self,
+        where: str,
+        obs: NDArray[Any],
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        next_obs: NDArray[Any],
+        terminated: NDArray[Any],
+        truncated: NDArray[Any],
+    ) -> None:
+        """Some more steps, [n] each.
+
+        Raises:
+            DataError: they do not fit each other or the environment.
+        """
+        count = len(action)
+        rows = slice(self.filled, self.filled + count)
+        numbers = all(part.dtype.kind in NUMBERS for part in (obs, next_obs, action, reward))
+        if not numbers or obs.reshape(count, -1).shape[1] != self.width:
             raise DataError(
                 f"{where} has observations {list(obs.shape[1:])} of {obs.dtype}, but the "
                 f"environment's have {self.width} numbers. Give the environment that it is of."
@@ -184,13 +236,8 @@ class Filling:
                 f"{where} has actions {list(action.shape[1:])}, but the environment's are "
                 f"{list(self.actions.low.shape)}. Give the environment that it is of."
             )
-        if len(obs) != count + 1:
-            raise DataError(
-                f"{where} has {count} actions and {len(obs)} observations; it needs one more than "
-                "actions, the last one being what followed. Record it again."
-            )
-        lengths = {len(part) for part in episode[2:]}
-        if lengths != {count} or self.filled + count > len(self.steps.reward):
+        lengths = {len(part) for part in (obs, action, reward, next_obs, terminated, truncated)}
+        if lengths != {count} or rows.stop > len(self.steps.reward):
             raise DataError(f"{where} has parts of different lengths. Record it again.")
         unit = self.actions.unit(action)
         if not np.all(np.abs(unit) <= 1.0 + 2.0 * TOLERANCE):
@@ -198,14 +245,10 @@ class Filling:
                 f"{where} has actions outside of the environment's bounds {self.actions.low} to "
                 f"{self.actions.high}, or not finite. Give the environment that it is of."
             )
-        rows = slice(self.filled, self.filled + count)
-        flat = obs.reshape(len(obs), -1)
-        own = (flat[:-1], np.clip(unit, -1.0, 1.0), episode.reward, flat[1:],
-               episode.terminated, episode.truncated)  # fmt: skip
+        own = (obs.reshape(count, -1), np.clip(unit, -1.0, 1.0), reward,
+               next_obs.reshape(count, -1), terminated, truncated)  # fmt: skip
         for array, values in zip(self.steps, own, strict=True):
             array[rows] = values
-        ends = self.steps.terminated[rows.stop - 1] | self.steps.truncated[rows.stop - 1]
-        self.steps.truncated[rows.stop - 1] |= not ends  # of an episode that was not ended
         self.filled = rows.stop
 
     def done(self) -> Steps:
@@ -221,7 +264,18 @@ class Filling:
                 f"{self.empty} of {self.episodes} episodes of {self.source} have no step and are "
                 "left out.", UserNotice, stacklevel=2,
             )  # fmt: skip
-        return Steps(*(array[: self.filled] for array in self.steps))
+        return self.steps.each(lambda array: array[: self.filled])
+
+
+def joined(obs: Any) -> NDArray[Any]:
+    """Observations as numbers in a row, [t, o]: the parts of a Dict or Tuple one after another, as
+    the agent sees them."""
+    if isinstance(obs, dict):
+        obs = tuple(obs[name] for name in sorted(obs))
+    if isinstance(obs, tuple):
+        return np.concatenate([joined(part) for part in obs], axis=1)
+    found = np.asarray(obs)
+    return found.reshape(len(found), -1)
 
 
 def require_finite(source: str, steps: Steps) -> None:
@@ -245,3 +299,11 @@ def returns_of(steps: Steps) -> NDArray[np.float64]:
     ends = np.flatnonzero(steps.terminated | steps.truncated) + 1
     sums = np.concatenate([[0.0], np.cumsum(steps.reward, dtype=np.float64)])
     return np.diff(sums[np.concatenate([[0], ends])])
+
+
+def digest_of(steps: Steps) -> str:
+    """What tells one dataset from another."""
+    found = hashlib.blake2b(digest_size=16)
+    for array in steps:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()

@@ -13,7 +13,7 @@ import jax
 
 from steinflow.checks import lookup
 from steinflow.io.files import write_atomically
-from steinflow.io.texts import parse_json, read_toml
+from steinflow.io.texts import parse_json, read_text, read_toml
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 
@@ -131,6 +131,20 @@ def same_options(
         )
 
 
+def same_data(path: Path, digest: str) -> None:
+    """A resumed run has the data that it began with.
+
+    Raises:
+        ValueError: what is under the same name is something else now.
+    """
+    known = parse_json(read_text(path / "manifest.json")).get("data", "")
+    if known != digest:
+        raise ValueError(
+            f"The data of the run in {path} has changed since it began. Bring it back, or give "
+            "another --out."
+        )
+
+
 def require_longer(path: Path, config: TrainConfig, reached: int) -> None:
     """A resumed run does not become shorter than it is, and its learning rates, where they fall
     with its length, fall as they began to.
@@ -138,16 +152,16 @@ def require_longer(path: Path, config: TrainConfig, reached: int) -> None:
     Raises:
         ValueError: it would, or they would not.
     """
-    steps = read_config(path / "config.toml")[0].steps
+    steps = read_config(path / "config.toml")[0].all_steps
     if config.all_steps < reached:
         raise ValueError(
             f"The run in {path} has {reached:,} steps already, so that it cannot end at "
             f"{config.all_steps:,}. Give --steps {reached - config.offline_steps} or more, or "
             "another --out."
         )
-    if config.anneal and config.steps != steps:
+    if config.anneal and config.all_steps != steps:
         raise ValueError(
             f"The learning rates of the run in {path} fall to 0 at step {steps:,} (anneal "
             f"{config.anneal:g}): with --steps {config.steps} they would change again. Give "
-            f"--steps {steps}, or another --out."
+            f"--steps {steps - config.offline_steps}, or another --out."
         )

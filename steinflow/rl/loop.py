@@ -18,7 +18,7 @@ from steinflow.rl.agent import AgentState, Learner, Sizes, UpdateInfo, act, init
 from steinflow.rl.checkpoint import Arrays, RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.critic import Batch
-from steinflow.rl.datasets import steps_from
+from steinflow.rl.datasets import digest_of, steps_from
 from steinflow.rl.environments import Factory, put_back, side_by_side, snapshots_of
 from steinflow.rl.evaluate import seeds_of
 from steinflow.rl.memory import require_replay_room, require_room
@@ -64,6 +64,7 @@ class Trainer:
         self.replay = Replay(*self.shape, config.buffer_size, *sizes)
         self.normaliser = Normaliser(config.seeds, sizes.obs) if config.normalise else None
         self.rewards = RewardNormaliser(*self.shape, config.gamma, config.return_bound)
+        self.digest = ""  # of the data
         self.data = self.from_data()
         self.count = 0  # steps of every environment, those without it included
         self.returns, self.lengths = np.zeros(self.rings), np.zeros(self.rings, np.int64)
@@ -82,6 +83,7 @@ class Trainer:
             self.normaliser.absorb(steps.obs)
         if self.config.normalise_rewards:
             self.rewards.absorb(steps.reward, steps.terminated)
+        self.digest = digest_of(steps)
         return Replay.of(steps, self.config.seeds)
 
     @property
@@ -115,7 +117,11 @@ class Trainer:
         """One step in every environment, and the updates that are due after it."""
         if self.offline:
             self.count += 1
-            self.learn_if_due()
+            if self.learn_if_due() and not np.all(np.isfinite(self.infos[-1].critic_loss)):
+                raise DivergedError(
+                    "Learning has diverged: the critics' loss is not finite. Lower the learning "
+                    "rates, or set --clip-norm."
+                )
             return []
         action = self.actions()
         if not np.isfinite(action).all():
@@ -141,12 +147,13 @@ class Trainer:
         self.learn_if_due()
         return records
 
-    def learn_if_due(self) -> None:
-        """The updates of a chunk of steps, at its end."""
-        config = self.config
-        begun = (self.step >= config.warmup and self.replay.ready) or config.offline_steps
-        if begun and self.count % self.chunk == 0:
+    def learn_if_due(self) -> bool:
+        """The updates of a chunk of steps, at its end; whether they were due."""
+        begun = self.step >= self.config.first_step and (self.replay.ready or self.offline)
+        due = begun and self.count % self.chunk == 0
+        if due:
             self.learn()
+        return due
 
     def drop(self, which: NDArray[np.bool_]) -> list[Record]:
         """Forget the episodes in which something was not finite; how many there were so far."""
@@ -165,7 +172,7 @@ class Trainer:
     def actions(self) -> NDArray[np.float32]:
         """What all environments do, [n, d]: uniform at first, then as the policies say."""
         dim = self.learner.sizes.action
-        if self.step < self.config.warmup and not self.config.offline_steps:
+        if self.step < self.config.first_step:
             own = range(self.config.seed, self.config.seed + self.config.seeds)
             each = [np.random.default_rng((seed, self.count, 1)) for seed in own]
             found = [rng.uniform(-1.0, 1.0, (self.config.num_envs, dim)) for rng in each]
@@ -211,7 +218,9 @@ class Trainer:
                 parts.append(replay.sample(
                     config.seed, self.count, shape, config.n_step, config.gamma, purpose
                 ))  # fmt: skip
-        return {name: np.concatenate([p[name] for p in parts], axis=3) for name in parts[0]}
+        whole = {name: np.concatenate([p[name] for p in parts], axis=3) for name in parts[0]}
+        order = interleaved(from_data, config.batch_size - from_data)
+        return {name: np.take(values, order, axis=3) for name, values in whole.items()}
 
     def ended(self, which: NDArray[np.bool_]) -> list[Record]:
         """Records of the episodes that ended with this step."""
@@ -312,6 +321,12 @@ class DivergedError(RunError):
     """The networks are of no use any more."""
 
 
+def interleaved(first: int, second: int) -> NDArray[np.int64]:
+    """Places of two kinds of rows, evenly mixed: updates of the policy take the first ones."""
+    places = [(np.arange(count) + 0.5) / max(count, 1) for count in (first, second)]
+    return np.argsort(np.concatenate(places), kind="stable")
+
+
 def cadence(config: TrainConfig) -> tuple[int, int]:
     """Steps of an environment between two calls, and rounds of updates in a call: as near to
     `chunk` as gives whole rounds at `updates_per_step`, which may be missed by a 32nd."""
@@ -331,10 +346,17 @@ def require_updates(config: TrainConfig) -> None:
         ValueError: with the options to change.
     """
     chunk, envs = cadence(config)[0], config.num_envs
-    first = envs * chunk * max(1, -(-config.warmup // (envs * chunk)))
-    if config.whole_steps < first and not config.offline_steps:
+    first = envs * chunk * max(1, -(-config.first_step // (envs * chunk)))
+    if config.offline_steps and not config.data:
+        raise ValueError("offline_steps learns from data. Add --data, or leave it out.")
+    if config.offline_steps and config.offline_steps < first * config.action_repeat:
         raise ValueError(
-            f"With {config.steps:,} steps nothing is learned: the first update follows step "
+            f"With {config.offline_steps:,} offline steps nothing is learned: the first update "
+            f"follows step {first * config.action_repeat:,}. Raise --offline-steps."
+        )
+    if config.whole_steps < first:
+        raise ValueError(
+            f"With {config.all_steps:,} steps nothing is learned: the first update follows step "
             f"{first:,}, after --warmup {config.warmup:,}. Raise --steps, or lower --warmup."
         )
 

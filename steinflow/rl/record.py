@@ -14,9 +14,12 @@ from steinflow.io.files import explained
 from steinflow.io.progress import Progress
 from steinflow.rl.adapter import Adapted
 from steinflow.rl.evaluate import LONGEST
+from steinflow.rl.factories import Factory
 from steinflow.rl.run import Run
 from steinflow.rl.signals import guarded
 
+UNIFORM = 3  # purpose of random numbers, apart from the environment's own
+AGAIN = 1_000_003  # added to the seed of an episode that is done again
 ACTORS = {"best": "best", "last": "last", "random": "random"}
 
 
@@ -27,6 +30,7 @@ def record(
     which: str = "best",
     seed: int = 30_000,
     max_steps: int = LONGEST,
+    env: str | Factory | None = None,
     quiet: bool = True,
 ) -> NDArray[np.float64]:
     """Record episodes of the run's first seed into a folder that Minari reads.
@@ -41,6 +45,7 @@ def record(
         which: checkpoint, best or last; or random, for uniform actions.
         seed: of the environment and the policy, below 2^31 less the number of episodes.
         max_steps: an episode that goes on after so many is truncated.
+        env: where the run's own has no name.
         quiet: no progress.
 
     Returns:
@@ -53,23 +58,24 @@ def record(
     lookup("checkpoint", which, ACTORS)
     require_at_least("episodes", episodes, 1, "It is a count.")
     require_at_least("max_steps", max_steps, 1, "It is a count.")
-    require_seed("seed", seed + episodes)
+    require_seed("seed", seed)
+    require_seed("seed + episodes", seed + episodes)
     if out.exists():
         raise ValueError(f"{out} is there already. Choose another --out.")
-    env = Adapted(run.factory()(), run.config.drop_nan)
+    made = Adapted(run.factory(env)(), run.config.drop_nan)
     try:
         with explained(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             half = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
             try:
-                returns = fill(env, run, half, episodes, which, seed, max_steps, quiet, out.name)
+                returns = fill(made, run, half, episodes, which, seed, max_steps, quiet, out.name)
                 half.chmod(0o755)
                 half.rename(out)
             except BaseException:
                 shutil.rmtree(half, ignore_errors=True)
                 raise
     finally:
-        env.close()
+        made.close()
     return returns
 
 
@@ -83,6 +89,10 @@ def fill(
     from minari.dataset.minari_storage import MinariStorage
 
     spec = getattr(env.env, "spec", None)
+    try:
+        spec and spec.to_json()
+    except Exception:  # noqa: BLE001 - one that is made of functions has no JSON
+        spec = None
     storage = MinariStorage.new(
         folder / "data", env.observation_space, env.env.action_space, env_spec=spec
     )
@@ -102,7 +112,7 @@ def fill(
 
 def episode(env: Adapted, run: Run, which: str, seed: int, max_steps: int) -> dict[str, Any]:
     """One episode, in the parts that Minari names."""
-    patience, rng = run.config.env_timeout, np.random.default_rng(seed)
+    patience, rng = run.config.env_timeout, np.random.default_rng((seed, UNIFORM))
     with guarded("The environment's reset", patience):
         obs, _ = env.reset(seed=seed)
     seen, actions, rewards, ends = [obs], [], [], []
@@ -114,6 +124,8 @@ def episode(env: Adapted, run: Run, which: str, seed: int, max_steps: int) -> di
             unit = run.unit(obs, key, which, greedy=False)
         with guarded("The environment's step", patience):
             obs, reward, terminated, truncated, _ = env.step(unit)
+        if np.isnan(reward):  # of an episode that --drop-nan drops: another one
+            return episode(env, run, which, seed + AGAIN, max_steps)
         seen.append(obs)
         actions.append(env.actions.scaled(unit))
         rewards.append(reward)

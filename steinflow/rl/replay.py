@@ -1,5 +1,6 @@
 """The replay buffer: NumPy rings of steps, one for each environment of each seed."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,10 @@ class Steps(NamedTuple):
     next_obs: Floats  # [n, o], the episode's own last one where it ends
     terminated: Flags  # [n]
     truncated: Flags  # [n]
+
+    def each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> "Steps":
+        """The same change of every part."""
+        return Steps(*map(change, self))
 
 
 class Replay:
@@ -48,7 +53,7 @@ class Replay:
         nothing can be added."""
         found = cls(seeds, 1, 1, steps.obs.shape[-1], steps.action.shape[-1])
         found.length = len(steps.reward)
-        found.steps = Steps(*(np.broadcast_to(part, (seeds, *part.shape)) for part in steps))
+        found.steps = steps.each(lambda part: np.broadcast_to(part, (seeds, *part.shape)))
         found.added[:] = found.held[:] = found.length
         return found
 

@@ -68,8 +68,9 @@ class RewardNormaliser:
 
     def absorb(self, reward: NDArray[np.float32], terminated: Flags) -> None:
         """Take in steps of others, [n] each, one after another, the same for every seed."""
-        rows = np.broadcast_to(reward, (len(self.running.steps), len(reward)))
-        limit = self.limit(rows, np.ones_like(rows, bool))[0]
+        one = RewardNormaliser(1, 1, self.gamma, self.bound)
+        limit = one.limit(reward[None], np.ones((1, len(reward)), bool))[0]
+        self.running.magnitudes[:] += one.running.magnitudes
         taken = np.clip(reward.astype(np.float64), -limit, limit)
         ends = np.flatnonzero(terminated) + 1
         parts = np.split(taken, ends)

@@ -19,7 +19,7 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.environments import snapshots_of
 from steinflow.rl.evaluate import Evaluator
 from steinflow.rl.factories import Factory
-from steinflow.rl.files import manifest, require_longer, same_options, write_config
+from steinflow.rl.files import manifest, require_longer, same_data, same_options, write_config
 from steinflow.rl.loop import DivergedError, Trainer
 from steinflow.rl.metrics import Metrics, Record
 from steinflow.rl.run import folder_of
@@ -52,6 +52,8 @@ class Session:
             require_longer(path, config, max(checkpoint.common(self.folders), default=0))
         self.trainer = Trainer(config, make)
         try:
+            if self.there:
+                same_data(path, self.trainer.digest)
             self.evaluator = self.evaluators(make)
         except BaseException:
             self.trainer.envs.close()
@@ -100,7 +102,8 @@ class Session:
     def write_options(self) -> None:
         """config.toml and manifest.json, which make the folder a run."""
         if not self.there:
-            write_json(self.path / "manifest.json", manifest(spaces_of(self.trainer)))
+            about = manifest(spaces_of(self.trainer)) | {"data": self.trainer.digest}
+            write_json(self.path / "manifest.json", about)
         write_config(self.path / "config.toml", self.config, self.env, self.env_kwargs)
 
     def tell_limits(self) -> None:

@@ -24,7 +24,8 @@ class Latent(AbstractTarget):
 
     def value(self, action: Float[Array, " d"]) -> Float[Array, ""]:
         y = action
-        return self.inner.value(squashed(self.inner, y)) + self.tau * jnp.sum(log_slope(y))
+        inner = at_tau(self.inner, self.tau)
+        return inner.value(squashed(inner, y)) + self.tau * jnp.sum(log_slope(y))
 
     def exact_score(self, x: Float[Array, " d"], level: Level) -> Float[Array, " d"]:
         """s*(x) of the latent law, [d], where the inner target is exact on a box."""
@@ -47,7 +48,13 @@ class Clipped(AbstractTarget):
 
     def value(self, action: Float[Array, " d"]) -> Float[Array, ""]:
         low, high = self.inner.support.bounds(action.shape[-1])
-        return self.inner.value(jnp.clip(action, low, high).astype(action.dtype))
+        inside = jnp.clip(action, low, high).astype(action.dtype)
+        return at_tau(self.inner, self.tau).value(inside)
+
+
+def at_tau(target: AbstractTarget, tau: Numbers) -> AbstractTarget:
+    """The target at the temperature of one state: a prior is weighed by it."""
+    return eqx.tree_at(lambda own: own.tau, target, tau)
 
 
 def log_slope(y: Float[Array, "*n"]) -> Float[Array, "*n"]:

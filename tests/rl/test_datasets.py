@@ -1,6 +1,7 @@
 """Offline data: recorded, read, refused, learned from."""
 
 import json
+import shutil
 import time
 from dataclasses import replace
 
@@ -117,11 +118,14 @@ def test_a_file_of_d4rl_is_read(tmp_path):
     assert np.flatnonzero(steps.truncated).tolist() == [10]
     assert np.array_equal(steps.next_obs[:4], parts["observations"][1:5])
     assert np.array_equal(steps.next_obs[5:], parts["observations"][6:])
-    after = np.random.default_rng(1).normal(size=(12, 3)).astype(np.float32)
-    after[:-1] = parts["observations"][1:]
-    source, _ = flat(tmp_path / "b.hdf5", next_observations=after)
+    # with them, as d4rl.qlearning_dataset writes it, an episode ends where the next one begins
+    after = np.concatenate([parts["observations"][1:], np.ones((1, 3), np.float32)])
+    after[[4, 8]] = 7.0
+    source, _ = flat(tmp_path / "b.hdf5", next_observations=after, timeouts=None)
     whole = steps_from(source, 3, PENDULUM)
-    assert len(whole.reward) == 12 and np.array_equal(whole.next_obs[-1], after[-1])
+    assert np.array_equal(whole.next_obs, after) and len(whole.reward) == 12
+    assert np.flatnonzero(whole.truncated).tolist() == [8, 11]
+    assert np.flatnonzero(whole.terminated).tolist() == [4]
 
 
 NAN = np.full(12, np.nan, np.float32)
@@ -132,6 +136,7 @@ REFUSED = {
     "a NaN reward": (3, {"rewards": NAN}, "Step 0 .* reward that is not finite"),
     "no end": (3, {"timeouts": None}, "neither timeouts nor next_observations"),
     "no actions": (3, {"actions": None}, "has no actions"),
+    "parts of two lengths": (3, {"rewards": NAN[:11]}, "different lengths"),
     "words": (3, {"observations": np.full((12, 3), b"x")}, "observations .* Give the environment"),
 }
 
@@ -231,8 +236,10 @@ def test_a_batch_has_its_share_of_the_data(dataset):
         trainer.advance()
         if trainer.step in (100, 264):
             obs = trainer.batch()["obs"][0].reshape(-1, config.batch_size, trainer.obs.shape[-1])
-            share = np.mean([[tuple(row) in recorded for row in rows] for rows in obs])
-            assert share == (1.0 if trainer.step == 100 else 0.25)
+            known = np.array([[tuple(row) in recorded for row in rows] for rows in obs])
+            first = known[:, : config.policy_states // 2]  # the policy is trained at the first ones
+            expected = 1.0 if trainer.step == 100 else 0.25
+            assert np.mean(known) == np.mean(first) == expected
     trainer.envs.close()
 
 
@@ -262,15 +269,53 @@ def test_each_objective_learns_from_data(objective, tmp_path):
     assert abs(share - 0.5) < 0.12 if objective == "cloning" else share > 0.8
 
 
-def test_data_and_options_that_do_not_go_together():
+def test_several_seeds_environments_and_rewards_learn_from_data(dataset, tmp_path):
+    """And a resume in the middle of the offline part goes on as an undisturbed run."""
+    out, _ = dataset
+    more = {"seeds": 2, "num_envs": 2, "n_step": 3, "offline_steps": 96, "steps": 32}
+    config = TrainConfig(**OFFLINE | more, data=str(out))
+    whole = train(config, Point, tmp_path / "whole")
+    train(replace(config, steps=0), Point, tmp_path / "parts")
+    parts = train(config, Point, tmp_path / "parts", resume=True)
+    for seed in (0, 1):
+        kept = parts.arrays(seed, "last")
+        for name, array in whole.arrays(seed, "last").items():
+            assert np.array_equal(array, kept[name]), name
+
+
+def test_data_that_has_changed_is_not_resumed(run, tmp_path):
+    record(run, tmp_path / "set", 4, "random", seed=5)
+    config = TrainConfig(**OFFLINE, data=str(tmp_path / "set"))
+    train(config, Point, tmp_path / "run")
+    shutil.rmtree(tmp_path / "set")
+    record(run, tmp_path / "set", 4, "random", seed=6)
+    with pytest.raises(ValueError, match="has changed since it began"):
+        train(replace(config, steps=48), Point, tmp_path / "run", resume=True)
+
+
+def test_random_actions_are_not_the_numbers_of_the_environment(tmp_path):
+    pendulum = train(TrainConfig(**SMALL), "Pendulum-v1", tmp_path / "run")
+    record(pendulum, tmp_path / "set", 8, "random", max_steps=2)
+    steps = steps_from(str(tmp_path / "set"), 3, pendulum.actions)
+    first = steps.obs[::2]
+    angle = np.arctan2(first[:, 1], first[:, 0])
+    assert np.abs(steps.action[::2, 0] - angle / np.pi).max() > 0.1
+
+
+def test_data_and_options_that_do_not_go_together(tmp_path):
     with pytest.raises(ValueError, match="Add --data"):
-        TrainConfig(offline_steps=10)
+        train(TrainConfig(offline_steps=10), Point, tmp_path / "run")
+    with pytest.raises(ValueError, match=r"Raise --offline-steps\."):
+        train(TrainConfig(offline_steps=10, data="x"), Point, tmp_path / "run")
+    with pytest.raises(ValueError, match="temperature_mode ess"):
+        TrainConfig(objective="cloning", temperature_mode="ess")
     with pytest.raises(ValueError, match="Choose flow or diffusion"):
         TrainConfig(objective="cloning", policy="gaussian")
-    with pytest.raises(ValueError, match="tanh latent"):
-        TrainConfig(objective="cloning", estimator="rfm")
-    with pytest.raises(ValueError, match="steps"):
-        TrainConfig(steps=0)
+    for name in ("rfm", "sdac"):
+        with pytest.raises(ValueError, match="in their box"):
+            TrainConfig(objective="cloning", estimator=name)
+    with pytest.raises(ValueError, match="With 0 steps nothing is learned"):
+        train(TrainConfig(steps=0), Point, tmp_path / "run")
 
 
 def test_the_command_line_records_and_learns(run, tmp_path, capsys):
