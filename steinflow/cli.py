@@ -1,6 +1,7 @@
 """The command line: one dataclass a command."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -236,6 +237,9 @@ def shell(config: StudyConfig) -> str:
     return " ".join(words)
 
 
+STUDY = "steinflow study --preset quick"
+
+
 def doctor(command: Doctor) -> int:
     """Print the findings; 1 if something essential is missing."""
     from steinflow.doctor import examine
@@ -253,7 +257,8 @@ def doctor(command: Doctor) -> int:
         if finding.remedy:
             print(f"{'':16}{finding.remedy}")
     bad = any(finding.remedy and finding.essential for finding in findings)
-    after = f"steinflow train {command.env}" if command.env else "steinflow study --preset quick"
+    given = f" --env-kwargs {shlex.join(command.env_kwargs)}" if command.env_kwargs else ""
+    after = f"steinflow train {command.env}{given}" if command.env else STUDY
     print("Mend what FAILED first." if bad else f"Next: {after}")
     return int(bad)
 

@@ -220,8 +220,8 @@ def record(command: Record) -> int:
     error = returns.std(ddof=1) / len(returns) ** 0.5 if len(returns) > 1 else float("nan")
     from steinflow.rl.evaluate import with_error
 
-    print(f"{len(returns)} episodes, mean return {with_error(returns.mean(), error)}: {out}")
-    print(f"Next: steinflow train {run.env or 'ENV'} --data {out} --offline-steps 10000")
+    print(f"Mean return {with_error(returns.mean(), error)} ({len(returns)} episodes): {out}")
+    print(f"Next: steinflow train {run.env or 'ENV'} --data {out} --offline-steps 10000 --out RUN")
     return 0
 
 

@@ -41,7 +41,7 @@ class Episode(NamedTuple):
     truncated: NDArray[Any]  # [t]
 
 
-def steps_from(source: str, width: int, actions: Actions) -> Steps:
+def steps_from(source: str, width: int, actions: Actions, env: str = "") -> Steps:
     """All steps of a dataset, in the order of its episodes, checked.
 
     Args:
@@ -49,6 +49,7 @@ def steps_from(source: str, width: int, actions: Actions) -> Steps:
             D4RL's layout.
         width: of the environment's observations.
         actions: its box.
+        env: the id of the environment, where it has one.
 
     Returns:
         Steps, [n] each, actions in [-1, 1]^d.
@@ -60,7 +61,7 @@ def steps_from(source: str, width: int, actions: Actions) -> Steps:
     if path.suffix in SUFFIXES and path.is_file():
         found = from_file(path, width, actions)
     else:
-        found = from_minari(path if path.exists() else None, source, width, actions)
+        found = from_minari(path if path.exists() else None, source, width, actions, env)
     require_finite(source, found)
     return found
 
@@ -79,7 +80,7 @@ def readable(source: str) -> Iterator[None]:
         ) from error
 
 
-def from_minari(path: Path | None, source: str, width: int, actions: Actions) -> Steps:
+def from_minari(path: Path | None, source: str, width: int, actions: Actions, env: str) -> Steps:
     """The steps of a Minari dataset."""
     from minari import MinariDataset, load_dataset
 
@@ -96,9 +97,17 @@ def from_minari(path: Path | None, source: str, width: int, actions: Actions) ->
     else:
         folder = path / "data" if (path / "data" / "metadata.json").is_file() else path
         if not (folder / "metadata.json").is_file():
-            raise DataError(f"{path} has no metadata.json. Give the folder of a Minari dataset.")
+            raise DataError(
+                f"{path} has no metadata.json. Give the folder of a Minari dataset, or a file of "
+                f"D4RL's layout that ends with {' or '.join(SUFFIXES)}."
+            )
         with readable(source):
             dataset = MinariDataset(folder)
+    known = getattr(dataset.env_spec, "id", "")
+    if env and known and bare(known) != bare(env):
+        raise DataError(
+            f"{source} is of {known}, not of {env}. Give the environment that it is of."
+        )
     with readable(source):
         episodes = dataset.storage.get_episodes(dataset.episode_indices)
         filling = Filling(source, int(dataset.total_steps), width, actions)
@@ -109,6 +118,12 @@ def from_minari(path: Path | None, source: str, width: int, actions: Actions) ->
                 ))
             ))  # fmt: skip
     return filling.done()
+
+
+def bare(name: str) -> str:
+    """The id of an environment without its version: dynamics of two versions are close enough for
+    data of the one to be of use for the other."""
+    return name.rpartition("-v")[0] or name
 
 
 def from_file(path: Path, width: int, actions: Actions) -> Steps:

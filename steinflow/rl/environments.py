@@ -40,6 +40,7 @@ class About(NamedTuple):
     width: int  # of observations
     actions: Actions
     time_limit: int | None  # steps; None where none can be seen
+    id: str  # with which Gymnasium knows it; empty where it does not
 
 
 class Environments(abc.ABC):
@@ -100,7 +101,8 @@ class InTurn(Environments):
                 env.close()
             raise
         first = self.members[0]
-        self.about = About(first.seen.size, first.actions, time_limit_of(first))
+        name = getattr(getattr(first.env, "spec", None), "id", "")
+        self.about = About(first.seen.size, first.actions, time_limit_of(first), name)
         self.ended = np.zeros(count, np.bool_)
 
     def reset(self, seeds: Sequence[int]) -> Floats:

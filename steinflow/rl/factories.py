@@ -41,6 +41,16 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
         return obs, total, terminated, truncated, info
 
 
+DRAWING = (
+    "To be drawn, its __init__ takes render_mode, and its render() returns a picture [height, "
+    "width, 3] of bytes where that is 'rgb_array'."
+)
+
+
+class NotDrawnError(ValueError):
+    """An environment that does not draw itself."""
+
+
 class Maker:
     """Makes an environment, a new one at each call.
 
@@ -66,7 +76,10 @@ class Maker:
         try:
             env = self.make()
         except (Exception, SystemExit) as error:  # Gymnasium's, or the environment's own
-            given = f". --env-kwargs gave it {', '.join(self.arguments)}" if self.arguments else ""
+            if "render_mode" in self.arguments and "argument 'render_mode'" in str(error):
+                raise NotDrawnError(f"{self.name} takes no render_mode. {DRAWING}") from error
+            names = [name for name in self.arguments if name != "render_mode"]
+            given = f". --env-kwargs gave it {', '.join(names)}" if names else ""
             reason = str(error) if type(error).__module__.startswith("gymnasium") else said(error)
             raise ValueError(
                 f"Could not make {self.name!r}: {reason.rstrip('.')}{given}."

@@ -78,7 +78,7 @@ class Trainer:
         if not self.config.data:
             return None
         about = self.envs.about
-        steps = steps_from(self.config.data, about.width, about.actions)
+        steps = steps_from(self.config.data, about.width, about.actions, about.id)
         if self.normaliser:
             self.normaliser.absorb(steps.obs)
         if self.config.normalise_rewards:

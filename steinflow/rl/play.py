@@ -13,6 +13,7 @@ import numpy as np
 from steinflow.checks import lookup, require_at_least, require_seed
 from steinflow.rl.adapter import Adapted
 from steinflow.rl.checkpoint import RunError
+from steinflow.rl.factories import DRAWING, NotDrawnError
 from steinflow.rl.frames import Frame, film, frame_from, write_gif
 from steinflow.rl.run import WHICH, Run
 from steinflow.rl.signals import guarded, said
@@ -130,6 +131,8 @@ def drawn(run: Run) -> Adapted:
         return Adapted(run.factory(render_mode="rgb_array")(), run.config.drop_nan)
     except ModuleNotFoundError:
         raise
+    except NotDrawnError as error:
+        raise RunError(str(error)) from error
     except Exception as error:  # MuJoCo, EGL and pygame fail each in their own way
         raise RunError(
             f"{run.env} cannot be drawn: {error} An environment must take "
@@ -146,8 +149,7 @@ def frame_of(env: "gym.Env[Any, Any]", patience: float) -> Frame:
         cause = error.__cause__ or error
         if isinstance(cause, NotImplementedError):
             raise RunError(
-                "The environment does not draw itself. Define render() that returns a picture "
-                "[height, width, 3] of bytes where render_mode is 'rgb_array'."
+                f"The environment does not draw itself: it has no render(). {DRAWING}"
             ) from error
         raise RunError(f"Could not draw: {said(cause)}. {no_screen()}") from error
     return np.asarray(frame_from(picture))

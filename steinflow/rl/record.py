@@ -60,6 +60,7 @@ def record(
     require_at_least("max_steps", max_steps, 1, "It is a count.")
     require_seed("seed", seed)
     require_seed("seed + episodes", seed + episodes)
+    out = out.absolute()  # Minari joins a relative one twice
     if out.exists():
         raise ValueError(f"{out} is there already. Choose another --out.")
     made = Adapted(run.factory(env)(), run.config.drop_nan)

@@ -16,6 +16,7 @@ from steinflow.rl import checkpoint
 from steinflow.rl.adapter import EnvironmentWarning
 from steinflow.rl.checkpoint import Arrays, RunError
 from steinflow.rl.config import TrainConfig
+from steinflow.rl.datasets import returns_of
 from steinflow.rl.environments import snapshots_of
 from steinflow.rl.evaluate import Evaluator
 from steinflow.rl.factories import Factory
@@ -111,6 +112,10 @@ class Session:
         trainer, config = self.trainer, self.config
         count = 0 if self.evaluator.borrowed else self.evaluator.envs.count
         self.tell(f"Environments: {trainer.rings} to train, {count or 'these'} to evaluate.")
+        if trainer.data is not None:
+            returns = returns_of(trainer.data.steps.each(lambda array: array[0]))
+            self.tell(f"Data: {trainer.data.length:,} steps of {len(returns):,} episodes, mean "
+                      f"return {returns.mean():.1f}.")  # fmt: skip
         if trainer.envs.about.time_limit is None and not config.eval_max_steps:
             warnings.warn(
                 f"No time limit of {self.env or 'the environment'} can be seen. If its episodes "

@@ -116,6 +116,13 @@ class Giving(Point):
         return self.value if self.what == "picture" else super().render()
 
 
+class Plain(Point):
+    """Takes no render_mode."""
+
+    def __init__(self, length=20):
+        super().__init__(length)
+
+
 class Nan(Point):
     """Its reward, observation or reset is NaN at its n-th step or reset."""
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import gymnasium as gym
 import h5py
@@ -283,6 +284,15 @@ def test_several_seeds_environments_and_rewards_learn_from_data(dataset, tmp_pat
             assert np.array_equal(array, kept[name]), name
 
 
+def test_data_of_another_environment_is_named(run, tmp_path):
+    """Also where its widths are the same."""
+    pendulum = train(TrainConfig(**SMALL), "Pendulum-v1", tmp_path / "run")
+    record(pendulum, tmp_path / "set", 1, "random", max_steps=5)
+    with pytest.raises(DataError, match=r"is of Pendulum-v1, not of Other-v0\. Give"):
+        steps_from(str(tmp_path / "set"), 3, pendulum.actions, "Other-v0")
+    steps_from(str(tmp_path / "set"), 3, pendulum.actions, "Pendulum-v1")
+
+
 def test_data_that_has_changed_is_not_resumed(run, tmp_path):
     record(run, tmp_path / "set", 4, "random", seed=5)
     config = TrainConfig(**OFFLINE, data=str(tmp_path / "set"))
@@ -318,11 +328,13 @@ def test_data_and_options_that_do_not_go_together(tmp_path):
         train(TrainConfig(steps=0), Point, tmp_path / "run")
 
 
-def test_the_command_line_records_and_learns(run, tmp_path, capsys):
-    out = tmp_path / "set"
+def test_the_command_line_records_and_learns(run, tmp_path, monkeypatch, capsys):
+    """Into a folder that is given relative to this one."""
+    monkeypatch.chdir(tmp_path)
+    out = Path("set")
     assert main(["record", str(run.path), "--episodes", "3", "--out", str(out), "--quiet"]) == 0
     said = capsys.readouterr().out
-    assert "3 episodes, mean return" in said and "--offline-steps" in said
+    assert "Mean return" in said and "(3 episodes)" in said and "--offline-steps" in said
     options = ["--hidden", "8", "8", "--batch-size", "16", "--estimator", "noise", "--quiet"]
     options += ["--num-draws", "4", "--flow-steps", "2", "--eval-episodes", "1"]
     command = ["train", "tests.rl.toys:Point", "--data", str(out), "--offline-steps", "64"]

@@ -9,7 +9,7 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.frames import even, film, frame_from
 from steinflow.rl.play import frames_a_second, play
 from steinflow.rl.training import train
-from tests.rl.strange import SMALL, Giving
+from tests.rl.strange import SMALL, Giving, Plain
 
 pytestmark = pytest.mark.usefixtures("untyped")
 
@@ -82,13 +82,18 @@ def test_frames_a_second_are_a_number():
 def test_an_environment_without_render_is_told_to_define_it(tmp_path, capsys):
     """Further: by play and by the doctor in the same words, and not that a library is missing."""
     run = train(TrainConfig(**SMALL), Giving, tmp_path / "run", env_kwargs={"what": "no render"})
-    with pytest.raises(RunError, match=r"Define render\(\) that returns") as error:
+    with pytest.raises(RunError, match=r"it has no render\(\)\. To be drawn") as error:
         play(run, tmp_path)
     assert "libegl" not in str(error.value)
     name, what = "tests.rl.strange:Giving", "what=no render"
     assert main(["doctor", name, "--env-kwargs", what]) == 0
     said = capsys.readouterr().out
-    assert "Define render() that returns" in said and said.count("does not draw itself") == 1
+    assert "its render() returns a picture" in said and said.count("does not draw itself") == 1
+    assert f"Next: steinflow train {name} --env-kwargs '{what}'" in said
+    plain = train(TrainConfig(**SMALL), Plain, tmp_path / "plain")
+    with pytest.raises(RunError, match=r"Plain takes no render_mode\. To be drawn") as error:
+        play(plain, tmp_path)
+    assert "env-kwargs" not in str(error.value) and "libegl" not in str(error.value)
 
 
 def test_a_film_of_floats_is_not_black(tmp_path):
