@@ -184,7 +184,7 @@ class TrainConfig:
             lookup(name.replace("_", " "), getattr(self, name), dict.fromkeys(known))
         for name in COUNTS:
             require_at_least(name, getattr(self, name), 1, "It is a count.")
-        self.check_objective()
+        self._check_objective()
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
@@ -220,7 +220,7 @@ class TrainConfig:
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
 
-    def check_objective(self) -> None:
+    def _check_objective(self) -> None:
         """Raise where what the policy learns does not go with other options.
 
         Raises:
