@@ -216,3 +216,14 @@ def test_a_linear_q_far_from_the_likelihood_has_a_score():
     xs = 0.9 * jax.random.normal(jax.random.key(1), (4_096, 2))
     found = sf.score_targets(jax.random.key(0), target, xs, sf.Level(0.1, 0.9), num_draws=32)
     assert np.all(np.isfinite(found.score)) and not np.any(found.info.reliable)
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e170])
+def test_coefficients_do_not_depend_on_the_unit(unit, key):
+    """Also where the squares of all differences would vanish or overflow."""
+    h = jax.random.normal(key, (8, 3))
+    u = 2.0 * h + 0.1 * jax.random.normal(jax.random.fold_in(key, 1), (8, 3))
+    shares = jnp.full((2, 8), 0.125)
+    expected = regressed(u, h, shares)
+    assert jnp.all(jnp.abs(expected + 2.0) < 0.3)
+    assert jnp.allclose(regressed(unit * u, unit * h, shares), expected, rtol=1e-9)
