@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: help study test train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-ablation leaderboard torch seeds lock clean
+.PHONY: help study test train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-offline bench-ablation leaderboard torch seeds lock clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -14,7 +14,7 @@ study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 
 test: .venv/all.done  ## the whole test-suite
 	@echo "Running the tests (about half an hour on 2 cores) ..."
-	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
+	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal --durations 10
 
 train: .venv/all.done  ## train, evaluate and film Pendulum-v1 (a few minutes)
 	.venv/bin/steinflow train Pendulum-v1 --steps 10000 --eval-every 2500 --out runs/pendulum
@@ -80,6 +80,9 @@ bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's CrossQ and
 		--tasks HalfCheetah-v4 Hopper-v4 Walker2d-v4 Ant-v4 Humanoid-v4
 	.venv/bin/python benchmarks/returns.py --agents sbx-crossq-256 --steps 50000 --seeds 0 1 \
 		--tasks HalfCheetah-v4 Hopper-v4 Walker2d-v4
+
+bench-offline: .venv/all.done  ## what each objective learns from recorded data (hours; goes on)
+	.venv/bin/python benchmarks/offline.py
 
 bench-ablation: .venv/all.done  ## does a better target buy return? cells of a few minutes
 	.venv/bin/python benchmarks/ablation.py
