@@ -124,18 +124,19 @@ def denoise(
         dim: d.
         unroll: write the steps out: XLA then computes once what they have in common.
     """
-    first, ending, each = jax.random.split(key, 3)
+    first, *each, ending = jax.random.split(key, steps.keep.size + 2)
     x = steps.start * jax.random.normal(first, (dim,))
 
     def step(x: Array, now: Any) -> tuple[Array, None]:
         key, level, keep, mean, noise = now
-        for_mean, for_noise = jax.random.split(key)
-        x = keep * x + mean * predict(for_mean, x, level)
-        return x if noise is None else x + noise * jax.random.normal(for_noise, (dim,)), None
+        x = keep * x + mean * predict(key, x, level)
+        if noise is None:
+            return x, None
+        return x + noise * jax.random.normal(jax.random.fold_in(key, 1), (dim,)), None
 
-    keys = jax.random.split(each, steps.keep.size)
-    rows = keys, steps.level, steps.keep, steps.mean, steps.noise
-    x, _ = jax.lax.scan(step, x, rows, unroll=unroll or 1)
+    if each:
+        rows = jnp.stack(each), steps.level, steps.keep, steps.mean, steps.noise
+        x, _ = jax.lax.scan(step, x, rows, unroll=unroll or 1)
     return predict(ending, x, steps.last)
 
 
