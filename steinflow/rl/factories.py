@@ -161,19 +161,26 @@ def maker_of(env: "str | Factory", options: dict[str, Any]) -> Maker:
 
 def named_factory(env: str, options: dict[str, Any]) -> Maker:
     """The factory of an id, or of what a module has by that name."""
+    registered = {unversioned(known) for known in gym.registry}
     if ":" in env:
         module, name = env.split(":", 1)
         content = imported(module, env)
         found = getattr(content, name, None)
         if callable(found):
             return factory_from(env, found, options)
-        if unversioned(name) not in {unversioned(known) for known in gym.registry}:
+        if unversioned(name) not in registered:
             near = difflib.get_close_matches(name, vars(content), n=1)
             hint = f"Did you mean {module}:{near[0]}? " if near else ""
             raise ValueError(
                 f"{module!r} has no function, class or registered id {name!r}. {hint}Give ENV as "
                 "module:Class, module:function or module:Id."
             )
+    elif "." in env and unversioned(env) not in registered:
+        module, _, name = env.rpartition(".")
+        raise ValueError(
+            f"No environment is registered as {env!r}. A class or function of a module is written "
+            f"{module}:{name}."
+        )
     if env.startswith("dm_control/"):
         imported("shimmy", env)  # tells Gymnasium what there is
     return Maker(env, lambda: gym.make(env, **options), options, None)
@@ -205,6 +212,9 @@ def imported(module: str, env: str) -> Any:
 def unimportable(module: str, env: str, error: BaseException) -> ValueError:
     """What to do about a module that cannot be imported."""
     reason = str(error) if isinstance(error, ImportError) else said(error)
+    if module.endswith(".py"):
+        name = f"{module.removesuffix('.py').replace('/', '.')}:{env.partition(':')[2]}"
+        return ValueError(f"{module!r} is a file, not the name of a module. Write {name}.")
     return ValueError(
         f"Could not import {module!r} for {env!r}: {reason}. Install it, or mend its name or code."
     )

@@ -73,6 +73,17 @@ def test_ids_of_a_module_may_have_a_namespace_or_no_version(monkeypatch):
         assert time_limit_of(factory_of(f"{HERE}:{name}")()) == 9
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("mine.Cart", "is written mine:Cart"), ("some/mine.py:Cart", "Write some.mine:Cart"),
+     ("gymnasium.envs.Nothing-v9", "is written gymnasium.envs:Nothing-v9")],
+)  # fmt: skip
+def test_a_path_to_a_class_is_told_how_it_is_written(name, sentence):
+    """Further: with a point, or as a file."""
+    with pytest.raises(ValueError, match=sentence):
+        factory_of(name)
+
+
 @pytest.mark.parametrize("name", [f"{HERE}:Point", "Pendulum-v1"])
 def test_an_unknown_argument_is_named(name, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
