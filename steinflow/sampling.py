@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from steinflow.checks import broadcasting, require_at_least, require_key, require_kind
@@ -60,7 +61,7 @@ def sample(
     for name, count in (("num_samples", num_samples), ("num_steps", num_steps), ("dim", dim)):
         require_at_least(name, count, 1, "It is a count.")
     method = as_method("auto" if estimator is None else estimator, proposal)
-    times = (jnp.arange(num_steps + 1) + 0.5) / (num_steps + 1)
+    times = jnp.asarray((np.arange(num_steps + 1) + 0.5) / (num_steps + 1))
     steps = steps_of(schedule, times, sampler, corrector)
 
     def mean(key: Array, x: Array, level: Level) -> Array:

@@ -11,6 +11,7 @@ from steinflow.rl.critic import BACKUPS, Batch
 from steinflow.rl.heads import HEADS
 from steinflow.rl.policies import ACTORS
 from steinflow.rl.temperature import TEMPERATURES
+from steinflow.samplers import SAMPLERS
 
 SIZES = Sizes(3, 2)
 
@@ -50,7 +51,8 @@ def test_every_policy_finds_the_best_action_of_a_known_q(policy):
 
 def test_the_choices_of_the_options_are_those_of_the_code():
     known = {"policy": ACTORS, "backup": BACKUPS, "temperature_mode": TEMPERATURES}
-    known |= {"actor_points": POINTS, "critic": HEADS}
+    known |= {"actor_points": POINTS, "critic": HEADS, "sampler": SAMPLERS}
+    known["objective"] = {"score", "cloning", "weighted", "diffusion-ql"}  # each in test_datasets
     assert {name: set(found) for name, found in known.items()} == {
         name: set(found) for name, found in CHOICES.items()
     }
