@@ -61,7 +61,7 @@ class List:
 
 Command = (
     Annotated[Study, tyro.conf.subcommand("study")]
-    | Annotated[rl.Train, tyro.conf.subcommand("train")]
+    | Annotated[rl.TrainLine, tyro.conf.subcommand("train")]
     | Annotated[rl.Eval, tyro.conf.subcommand("eval")]
     | Annotated[rl.Play, tyro.conf.subcommand("play")]
     | Annotated[rl.Record, tyro.conf.subcommand("record")]
@@ -137,19 +137,26 @@ def parsed(arguments: Sequence[str], default: Any = None) -> Any:
 
 def with_defaults(command: Any, arguments: Sequence[str]) -> Any:
     """The flags over the options of --config, over those of a training's --preset."""
-    if not isinstance(command, Study | rl.Train):
+    if isinstance(command, rl.TrainLine):
+        return rl.train_of(parsed(arguments, rl.line_of(defaults_of_training(command, arguments))))
+    if not isinstance(command, Study) or command.config is None:
         return command
-    options = {} if command.config is None else options_of(type(command), command.config)
-    if isinstance(command, rl.Train):
-        said = {word.partition("=")[0] for word in arguments}
-        name = command.preset if "--preset" in said else options.get("preset", "")
-        options = rl.options_of_preset(name) | options
-        if command.offline_steps or options.get("offline_steps"):
-            options = {"steps": 0} | options  # none in the environment, if nobody asks for them
-    base = object.__new__(type(command))  # not checked: flags may mend what does not go together
-    for field in fields(command):
+    options = options_of(Study, command.config)
+    base = object.__new__(Study)  # not checked: flags may mend what does not go together
+    for field in fields(Study):
         object.__setattr__(base, field.name, options.get(field.name, field.default))
     return parsed(arguments, base)
+
+
+def defaults_of_training(line: rl.TrainLine, arguments: Sequence[str]) -> dict[str, Any]:
+    """What --config and --preset say."""
+    options = {} if line.run.config is None else options_of(rl.Train, line.run.config)
+    said = {word.partition("=")[0] for word in arguments}
+    name = line.run.preset if "--preset" in said else options.get("preset", "")
+    options = rl.options_of_preset(name) | options
+    if line.data.offline_steps or options.get("offline_steps"):
+        return {"steps": 0} | options  # none in the environment, if nobody asks for them
+    return options
 
 
 def study(command: Study) -> int:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from types import TracebackType
 
 from jax import monitoring
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+MARKS = 12  # lines that the speed is taken over: a minute or more, so that compilation is soon out
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
@@ -35,10 +37,10 @@ class Progress:
     def __init__(
         self, total: int, done: int, quiet: bool, name: str = "study", unit: str = "cells"
     ) -> None:
-        self.total, self.done, self.began = total, done, done
+        self.total, self.done = total, done
         self.name, self.unit = name, unit
-        self.quiet, self.clock = quiet, time.monotonic()
-        self.said = self.clock
+        self.quiet, self.said = quiet, time.monotonic()
+        self.marks = deque([(self.said, done)], maxlen=MARKS)
         self.bar: RichProgress | None = None
 
     def __enter__(self) -> "Progress":
@@ -68,10 +70,11 @@ class Progress:
             return
         now = time.monotonic()
         if not self.quiet and (now - self.said > 5 or self.done == self.total):
-            rate = (now - self.clock) / max(self.done - self.began, 1)
-            left = rate * (self.total - self.done)
+            since, before = self.marks[0]
+            left = (now - since) / max(self.done - before, 1) * (self.total - self.done)
             self.line(f"{self.done:,}/{self.total:,} {self.unit}, {said}about {left:.0f} s left")
             self.said = now
+            self.marks.append((now, self.done))
 
     def line(self, text: str) -> None:
         """A plain line."""

@@ -146,7 +146,7 @@ def cloning_errors(
     return jnp.mean(jnp.sum(errors**2, axis=-1), axis=1)
 
 
-def weights_of(
+def advantage_weights(
     critics: Critics,
     tau: Float[Array, ""],
     obs: Float[Array, "b o"],
@@ -161,7 +161,7 @@ def weights_of(
     return len(q) * jax.nn.softmax(jnp.minimum((q - value) / tau, jnp.log(HEAVIEST)))
 
 
-def without_draws(
+def info_without_targets(
     loss: Float[Array, ""], ess: Float[Array, ""] | float
 ) -> tuple[Float[Array, ""], ActorInfo]:
     """A loss, and what an update says about itself where no target is estimated."""

@@ -75,7 +75,7 @@ class Learner(NamedTuple):
 
     def left(self, updates: Int[Array, ""] | int) -> Float[Array, ""] | float:
         """The share of the learning rates that is left."""
-        anneal, steps = self.config.anneal, self.config.all_steps - self.config.first_step
+        anneal, steps = self.config.anneal, self.config.all_steps - self.config.warmup_steps
         if not anneal:
             return 1.0
         decisions = steps / self.config.action_repeat

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import tyro
+from tyro.conf import OmitArgPrefixes
 
 from steinflow.checks import lookup
 from steinflow.io.words import values_of
+from steinflow.rl import options
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.presets import PRESETS
 
@@ -16,25 +18,71 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Train(TrainConfig):
+class RunOptions:
+    """The run's folder, its environment, and what is shown."""
+
+    out: Path | None = None
+    """the run's folder (runs/ENV-POLICY-ESTIMATOR, -OBJECTIVE where it is not score, and
+    -offline where data alone teaches it)"""
+    resume: bool = False
+    """go on from the newest whole checkpoint, or begin if there is none"""
+    preset: str = ""
+    """published settings: rfm, sdac, qne or diffusion-ql; flags win over them"""
+    config: Path | None = None
+    """a TOML file with these options; flags win over it"""
+    env_kwargs: tuple[str, ...] = ()
+    """arguments of the environment, NAME=VALUE each; max_episode_steps is its time limit"""
+    track: tuple[str, ...] = ()
+    """trackers beside metrics.jsonl: tensorboard, wandb, trackio"""
+    quiet: bool = False
+    """no progress"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainLine:
     """Train a policy on an environment."""
 
     env: tyro.conf.Positional[str] = "Pendulum-v1"
     """a Gymnasium id, module:Id, module:Class, or module:function"""
-    env_kwargs: tuple[str, ...] = ()
-    """arguments of the environment, NAME=VALUE each; max_episode_steps is its time limit"""
-    preset: str = ""
-    """published settings: rfm, sdac, qne or diffusion-ql; flags win over them"""
-    out: Path | None = None
-    """the run's folder (runs/ENV-POLICY-ESTIMATOR)"""
-    resume: bool = False
-    """go on from the newest whole checkpoint, or begin if there is none"""
-    track: tuple[str, ...] = ()
-    """trackers beside metrics.jsonl: tensorboard, wandb, trackio"""
-    config: Path | None = None
-    """a TOML file with these options; flags win over it"""
-    quiet: bool = False
-    """no progress"""
+    main: OmitArgPrefixes[options.MainOptions]
+    run: OmitArgPrefixes[RunOptions]
+    policy: OmitArgPrefixes[options.PolicyOptions]
+    estimator: OmitArgPrefixes[options.EstimatorOptions]
+    critic: OmitArgPrefixes[options.CriticOptions]
+    update: OmitArgPrefixes[options.UpdateOptions]
+    exploration: OmitArgPrefixes[options.ExplorationOptions]
+    data: OmitArgPrefixes[options.DataOptions]
+    environment: OmitArgPrefixes[options.EnvironmentOptions]
+    evaluation: OmitArgPrefixes[options.EvaluationOptions]
+    logging: OmitArgPrefixes[options.LoggingOptions]
+
+
+@dataclass(frozen=True)
+class Train(RunOptions, TrainConfig):
+    """The options of a training, in one."""
+
+    env: tyro.conf.Positional[str] = "Pendulum-v1"
+
+
+def line_of(given: dict[str, Any]) -> TrainLine:
+    """The command line with these options as its defaults."""
+    kinds = get_type_hints(TrainLine)
+    del kinds["env"]
+    groups = {
+        name: kind(**{f.name: given[f.name] for f in fields(kind) if f.name in given})
+        for name, kind in kinds.items()
+    }
+    return TrainLine(env=given.get("env", TrainLine.env), **groups)
+
+
+def train_of(line: TrainLine) -> Train:
+    """The options of all groups in one.
+
+    Raises:
+        ValueError: an option is out of its range, or does not go with another.
+    """
+    groups = [getattr(line, field.name) for field in fields(line) if field.name != "env"]
+    return Train(env=line.env, **{n: value for group in groups for n, value in vars(group).items()})
 
 
 @dataclass(frozen=True)

@@ -5,141 +5,41 @@ from dataclasses import dataclass, fields
 
 from steinflow.checks import lookup, require_at_least
 from steinflow.methods import ESTIMATORS
+from steinflow.rl.options import (
+    CriticOptions,
+    DataOptions,
+    EnvironmentOptions,
+    EstimatorOptions,
+    EvaluationOptions,
+    ExplorationOptions,
+    LoggingOptions,
+    MainOptions,
+    PolicyOptions,
+    UpdateOptions,
+)
 from steinflow.samplers import SAMPLERS
 
 SCORED = 24  # states of an update by score targets, where nothing else is asked for
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Options of `steinflow train`."""
+class TrainConfig(
+    LoggingOptions,
+    EvaluationOptions,
+    EnvironmentOptions,
+    DataOptions,
+    ExplorationOptions,
+    UpdateOptions,
+    CriticOptions,
+    EstimatorOptions,
+    PolicyOptions,
+    MainOptions,
+):
+    """Options of `steinflow train`: those of every group (`options.py`), which go together.
 
-    estimator: str = "auto"
-    """score-target estimator: a key of ESTIMATORS"""
-    policy: str = "flow"
-    """flow (linear path), diffusion (variance preserving), diffusion-ve (variance exploding), or
-    gaussian (SAC)"""
-    steps: int = 100_000
-    """environment steps a seed"""
-    seeds: int = 1
-    """seeds trained side by side"""
-    seed: int = 0
-    """the first of them"""
-    data: str = ""
-    """offline data: a Minari dataset (its folder, or its name) or a file of D4RL's layout"""
-    offline_steps: int = 0
-    """steps of learning from the data alone, before those in the environment; they are counted with
-    them, and --steps is 0 where it is not given"""
-    data_share: float = 0.5
-    """share of the data in a batch, once there are steps of the environment as well"""
-    num_envs: int = 1
-    """environments a seed"""
-    action_repeat: int = 1
-    """frames that an action is repeated for, their rewards summed; where it is not 1, steps,
-    warmup, eval_every and log_every count frames, and all else these decisions"""
-
-    num_draws: int = 12
-    """draws N of Q a state and noise level"""
-    num_levels: int = 2
-    """noise levels a state; they share their draws"""
-    particles: int = 1
-    """actions of the policy a next state, M in the backup"""
-    acting_particles: int = 8
-    """actions the policy proposes when it acts; one is drawn in proportion to exp(Q/tau)"""
-    eval_particles: int = 8
-    """actions it proposes in evaluations; the best by Q is taken"""
-    actor_points: str = "next"
-    """where the policy is trained: next (at s', on the sample of the TD target), policy (at s, on a
-    sample drawn in proportion to exp(Q/tau)), or replay (at s, on the action that was taken)"""
-    objective: str = "score"
-    """what the policy learns: score (score targets of exp(Q/tau)), cloning (denoising of the
-    replay's actions), weighted (the same, weighed by exp((Q - V)/tau): their policy times
-    exp(Q/tau)), or diffusion-ql (cloning, less Q of its own samples over the mean |Q|)"""
-    q_weight: float = 1.0
-    """weight of Q in diffusion-ql"""
-    flow_steps: int = 5
-    """steps of the sampler a sample"""
-    sampler: str = "ode"
-    """how a policy by denoising is sampled: ode (probability flow, DDIM), ddpm (ancestral), or sde
-    (Euler-Maruyama)"""
-    corrector: float = 0.0
-    """signal-to-noise ratio of a Langevin step after each step of the sampler; 0 is none"""
-
-    temperature: float = 0.02
-    """tau of pi(a) ∝ exp(Q/tau): in units of return (fixed), of Q's spread over the box (relative),
-    or the share of draws that the effective sample size is steered to (ess)"""
-    temperature_mode: str = "relative"
-    """fixed, relative or ess"""
-
-    batch_size: int = 256
-    """transitions an update"""
-    actor_batch: int = 0
-    """of these, states at which the policy is updated; 0: 24 with score targets, else all"""
-    buffer_size: int = 1_000_000
-    """transitions kept"""
-    gamma: float = 0.99
-    """discount a step"""
-    polyak: float = 0.1
-    """share of the critics that their targets take over an update; .005 in SAC as published"""
-    n_step: int = 1
-    """rewards before the bootstrap"""
-    updates_per_step: float = 1.0
-    """updates an environment step"""
-    policy_delay: int = 2
-    """critic updates per actor update"""
-    chunk: int = 16
-    """environment steps between two calls of the compiled update"""
-    warmup: int = 1_000
-    """steps of uniform actions before learning"""
-    critic_lr: float = 1e-3
-    """learning rate of the critics (Adam)"""
-    actor_lr: float = 3e-4
-    """learning rate of the policy (Adam)"""
-    anneal: float = 0.0
-    """share of the run, at its end, over which both learning rates fall linearly to 0"""
-    clip_norm: float = 0.0
-    """largest norm of a gradient; 0 is none"""
-    reward_scale: float = 1.0
-    """factor of rewards in the critics' targets, besides their normalisation"""
-    normalise_rewards: bool = True
-    """rewards over max(std G, max |G|/return_bound) of the discounted return G so far"""
-    return_bound: float = 5.0
-    """largest normalised return; 0: rewards are over std G alone"""
-    normalise: bool = True
-    """observations in running means and standard deviations"""
-    backup: str = "hard"
-    """value of a next state: hard (best of M), mean, or soft"""
-    critic: str = "categorical"
-    """categorical (101 atoms on [-5, 5], cross-entropy; for normalised rewards) or mse"""
-    critics: int = 2
-    """size of the ensemble; the least counts"""
-    hidden: tuple[int, ...] = (256, 256)
-    """widths of hidden layers of the critics, and of the policy"""
-    actor_hidden: tuple[int, ...] = ()
-    """widths of the policy's, where they differ"""
-    critic_norm: bool = True
-    """layer normalisation in the critics"""
-
-    eval_every: int = 5_000
-    """steps between evaluations"""
-    eval_episodes: int = 10
-    """episodes an evaluation"""
-    keep: int = 2
-    """checkpoints kept, besides the best"""
-    log_every: int = 1_000
-    """steps between records of the losses"""
-    env_timeout: float = 60.0
-    """seconds that an environment may take for a step; 0 is no limit"""
-    eval_envs: int = 0
-    """environments that an evaluation opens, which share its episodes; 0: one an episode; 1: none
-    beside those that train, which evaluate in turn"""
-    eval_max_steps: int = 0
-    """steps after which an episode of an evaluation is cut; 0: 10,000"""
-    env_workers: int = 0
-    """processes that step the environments of a run; 0: this one"""
-    drop_nan: bool = False
-    """drop and count episodes in which the environment gives what is not finite, instead of ending
-    the run"""
+    Raises:
+        ValueError: an option is out of its range, or does not go with another.
+    """
 
     @property
     def all_steps(self) -> int:
@@ -147,7 +47,7 @@ class TrainConfig:
         return self.offline_steps + self.steps
 
     @property
-    def first_step(self) -> int:
+    def warmup_steps(self) -> int:
         """Steps before the first update: data needs no warm-up."""
         return 0 if self.offline_steps else self.warmup
 
@@ -162,6 +62,11 @@ class TrainConfig:
         return self.num_envs * self.action_repeat
 
     @property
+    def has_score_targets(self) -> bool:
+        """Whether the policy learns score targets, from draws of Q."""
+        return self.policy != "gaussian" and self.objective == "score"
+
+    @property
     def points(self) -> str:
         """Where the policy is trained: on the replay's actions, where it learns them."""
         return self.actor_points if self.objective == "score" else "replay"
@@ -169,8 +74,7 @@ class TrainConfig:
     @property
     def policy_states(self) -> int:
         """States of an update of the policy."""
-        scored = self.policy != "gaussian" and self.objective == "score"
-        usual = SCORED if scored else self.batch_size
+        usual = SCORED if self.has_score_targets else self.batch_size
         return min(self.actor_batch or usual, self.batch_size)
 
     @property
@@ -185,6 +89,7 @@ class TrainConfig:
         for name in COUNTS:
             require_at_least(name, getattr(self, name), 1, "It is a count.")
         self._check_objective()
+        self._check_data()
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
@@ -243,6 +148,24 @@ class TrainConfig:
                 f"objective {self.objective} has no weights for temperature_mode ess. Choose "
                 "relative or fixed."
             )
+
+    def _check_data(self) -> None:
+        """Raise where an option would have no effect, since there is no data or nothing to sample.
+
+        Raises:
+            ValueError: with the option to change.
+        """
+        if self.offline_steps and not self.data:
+            raise ValueError("offline_steps learns from data. Add --data, or leave it out.")
+        if self.data_share != DataOptions.data_share and not self.data:
+            raise ValueError("data_share is a share of data. Add --data, or leave it out.")
+        for name in ("sampler", "corrector"):
+            value = getattr(self, name)
+            if self.policy == "gaussian" and value != getattr(PolicyOptions, name):
+                raise ValueError(
+                    f"{name} {value} is for a policy by denoising, but the policy is gaussian. "
+                    f"Leave it out (--{name} {getattr(PolicyOptions, name)})."
+                )
 
 
 CHOICES = {

@@ -90,7 +90,7 @@ def critic_loss(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Sum over critics of the mean TD loss; and the mean of Q."""
     head = critics.head
-    outputs = critics.of_pairs(batch.obs, batch.action)
+    outputs = critics.outputs_over_batch(batch.obs, batch.action)
     losses = jax.vmap(jax.vmap(head.loss), in_axes=(0, None))(outputs, goal)
     q = jax.vmap(jax.vmap(head.mean))(outputs)
     return jnp.sum(jnp.mean(losses, axis=1)), jnp.mean(q)

@@ -58,6 +58,8 @@ def steps_from(source: str, width: int, actions: Actions, env: str = "") -> Step
         DataError: there is no such dataset, it cannot be read, or it does not fit.
     """
     path = expanded(source)
+    if (path.parent / "metadata.json").is_file():  # a file within Minari's folder
+        path = path.parent
     if path.suffix in SUFFIXES and path.is_file():
         found = from_file(path, width, actions)
     else:
@@ -73,6 +75,8 @@ def readable(source: str) -> Iterator[None]:
         yield
     except (DataError, ModuleNotFoundError):
         raise
+    except ImportError as error:  # Minari's own, which says what to install
+        raise DataError(f"{source} cannot be read: {error}") from error
     except Exception as error:  # HDF5, Arrow and JSON fail each in their own way
         text = " ".join(str(error).split())
         raise DataError(

@@ -149,7 +149,7 @@ class Trainer:
 
     def learn_if_due(self) -> bool:
         """The updates of a chunk of steps, at its end; whether they were due."""
-        begun = self.step >= self.config.first_step and (self.replay.ready or self.offline)
+        begun = self.step >= self.config.warmup_steps and (self.replay.ready or self.offline)
         due = begun and self.count % self.chunk == 0
         if due:
             self.learn()
@@ -172,7 +172,7 @@ class Trainer:
     def actions(self) -> NDArray[np.float32]:
         """What all environments do, [n, d]: uniform at first, then as the policies say."""
         dim = self.learner.sizes.action
-        if self.step < self.config.first_step:
+        if self.step < self.config.warmup_steps:
             own = range(self.config.seed, self.config.seed + self.config.seeds)
             each = [np.random.default_rng((seed, self.count, 1)) for seed in own]
             found = [rng.uniform(-1.0, 1.0, (self.config.num_envs, dim)) for rng in each]
@@ -346,9 +346,7 @@ def require_updates(config: TrainConfig) -> None:
         ValueError: with the options to change.
     """
     chunk, envs = cadence(config)[0], config.num_envs
-    first = envs * chunk * max(1, -(-config.first_step // (envs * chunk)))
-    if config.offline_steps and not config.data:
-        raise ValueError("offline_steps learns from data. Add --data, or leave it out.")
+    first = envs * chunk * max(1, -(-config.warmup_steps // (envs * chunk)))
     if config.offline_steps and config.offline_steps < first * config.action_repeat:
         raise ValueError(
             f"With {config.offline_steps:,} offline steps nothing is learned: the first update "

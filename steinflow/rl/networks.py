@@ -109,7 +109,7 @@ class Critics(eqx.Module):
         """What every member gives to its head."""
         return eqx.filter_vmap(lambda member: member(obs, action))(self.members)
 
-    def of_pairs(
+    def outputs_over_batch(
         self, obs: Float[Array, "b o"], action: Float[Array, "b d"]
     ) -> Float[Array, "n b k"]:
         """`outputs` of b pairs, the members outermost: the layout in which gradients by the

@@ -15,11 +15,11 @@ from steinflow.methods import Method, as_method
 from steinflow.rl.actor import (
     ACTIONS,
     ActorInfo,
+    advantage_weights,
     boltzmann,
     cloning_errors,
+    info_without_targets,
     score_loss,
-    weights_of,
-    without_draws,
 )
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.networks import Critics, Denoiser, Gaussian, least
@@ -150,16 +150,16 @@ class AbstractFlow(AbstractActor):
         for_noise, for_samples = jax.random.split(key)
         errors = cloning_errors(policy, for_noise, obs, point, self.schedule, config.num_levels)
         if config.objective == "cloning":
-            return without_draws(jnp.mean(errors), 1.0)
+            return info_without_targets(jnp.mean(errors), 1.0)
         many = config.particles if config.objective == "weighted" else 1
         actions = self.generate(for_samples, policy, obs, point.shape[-1], many)
         if config.objective == "weighted":
-            weights = weights_of(critics, tau, obs, point, jax.lax.stop_gradient(actions))
+            weights = advantage_weights(critics, tau, obs, point, jax.lax.stop_gradient(actions))
             share = jnp.mean(weights) ** 2 / jnp.mean(weights**2)
-            return without_draws(jnp.mean(weights * errors), share)
+            return info_without_targets(jnp.mean(weights * errors), share)
         q = jax.vmap(least, in_axes=(None, 0, 0))(critics, obs, actions[:, 0])
         size = jax.lax.stop_gradient(jnp.mean(jnp.abs(q)))
-        return without_draws(jnp.mean(errors) - config.q_weight * jnp.mean(q) / size, 1.0)
+        return info_without_targets(jnp.mean(errors) - config.q_weight * jnp.mean(q) / size, 1.0)
 
 
 class Flow(AbstractFlow):

@@ -184,7 +184,7 @@ class Session:
                     self.tell_dropped(record)
                 if due:
                     self.save()
-                text = described(shown)
+                text = described(shown, config)
                 progress.advance(text, trainer.step - before, text + ", " if text else "")
             if stop:
                 self.save()
@@ -282,9 +282,10 @@ def spaces_of(trainer: Trainer) -> dict[str, Any]:
     return {"obs": sizes.obs, "action": sizes.action, **envs.about.actions.described()}
 
 
-def described(shown: Mapping[str, Any]) -> str:
+def described(shown: Mapping[str, Any], config: TrainConfig) -> str:
     """The newest numbers, for the progress."""
-    parts = {"return": "eval_return", "episode": "episode_return", "ESS": "ess",
-             "C": "coefficient"}  # fmt: skip
+    parts = {"return": "eval_return", "episode": "episode_return"}
+    if config.has_score_targets:
+        parts |= {"ESS": "ess", "C": "coefficient"}
     found = [f"{word} {shown[name]:.3g}" for word, name in parts.items() if name in shown]
     return " ".join(found)

@@ -123,7 +123,8 @@ def named(factory: Factory) -> str | None:
 
 
 def default_name(env: str | None, config: TrainConfig) -> str:
-    """ENV-POLICY-ESTIMATOR."""
+    """ENV-POLICY-ESTIMATOR, or ENV-POLICY-OBJECTIVE, and whether data alone teaches it."""
     short = (env or "custom").replace(":", "-").replace("/", "-")
-    how = "gaussian" if config.policy == "gaussian" else f"{config.policy}-{config.estimator}"
-    return f"{short}-{how}"
+    learned = config.estimator if config.objective == "score" else config.objective
+    how = "gaussian" if config.policy == "gaussian" else f"{config.policy}-{learned}"
+    return f"{short}-{how}" + ("-offline" if config.offline_steps and not config.steps else "")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import types
+from dataclasses import fields
 
 import jax
 import numpy as np
@@ -27,7 +28,7 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.environments import factory_of
 from steinflow.rl.metrics import TRACKERS
 from steinflow.rl.presets import PRESETS
-from steinflow.rl.training import Session
+from steinflow.rl.training import Session, default_name
 
 TEXT = """--estimator noise --steps 400 --warmup 100 --hidden 8 8 --batch-size 16 --num-levels 2
 --num-draws 2 --flow-steps 2 --eval-every 200 --eval-episodes 2 --acting-particles 2
@@ -134,6 +135,8 @@ def test_a_damaged_export_is_told_and_made_again(pendulum, tmp_path, capsys):
         (["train", "Pendulum-v1", "--estimator", "rmf"], "Did you mean 'rfm'"),
         (["train", "Pendulum-v1", "--preset", "rmf"], "Did you mean 'rfm'"),
         (["train", "Pendulum-v1", "--gamma", "1.5"], "gamma must lie in"),
+        (["train", "Pendulum-v1", "--data-share", ".3"], "Add --data"),
+        (["train", "--policy", "gaussian", "--corrector", ".2"], "(--corrector 0.0)"),
         (["train", "Pendulum-v1", "--env-kwargs", "g"], "is no NAME=VALUE"),
         (["train", "Pendulum-v1", "--track", "tensorbord"], "Did you mean 'tensorboard'"),
         (["train", "Pendulum-v1", "--track", "wandb"], "pip install wandb"),
@@ -181,11 +184,40 @@ def test_options_of_a_preset_yield_to_those_of_a_file_and_these_to_flags(tmp_pat
     file.write_text('estimator = "rfm"\n')  # which cannot go with qne's points, but with others
     mixed = given("--config", str(file), "--preset", "qne", "--actor-points", "policy")
     assert (mixed.estimator, mixed.actor_points, mixed.num_draws) == ("rfm", "policy", 500)
-    with pytest.raises(SystemExit):
+    with pytest.raises(ValueError, match="Choose next or policy"):
         given("--config", str(file), "--preset", "qne")
     assert given() == plain
     with pytest.raises(ValueError, match="Did you mean 'rfm'"):
         given("--preset", "rfn")
+
+
+def test_help_is_in_groups_and_the_options_that_change_first_lead(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    said = capsys.readouterr().out
+    titles = re.findall(r"(?m)^\W*([a-z]+ options|positional arguments)(?:\W|$)", said)
+    assert titles[:3] == ["positional arguments", "main options", "run options"]
+    assert "critic options" in titles and "logging options" in titles
+    first = said[said.index("main options") : said.index("run options")]
+    assert len(re.findall(r"(?m)^\W*--[a-z]", first)) == 10 and "--num-draws" in first
+    assert all("--" + field.name.replace("_", "-") in said for field in fields(TrainConfig))
+
+
+def test_what_a_file_asks_for_is_judged_with_the_flags(tmp_path):
+    file = tmp_path / "options.toml"
+    file.write_text('data = "set"\n')
+    assert given("--config", str(file), "--offline-steps", "5", "--data-share", ".2").steps == 0
+    file.write_text('sampler = "ddpm"\n')
+    with pytest.raises(ValueError, match="Leave it out"):
+        given("--config", str(file), "--policy", "gaussian")
+    assert given("--config", str(file), "--policy", "gaussian", "--sampler", "ode")
+
+
+def test_the_default_folder_says_what_is_learned_and_from_what():
+    assert default_name("Hopper-v5", TrainConfig()) == "Hopper-v5-flow-auto"
+    data = {"objective": "cloning", "data": "set", "offline_steps": 5}
+    assert default_name("a:B", TrainConfig(**data)) == "a-B-flow-cloning"
+    assert default_name("B", TrainConfig(**data, steps=0)) == "B-flow-cloning-offline"
 
 
 def test_values_are_json_or_words():

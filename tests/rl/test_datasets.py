@@ -56,6 +56,8 @@ def test_what_is_recorded_is_a_minari_dataset_and_is_read_again(run, dataset):
     steps = steps_from(str(out), run.learner.sizes.obs, run.actions)
     assert len(steps.reward) == theirs.total_steps
     assert np.allclose(returns_of(steps), returns, rtol=1e-5)
+    inside = steps_from(str(out / "data" / "main_data.hdf5"), run.learner.sizes.obs, run.actions)
+    assert np.array_equal(inside.obs, steps.obs)
     first = next(iter(theirs.iterate_episodes()))
     count = len(first.actions)
     assert np.allclose(steps.obs[:count], first.observations[:-1])
