@@ -184,12 +184,19 @@ def from_file(path: Path, width: int, actions: Actions) -> Steps:
     unknown[-1] = not terminated[-1]
     ends = np.append(unknown[1:], False) & ~terminated & ~unknown
     steps.truncated[:] = ends
-    kept = steps.each(lambda array: array[~unknown]) if unknown.any() else steps
+    kept = steps.each(lambda array: without(array, unknown))
     if not len(kept.reward):
         raise DataError(
             f"{path} has no step whose next observation is known. Record some episodes."
         )
     return kept
+
+
+def without(array: NDArray[Any], left_out: NDArray[np.bool_]) -> NDArray[Any]:
+    """The entries that are not left out, in the memory of the array."""
+    kept = array[~left_out]
+    array[: len(kept)] = kept
+    return array[: len(kept)]
 
 
 class Filling:

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-import time
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -345,8 +346,34 @@ def test_the_command_line_records_and_learns(run, tmp_path, monkeypatch, capsys)
     assert json.loads((out / "data" / "metadata.json").read_text())["total_episodes"] == 3
 
 
+LOADING = """
+import sys, time
+from pathlib import Path
+import numpy as np
+import gymnasium as gym
+import h5py, minari
+from steinflow.rl.datasets import steps_from
+from steinflow.rl.normaliser import Normaliser
+from steinflow.rl.reward_normaliser import RewardNormaliser
+from steinflow.rl.spaces import actions_of
+
+def most():  # memory that this process has had, in bytes
+    line = next(li for li in Path("/proc/self/status").open() if li.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+actions = actions_of(gym.spaces.Box(-2.0, 2.0, (6,), np.float32))
+before = most()
+began = time.monotonic()
+steps = steps_from(sys.argv[1], 17, actions)
+RewardNormaliser(1, 1, 0.99, 5.0).absorb(steps.reward, steps.terminated)
+Normaliser(1, 17).absorb(steps.obs)
+spent = time.monotonic() - began
+print(len(steps.reward), spent, most() - before, sum(array.nbytes for array in steps))
+"""
+
+
 @pytest.mark.slow
-def test_a_million_steps_are_read_in_seconds(tmp_path):
+def test_a_million_steps_are_read_in_seconds_and_three_times_their_memory(tmp_path):
     count = 1_000_000
     rng = np.random.default_rng(0)
     source, _ = flat(
@@ -355,11 +382,9 @@ def test_a_million_steps_are_read_in_seconds(tmp_path):
         timeouts=np.arange(1, count + 1) % 1_000 == 0, rewards=rng.random(count, np.float32),
         terminals=np.zeros(count, bool),
     )  # fmt: skip
-    actions = actions_of(gym.spaces.Box(-2.0, 2.0, (6,), np.float32))
-    began = time.monotonic()
-    steps = steps_from(source, 17, actions)
-    RewardNormaliser(1, 1, 0.99, 5.0).absorb(steps.reward, steps.terminated)
-    Normaliser(1, 17).absorb(steps.obs)
-    spent = time.monotonic() - began
-    print(f"{spent:.1f} s")
-    assert len(steps.reward) == 999_000 and spent < 10.0
+    words = [sys.executable, "-c", LOADING, source]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    read, spent, peak, size = map(float, done.stdout.split())
+    print(f"{spent:.1f} s, {peak / 2**20:.0f} MiB for {size / 2**20:.0f} MiB of steps")
+    assert read == 999_000 and spent < 10.0
+    assert peak < 3.0 * Path(source).stat().st_size
