@@ -65,7 +65,7 @@ class Categorical(AbstractHead):
     (Bellemare, Dabney & Munos, 2017).
     """
 
-    atoms: int = eqx.field(static=True, default=101)
+    atoms: int = eqx.field(static=True, default=51)
     bound: float = eqx.field(static=True, default=5.0)
 
     @property

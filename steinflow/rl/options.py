@@ -46,7 +46,7 @@ class PolicyOptions:
     sample drawn in proportion to exp(Q/tau)), or replay (at s, on the action that was taken)"""
     actor_batch: int = 0
     """states of a batch at which the policy is updated; 0: 24 with score targets, else all"""
-    policy_delay: int = 2
+    policy_delay: int = 3
     """critic updates per actor update"""
     actor_lr: float = 3e-4
     """learning rate of the policy (Adam)"""
@@ -76,7 +76,7 @@ class CriticOptions:
     """The critics and their targets."""
 
     critic: str = "categorical"
-    """categorical (101 atoms on [-5, 5], cross-entropy; for normalised rewards) or mse"""
+    """categorical (51 atoms on [-5, 5], cross-entropy; for normalised rewards) or mse"""
     critics: int = 2
     """size of the ensemble; the least counts"""
     hidden: tuple[int, ...] = (256, 256)

@@ -22,8 +22,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "estimator": "sdac", "policy": "diffusion", "num_draws": 64, "temperature": 1.0,
         "particles": 32, "acting_particles": 32, "eval_particles": 32, "actor_points": "policy",
         "flow_steps": 20, "sampler": "ddpm", "hidden": (256, 256, 256), "reward_scale": 0.2,
-        "num_envs": 5, "updates_per_step": 0.2, "warmup": 30_000, "critic_lr": 3e-4,
-        "actor_lr": 3e-4,
+        "num_envs": 5, "updates_per_step": 0.2, "policy_delay": 2, "warmup": 30_000,
+        "critic_lr": 3e-4, "actor_lr": 3e-4,
     },
     # MaxEntDP (Dong et al., 2025); its temperature is set by hand for each environment
     "qne": COMMON
