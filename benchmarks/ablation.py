@@ -24,11 +24,11 @@ from steinflow.executors import campaign
 from steinflow.executors.shards import shard_of
 from steinflow.executors.state import told as state_told
 from steinflow.io.files import write_json
+from steinflow.report.style import styled
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.curves import Curve, curve_of, draw
 from steinflow.rl.run import Run
 from steinflow.rl.training import train
-from steinflow.study.style import styled
 
 RESULTS = Path(__file__).parent / "results" / "ablation"
 FOLDER = Path("runs") / "ablation"  # of the executor: why cells failed

@@ -159,7 +159,7 @@ def study(command: Study) -> int:
     from steinflow.executors.base import Options
     from steinflow.executors.campaign import Engine
     from steinflow.executors.shards import shard_of
-    from steinflow.study.pages import is_for_paper
+    from steinflow.report.pages import is_for_paper
     from steinflow.study.report import write
     from steinflow.study.run import UnfinishedError, run_study
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import erfcx, ndtri
 
-from steinflow.proposals.truncated_normal import log_mass, log_mills, quantile
+from steinflow.truncated_normal import log_mass, log_mills, quantile
 
 mpmath.mp.dps = 60
 

@@ -1,6 +1,6 @@
 """Two hundred random faults, chained on shared runs of study, train, sweep and export.
 
-    make faults        # or: python tests/faults.py --count 20 --seed 1
+    make faults        # or: python -m tools.faults --count 20 --seed 1
 
 Every chain is one folder on a disk of its own (a small tmpfs; needs root). A fault is a signal at a
 random moment, a disk with almost no room, or a file of the folder cut short or with one bit

@@ -27,7 +27,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 from scipy.stats import binomtest
 
 from steinflow.io.files import write_json
-from tests.mutants import ROOT, killed
+from tools.mutants import ROOT, killed
 
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
 EXACT = "tests/estimators/test_exactness.py"
@@ -40,8 +40,7 @@ TESTS = {  # a file, or all files of a folder that are not named: their own test
     "estimators/published.py": "tests/estimators/test_published.py",
     "estimators/shrunk.py": f"tests/estimators/test_shrunk.py {EXACT}",
     "estimators": SCORES,
-    "proposals/truncated_normal.py":
-        "tests/proposals/test_truncated_normal.py tests/proposals/test_by_hand.py",
+    "truncated_normal.py": "tests/test_truncated_normal.py tests/proposals/test_by_hand.py",
     "proposals/fitted.py": FITTED,
     "proposals": f"{FITTED} tests/proposals/test_proposals.py",
     "draws": f"{BY_HAND} tests/proposals/test_proposals.py {TOLD}",

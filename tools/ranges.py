@@ -1,6 +1,6 @@
 """Both ends of the dependency range, and each extra alone: the wheel in environments of its own.
 
-    make ranges        # or: python -m tests.ranges --only lowest
+    make ranges        # or: python -m tools.ranges --only lowest
 
 A wheel is built from the sdist. Every environment gets that wheel, what its row names and what
 pytest needs; `pip check` must be clean, and tests run from the unpacked sdist, where there is no
@@ -29,7 +29,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "ranges.json"
 TOLD = ("jax", "numpy", "gymnasium", "ray", "polars")
 TOOLS = ("pytest", "pytest-markdown-docs", "beartype", "hypothesis", "mpmath")
 CORE = (
-    "tests/estimators/test_exactness.py", "tests/proposals/test_truncated_normal.py",
+    "tests/estimators/test_exactness.py", "tests/test_truncated_normal.py",
     "tests/targets/test_exact.py", "tests/test_schedules.py",
     "tests/test_linear_algebra.py", "tests/test_sobol.py", "tests/study/test_measure.py",
 )  # fmt: skip
@@ -47,7 +47,7 @@ class Environment(NamedTuple):
 
 
 RL = (
-    "tests/test_api.py tests/rl/test_pieces.py tests/rl/test_replay.py "
+    "tests/house/test_api.py tests/rl/test_pieces.py tests/rl/test_replay.py "
     "tests/rl/test_environments.py",
 )
 ENVIRONMENTS = (

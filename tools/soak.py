@@ -24,11 +24,11 @@ from steinflow.io.files import write_json
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "soak.json"
 EXAMPLES = 20_000
-FILES = "tests/test_properties.py", "tests/test_second_truth.py"
+FILES = "tests/test_properties.py", "tests/targets/test_second_truth.py"
 CELL = re.compile(r".*test_properties.*(float\d\d)-(d\d+-N\d+)|.*test_second_truth.py::(\w+)")
 
 OTHERS = re.compile(
-    r"steinflow/(rl|study|sweep|diagnosis|executors|io|explorer|cli.py|doctor.py)\b"
+    r"steinflow/(rl|study|sweep|diagnosis|executors|io|explorer|report|cli.py|doctor.py)\b"
 )
 
 

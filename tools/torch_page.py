@@ -1,6 +1,6 @@
 """Run the blocks of docs/diagnosis.md and docs/pytorch.md that need PyTorch: `make torch`.
 
-python tests/diagnosis/torch_page.py
+python -m tools.torch_page
 """
 
 import re
@@ -13,7 +13,7 @@ import numpy as np
 
 import steinflow as sf
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"```python notest\n(.*?)```", re.DOTALL)
 
 

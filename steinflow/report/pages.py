@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from steinflow.checks import lookup
 from steinflow.io.files import write_atomically
-from steinflow.study.style import styled
+from steinflow.report.style import styled
 
 STYLES = {"screen": False, "paper": True}
 
@@ -124,6 +124,6 @@ def page(package: str, name: str) -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = number
-    look = files("steinflow.study").joinpath("page.css").read_text("utf-8")
+    look = files("steinflow.report").joinpath("page.css").read_text("utf-8")
     environment.globals["css"] = Markup(look)
     return environment.from_string(files(package).joinpath(name).read_text("utf-8"))

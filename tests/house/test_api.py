@@ -1,6 +1,6 @@
-"""What users call is what it was: names, parameters and defaults, beside tests/api.txt.
+"""What users call is what it was: names, parameters and defaults, beside api.txt.
 
-python -m tests.test_api        # after a change that is meant, and said in CHANGELOG.md
+python -m tests.house.test_api        # after a change that is meant, and said in CHANGELOG.md
 """
 
 import importlib
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SNAPSHOT = Path(__file__).parent / "api.txt"
 MODULES = ("steinflow", "steinflow.targets", "steinflow.study", "steinflow.rl")
 
@@ -50,11 +50,12 @@ def described_all():
 
 def test_the_api_is_what_it_was():
     """In a process without the shape checks of the tests."""
+    code = "from tests.house.test_api import described_all; print(described_all())"
     done = subprocess.run(
-        [sys.executable, "-c", "from tests.test_api import described_all; print(described_all())"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.strip() == SNAPSHOT.read_text().strip(), "python -m tests.test_api, if meant"
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    remedy = "python -m tests.house.test_api, if meant"
+    assert done.stdout.strip() == SNAPSHOT.read_text().strip(), remedy
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 import steinflow as sf
 from steinflow.study.report import MEANING
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 BUILT = {"explorer.html", "tutorial.ipynb"}  # by make docs

@@ -1,4 +1,4 @@
-"""The house: public names, light imports, short files, no circles, no hosts."""
+"""The house: public names, light imports, short functions, no circles, no hosts."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ import pytest
 
 import steinflow as sf
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "steinflow"
 FILES = sorted(PACKAGE.rglob("*.py"))
 

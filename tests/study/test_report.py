@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from steinflow.cli import main
+from steinflow.report.pages import latex_of
 from steinflow.study.conditions import StudyConfig
-from steinflow.study.pages import latex_of
 from steinflow.study.report import render, write
 from steinflow.study.run import run_study
 
