@@ -101,10 +101,10 @@ def test_no_function_of_the_package_is_over_60_lines():
     assert [name for name, length in lengths.items() if length > 60] == []
 
 
-def imports_of(path):
-    """Modules of the package that a file imports when it is loaded."""
-    found = set()
-    for node in ast.parse(path.read_text()).body:
+def imports_of(path, when_loaded=True):
+    """Modules of the package that a file imports when it is loaded, or at any time."""
+    found, tree = set(), ast.parse(path.read_text())
+    for node in tree.body if when_loaded else ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("steinflow"):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             found |= {n if n in MODULES else node.module for n in names}
@@ -122,12 +122,26 @@ def module_name(path):
 MODULES = {module_name(path): path for path in FILES}
 
 
-def test_no_import_circle():
-    graph = {name: imports_of(path) - {name} for name, path in MODULES.items()}
+def assert_no_circle(graph):
+    """A graph is what each name needs."""
     while graph:
         free = {name for name, needs in graph.items() if not needs & set(graph)}
         assert free, f"a circle among {sorted(graph)}"
         graph = {name: needs for name, needs in graph.items() if name not in free}
+
+
+def test_no_import_circle():
+    assert_no_circle({name: imports_of(path) - {name} for name, path in MODULES.items()})
+
+
+def test_no_circle_of_packages():
+    """Also by imports inside functions; a module at the top is a package of its own."""
+    graph = {}
+    for name, path in MODULES.items():
+        own = name.split(".")[1:2]  # nothing of the root
+        needs = {one.split(".")[1] for one in imports_of(path, when_loaded=False) if "." in one}
+        graph.setdefault("".join(own), set()).update(needs - set(own))
+    assert_no_circle(graph)
 
 
 def test_the_core_imports_no_network_and_never_sees_time():

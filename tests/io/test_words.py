@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from steinflow.cli import Study, main, parsed, with_defaults
+from steinflow.cli import main, parsed, with_defaults
 from steinflow.io.words import options_of, value_of, values_of
 from steinflow.rl.commands import Train
+from steinflow.study.command import Study
 from steinflow.sweep import plan
 
 # row 5
