@@ -120,13 +120,13 @@ MUTANTS = (
            "(y > low) & (y < high)", "(y > low) | (y < high)", SPACES),
     Mutant("a reference that never doubts itself", "diagnosis/reference.py",
            "found.score - found.mean)", "found.score - found.score)",
-           "tests/diagnosis/test_parts.py -k contradict"),
+           "tests/diagnosis/test_reference.py -k contradict"),
     Mutant("an unresolved error counted as less", "diagnosis/table.py",
            "np.maximum(mse - own, 0.0), mse + own)", "np.maximum(mse - own, 0.0), mse - own)",
-           "tests/diagnosis/test_parts.py -k bounds"),
+           "tests/diagnosis/test_table.py -k bounds"),
     Mutant("gains upside down", "diagnosis/recommend.py",
            "without(mine.trace) - without(mine.error)", "without(mine.trace) + without(mine.error)",
-           "tests/diagnosis/test_parts.py -k student"),
+           "tests/diagnosis/test_recommend.py -k student"),
 )  # fmt: skip
 
 

@@ -35,7 +35,10 @@ BY_HAND = "tests/estimators/test_by_hand.py"
 SCORES = f"{BY_HAND} {EXACT} tests/estimators/test_consistency.py tests/test_score.py"
 FITTED = "tests/proposals/test_by_hand.py tests/proposals/test_fitted.py"
 TOLD = "tests/test_ask_tell.py tests/test_score.py"
-LOSSES = "tests/rl/test_losses_by_hand.py tests/rl/test_pieces.py tests/rl/test_agent.py"
+LOSSES = (
+    "tests/rl/test_losses_by_hand.py tests/rl/test_critic.py tests/rl/test_networks.py "
+    "tests/rl/test_agent.py"
+)
 TESTS = {  # a file, or all files of a folder that are not named: their own tests, quick ones first
     "estimators/published.py": "tests/estimators/test_published.py",
     "estimators/shrunk.py": f"tests/estimators/test_shrunk.py {EXACT}",
@@ -43,7 +46,7 @@ TESTS = {  # a file, or all files of a folder that are not named: their own test
     "truncated_normal.py": "tests/test_truncated_normal.py tests/proposals/test_by_hand.py",
     "proposals/fitted.py": FITTED,
     "proposals": f"{FITTED} tests/proposals/test_proposals.py",
-    "draws": f"{BY_HAND} tests/proposals/test_proposals.py {TOLD}",
+    "draws": f"{BY_HAND} tests/draws/test_base.py tests/proposals/test_proposals.py {TOLD}",
     "stages.py": f"tests/proposals/test_by_hand.py {TOLD}",
     "ask_tell.py": TOLD,
     "spaces.py": "tests/test_spaces.py",

@@ -47,7 +47,10 @@ class Environment(NamedTuple):
 
 
 RL = (
-    "tests/house/test_api.py tests/rl/test_pieces.py tests/rl/test_replay.py "
+    "tests/house/test_api.py tests/rl/test_critic.py tests/rl/test_curves.py "
+    "tests/rl/test_environment_state.py tests/rl/test_files.py tests/rl/test_loop.py "
+    "tests/rl/test_metrics.py tests/rl/test_multigoal.py tests/rl/test_networks.py "
+    "tests/rl/test_normaliser.py tests/rl/test_temperature.py tests/rl/test_replay.py "
     "tests/rl/test_environments.py",
 )
 ENVIRONMENTS = (
