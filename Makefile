@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: help study test train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-offline bench-ablation leaderboard torch seeds lock clean
+.PHONY: help study test train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-offline leaderboard torch seeds lock clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -83,9 +83,6 @@ bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's CrossQ and
 
 bench-offline: .venv/all.done  ## what each objective learns from recorded data (hours; goes on)
 	.venv/bin/python benchmarks/offline.py
-
-bench-ablation: .venv/all.done  ## does a better target buy return? cells of a few minutes
-	.venv/bin/python benchmarks/ablation.py
 
 leaderboard: .venv/core.done  ## every published method and auto, at equal evaluations and at equal time
 	.venv/bin/steinflow study --preset leaderboard --out runs/leaderboard
