@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 
-.PHONY: help study test train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-offline bench-ablation leaderboard torch seeds lock clean
+.PHONY: help study test train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-offline leaderboard torch seeds lock clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -30,23 +30,23 @@ lint: .venv/all.done  ## style and types
 	.venv/bin/mypy
 
 mutants: .venv/all.done  ## one-token mutations of the core, each must be killed
-	.venv/bin/python tests/mutants.py
+	.venv/bin/python -m tools.mutants
 
 mutants-all: .venv/all.done build/cosmic-ray/done  ## three hundred mutants of every file that computes (hours)
-	PYTHONPATH=$(CURDIR):build/cosmic-ray .venv/bin/python tests/mutants_all.py
+	PYTHONPATH=build/cosmic-ray .venv/bin/python -m tools.mutants_all
 
 build/cosmic-ray/done:  # apart: what it brings along is nothing that we test with
 	$(PIP) install -q --target build/cosmic-ray cosmic-ray==8.7.0
 	@touch $@
 
 soak: .venv/all.done  ## 20,000 examples of the property tests, and the truth by another way (ten minutes)
-	.venv/bin/python -m tests.soak
+	.venv/bin/python -m tools.soak
 
 faults: .venv/all.done  ## two hundred random faults over study, train, sweep and export (root; half an hour)
-	.venv/bin/python -m tests.faults
+	.venv/bin/python -m tools.faults
 
 ranges: .venv/all.done  ## the wheel at both ends of the dependency range, and with each extra alone (several GB)
-	.venv/bin/python -m tests.ranges
+	.venv/bin/python -m tools.ranges
 
 calibration: .venv/all.done  ## a thousand reduced studies: do intervals cover?
 	.venv/bin/python benchmarks/calibration.py
@@ -84,9 +84,6 @@ bench-returns: .venv/all.done .venv-sbx/done  ## returns beside SBX's CrossQ and
 bench-offline: .venv/all.done  ## what each objective learns from recorded data (hours; goes on)
 	.venv/bin/python benchmarks/offline.py
 
-bench-ablation: .venv/all.done  ## does a better target buy return? cells of a few minutes
-	.venv/bin/python benchmarks/ablation.py
-
 leaderboard: .venv/core.done  ## every published method and auto, at equal evaluations and at equal time
 	.venv/bin/steinflow study --preset leaderboard --out runs/leaderboard
 	cp runs/leaderboard/figures/levels.svg docs/figures/leaderboard.svg
@@ -96,7 +93,7 @@ torch: .venv/all.done  ## the PyTorch blocks of docs/diagnosis.md and docs/pytor
 	@echo "Installing PyTorch apart: several GB ..."
 	$(PYTHON) -m venv .venv-torch
 	.venv-torch/bin/pip install -q --disable-pip-version-check -e . torch
-	.venv-torch/bin/python tests/diagnosis/torch_page.py
+	.venv-torch/bin/python -m tools.torch_page
 
 seeds: .venv/all.done  ## the verdicts over seeds 0-9
 	.venv/bin/python benchmarks/claim_seeds.py

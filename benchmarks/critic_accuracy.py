@@ -6,11 +6,12 @@ Critics of the default agent after 2,000, 10,000 and 20,000 steps; 16 states of 
 around an action of its policy, six noise levels, the default's temperature. EED = trace/MSE, each
 method's against the truth of its own space; the truth is the mean of 86 estimates by 2^11 draws a
 level, 2^20 in all, whose spread says what it errs itself. A level is unresolved where that is over
-a tenth of the least MSE. A cell is an environment and a step: a small file, skipped by a rerun.
+a tenth of the least MSE. A row of results/critic_accuracy.csv is a task, a step and a noise level;
+a rerun skips the tasks and steps that are there.
 """
 
 import argparse
-import json
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,11 +22,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 
 import steinflow as sf
 from steinflow.draws import weights
 from steinflow.estimators.stein import noise_terms
-from steinflow.io.files import write_json
+from steinflow.io.files import write_atomically
 from steinflow.methods import as_method
 from steinflow.rl import checkpoint
 from steinflow.rl.actor import ACTIONS, MARGIN
@@ -39,13 +41,14 @@ from steinflow.rl.training import train
 from steinflow.score import shared_draws
 from steinflow.stages import AT_POINTS, over_points
 
-RESULTS = Path(__file__).parent / "results" / "critics"
-ENVIRONMENTS = ("HalfCheetah-v5", "Hopper-v5")
+RESULTS = Path(__file__).parent / "results" / "critic_accuracy.csv"
+TASKS = ("HalfCheetah-v5", "Hopper-v5")
 STEPS = 2_000, 10_000, 20_000
 STATES, TRIALS, RFM_DRAWS = 16, 64, 100
 CHUNKS, CHUNK = 86, 2**11  # of draws a level: 2^20 for the six of a state
 TIMES = tuple(MARGIN + (1.0 - 2.0 * MARGIN) * (i + 0.5) / 6 for i in range(6))
 AUTO = sf.auto()
+RESOLVED = pl.max_horizontal("default_truth_error", "rfm_truth_error") <= 0.1
 
 
 class Contestant(NamedTuple):
@@ -115,10 +118,10 @@ def squared_errors(
     return jax.lax.map(trial, jax.random.split(key, count))
 
 
-def trained(env: str, folder: Path, last: int) -> Run:
+def trained(task: str, folder: Path, last: int) -> Run:
     """A run of the default agent with all its checkpoints."""
     config = TrainConfig(steps=last, eval_every=min(STEPS), keep=100, eval_episodes=1)
-    return train(config, env, folder / env, quiet=False)
+    return train(config, task, folder / task, quiet=False)
 
 
 class Accuracy(NamedTuple):
@@ -135,9 +138,7 @@ class Accuracy(NamedTuple):
         return np.minimum(self.trace / self.squared_error, 1e4)
 
 
-def measured(
-    run: Run, step: int, contestants: Sequence[Contestant], trials: int, states: int, chunks: int
-) -> Accuracy:
+def measured(run: Run, step: int, contestants: Sequence[Contestant], trials: int) -> Accuracy:
     """Every method at every level, on the critics of one checkpoint of the run's first seed."""
     folder = folder_of(run.path, run.seeds[0])
     arrays, _ = checkpoint.read(checkpoint.path_of(folder, step))
@@ -146,7 +147,7 @@ def measured(
     state = jax.tree.map(jnp.asarray, checkpoint.filled("agent", like, arrays))
     kept = arrays["replay.obs"][0]
     rng, key = np.random.default_rng(step), jax.random.key(step)
-    seen = kept[rng.integers(len(kept), size=states)]
+    seen = kept[rng.integers(len(kept), size=STATES)]
     if run.config.normalise:
         normaliser = Normaliser(1, learner.sizes.obs)
         normaliser.restore(0, part("normaliser.", arrays))
@@ -166,7 +167,7 @@ def measured(
             at = inner if one.latent else action
             xs = alpha * at + sigma * eps
             scores, error, trace = truths(
-                for_truth, state.critics, tau, obs, xs, levels, one.latent, chunks
+                for_truth, state.critics, tau, obs, xs, levels, one.latent, CHUNKS
             )
             sums[1, m] += np.asarray(trace)
             sums[2, m] += np.asarray(error)
@@ -179,63 +180,73 @@ def measured(
                     near.at[0].set(xs[j]), own, scores[j], one, trials,
                 )  # fmt: skip
                 sums[0, m, j] += float(errors.mean())
-        print(f"state {i + 1} of {states}", flush=True)
+        print(f"state {i + 1} of {STATES}", flush=True)
     return Accuracy(*sums, float(state.scale * tau))
 
 
-def as_cell(run: Run, step: int, trials: int) -> dict[str, Any]:
-    """EED of the default and of rfm, as kept on disk."""
+def rows_of(run: Run, task: str, step: int, trials: int) -> pl.DataFrame:
+    """A row a noise level: EED of both methods, and what the truth errs over their MSE."""
     default = Contestant("auto", run.config.num_draws, run.config.num_levels)
     both = [default, Contestant("rfm", RFM_DRAWS, 1)]
-    found = measured(run, step, both, trials, STATES, CHUNKS)
-    return {
-        "times": TIMES, "tau": found.tau, "trials": trials,
-        "default": found.eed[0].tolist(), "rfm": found.eed[1].tolist(),
-        "truth_over_mse": (found.truth_error / found.squared_error).tolist(),
-    }  # fmt: skip
+    found = measured(run, step, both, trials)
+    unsure = found.truth_error / found.squared_error
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    return pl.DataFrame({
+        "task": task, "step": step, "time": TIMES, "tau": found.tau, "trials": trials,
+        "default": found.eed[0], "rfm": found.eed[1],
+        "default_truth_error": unsure[0], "rfm_truth_error": unsure[1], "commit": commit,
+    }).with_columns(pl.col(pl.Float64).round_sig_figs(4))  # fmt: skip
 
 
-def judged(cells: dict[str, dict[str, Any]]) -> None:
+def kept() -> pl.DataFrame:
+    """All rows there are; an empty table at first."""
+    if not RESULTS.exists():
+        return pl.DataFrame(schema={"task": pl.String, "step": pl.Int64})
+    return pl.read_csv(RESULTS, schema_overrides={"commit": pl.String})
+
+
+def keep(rows: pl.DataFrame) -> None:
+    """Add rows to the results."""
+    every = pl.concat([kept(), rows], how="diagonal_relaxed")
+    every = every.sort("task", "step", maintain_order=True)
+    write_atomically(RESULTS, lambda file: file.write(every.write_csv().encode()))
+
+
+def judged(rows: pl.DataFrame) -> None:
     """Print a table, the geometric mean and the worst level."""
-    ratios = []
-    for name, cell in cells.items():
-        sound = np.max(cell["truth_over_mse"], axis=0) <= 0.1
-        ours, theirs = np.array(cell["default"]), np.array(cell["rfm"])
-        print(f"{name}: tau = {cell['tau']:.3g}")
-        for t, a, b, ok in zip(cell["times"], ours, theirs, sound, strict=True):
+    for (task, step), cell in rows.group_by(["task", "step"], maintain_order=True):
+        print(f"{task}, {step} steps: tau = {cell['tau'][0]:.3g}")
+        for t, a, b, ok in cell.select("time", "default", "rfm", RESOLVED).iter_rows():
             print(f"  t = {t:.2f}: {a:9.2f} {b:9.2f} {'' if ok else 'unresolved'}")
-        capped = (ours > 100) & (theirs > 100)
-        ratios += [
-            (a / b, c) for a, b, c, ok in zip(ours, theirs, capped, sound, strict=True) if ok
-        ]
-    if ratios:
-        ratio, capped = map(np.array, zip(*ratios, strict=True))
-        least_ratio = np.min(np.where(capped, np.inf, ratio))
-        print(
-            f"{len(ratio)} resolved levels; EED of the default over rfm's with {RFM_DRAWS} draws:"
-        )
-        print(f"geometric mean {np.exp(np.mean(np.log(ratio))):.2f} (bar 1), ", end="")
-        print(f"least {least_ratio:.2f} where not both exceed 100 (bar .25)")
+    sound = rows.filter(RESOLVED)
+    if sound.is_empty():
+        return
+    ours, theirs = sound["default"].to_numpy(), sound["rfm"].to_numpy()
+    least_ratio = np.min(np.where((ours > 100) & (theirs > 100), np.inf, ours / theirs))
+    print(f"{len(sound)} resolved levels; EED of the default over rfm's with {RFM_DRAWS} draws:")
+    print(f"geometric mean {np.exp(np.mean(np.log(ours / theirs))):.2f} (bar 1), ", end="")
+    print(f"least {least_ratio:.2f} where not both exceed 100 (bar .25)")
 
 
 def main() -> None:
     """Run what is missing, and judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--env", choices=ENVIRONMENTS, help="only this environment")
+    parser.add_argument("--task", choices=TASKS, help="only this one")
     parser.add_argument("--trials", type=int, default=TRIALS)
     options = parser.parse_args()
-    for env in [options.env] if options.env else ENVIRONMENTS:
-        missing = [step for step in STEPS if not (RESULTS / f"{env}-{step}.json").exists()]
+    for task in [options.task] if options.task else TASKS:
+        done = set(kept().filter(pl.col("task") == task)["step"])
+        missing = [step for step in STEPS if step not in done]
         if not missing:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            run = trained(env, Path(folder), max(missing))
+            run = trained(task, Path(folder), max(missing))
             for step in missing:
                 begun = time.monotonic()
-                cell = as_cell(run, step, options.trials)
-                write_json(RESULTS / f"{env}-{step}.json", cell)
-                print(f"{env}, {step} steps: {time.monotonic() - begun:.0f} s", flush=True)
-    judged({path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))})
+                keep(rows_of(run, task, step, options.trials))
+                print(f"{task}, {step} steps: {time.monotonic() - begun:.0f} s", flush=True)
+    judged(kept())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import optax
 from matplotlib.figure import Figure
 
 from steinflow.io.files import write_json
+from steinflow.report.style import styled
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.evaluate import seeds_of
 from steinflow.rl.multigoal import GOALS, MultiGoal
@@ -23,7 +24,6 @@ from steinflow.rl.sampling import policy_sample, times_of
 from steinflow.rl.training import train
 from steinflow.samplers import steps_of
 from steinflow.schedules import LinearFlow
-from steinflow.study.style import styled
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "runs" / "multigoal"

@@ -21,8 +21,8 @@ import steinflow as sf
 from steinflow.conversions import posterior_mean
 from steinflow.io.files import write_atomically
 from steinflow.levels import Level
+from steinflow.report.style import curve, panels, shared_legend, styled
 from steinflow.samplers import SAMPLERS, Steps, denoise, steps_of
-from steinflow.study.style import curve, panels, shared_legend, styled
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "samplers.csv"

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 import steinflow as sf
-from steinflow.cli import options_of
+from steinflow.io.words import options_of
 from steinflow.rl.commands import Train
 from steinflow.study.conditions import StudyConfig, settle
 from steinflow.study.extras import source

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from steinflow.cli import Study, options_of
 from steinflow.executors import state, store
 from steinflow.io.files import StudyError, load_part, save_part
+from steinflow.io.words import options_of
 from steinflow.rl import checkpoint
 from steinflow.rl.checkpoint import RunError, digest_of
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.files import read_config, write_config
 from steinflow.rl.metrics import line_of
 from steinflow.rl.run import Run
+from steinflow.study.command import Study
 from steinflow.sweep import plan
 from tests.executors.toys import Toy
 

@@ -38,8 +38,8 @@ def diagnose(command: Diagnose) -> int:
 
     from steinflow.diagnosis.report import write
     from steinflow.diagnosis.runs import diagnose_run
+    from steinflow.report.pages import is_for_paper
     from steinflow.rl.run import load
-    from steinflow.study.pages import is_for_paper
 
     paper, run = is_for_paper(command.style), load(command.run)
     found = diagnose_run(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from steinflow.diagnosis.diagnose import Diagnosis
 from steinflow.diagnosis.shape import Shape
-from steinflow.study.style import LOOKS, panels, shared_legend
+from steinflow.report.style import LOOKS, panels, shared_legend
 
 PICTURED = 4  # states whose slices are shown
 DEPTH = 12.0  # temperatures below the best action that a slice shows

@@ -12,7 +12,7 @@ from steinflow.diagnosis.diagnose import Diagnosis
 from steinflow.diagnosis.figures import draws_figure, slices_figure, walls_figure, worth_figure
 from steinflow.diagnosis.recommend import counted
 from steinflow.io.files import explained, write_atomically, write_json
-from steinflow.study.pages import (
+from steinflow.report.pages import (
     Picture,
     drawn,
     embedded,

@@ -16,12 +16,12 @@ import numpy as np
 from markupsafe import Markup
 
 from steinflow.io.files import write_atomically
-from steinflow.proposals.truncated_normal import DEGREE, mills_series
-from steinflow.study.pages import page
-from steinflow.study.style import LOOKS
+from steinflow.report.pages import page
+from steinflow.report.style import LOOKS
 from steinflow.supports import Box, RealSpace
 from steinflow.targets import Bimodal, Linear, Multimodal, Quadratic
 from steinflow.targets.separable import Separable
+from steinflow.truncated_normal import DEGREE, mills_series
 
 FAMILIES = {
     "quadratic": Quadratic,

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 from steinflow.checks import Numbers
 from steinflow.points import Point, log_likelihood, squared_distance
 from steinflow.proposals.base import AbstractProposal
-from steinflow.proposals.truncated_normal import log_mass, quantile
 from steinflow.supports import AbstractSupport
+from steinflow.truncated_normal import log_mass, quantile
 
 
 class NormalProposal(AbstractProposal):

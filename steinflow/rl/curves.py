@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import trim_mean
 
+from steinflow.report.style import panels, styled
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.run import Run
-from steinflow.study.style import panels, styled
 
 Floats = NDArray[np.float64]
 RESAMPLES = 2_000

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
-from steinflow.study.style import curve, panels, shared_legend
+from steinflow.report.style import curve, panels, shared_legend
 
 Rows = pl.DataFrame
 

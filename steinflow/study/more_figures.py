@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
+from steinflow.report.style import LOOKS, curve, panels, shared_legend
 from steinflow.study.figures import families, most, pick
 from steinflow.study.measure import ESS_EDGES
-from steinflow.study.style import LOOKS, curve, panels, shared_legend
 
 METHODS = ("noise", "gradient", "in-sample-scalar", "in-sample-matrix", "auto")
 

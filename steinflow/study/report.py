@@ -11,10 +11,7 @@ import polars as pl
 
 from steinflow.diagnostics import EED_CAP
 from steinflow.io.files import explained
-from steinflow.study.figures import FIGURES, Caption, families, most
-from steinflow.study.measure import ESS_EDGES
-from steinflow.study.more_figures import coverage_figure, levels_figure, walls_figure
-from steinflow.study.pages import (
+from steinflow.report.pages import (
     Picture,
     drawn,
     embedded,
@@ -24,6 +21,9 @@ from steinflow.study.pages import (
     number,
     page,
 )
+from steinflow.study.figures import FIGURES, Caption, families, most
+from steinflow.study.measure import ESS_EDGES
+from steinflow.study.more_figures import coverage_figure, levels_figure, walls_figure
 from steinflow.study.run import Study
 
 MEANING = {

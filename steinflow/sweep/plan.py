@@ -86,12 +86,12 @@ def cells(content: dict[str, Any], threads: int) -> Iterator[Cell]:
 
 def options_of(command: str) -> dict[str, Any]:
     """Names of the options of a command."""
-    from steinflow import cli
     from steinflow.diagnosis.command import Diagnose
     from steinflow.rl.commands import Train
+    from steinflow.study.command import Study
 
     lookup("command", command, POSITIONAL)
-    record: Any = {"study": cli.Study, "train": Train, "diagnose": Diagnose}[command]
+    record: Any = {"study": Study, "train": Train, "diagnose": Diagnose}[command]
     return {field.name: field.name for field in fields(record) if field.name not in OURS}
 
 

@@ -21,6 +21,7 @@ from steinflow.supports import AbstractSupport, RealSpace
 from steinflow.targets.boltzmann import AbstractTarget
 from steinflow.targets.latent import latent_nodes, log_slope
 from steinflow.targets.quadrature import first_mesh, moments, nodes
+from steinflow.truncated_normal import log_mass, quantile
 
 
 class Components(NamedTuple):
@@ -158,8 +159,6 @@ class GaussianMixture(AbstractTarget):
     def sample(self, key: Key[Array, ""], num_samples: int) -> Float[Array, "n d"]:
         """num_samples actions from pi, shape [n, d] (R^d: exactly; box: by rejection-free
         inverse distribution functions of each component)."""
-        from steinflow.proposals.truncated_normal import log_mass, quantile
-
         choose, draw = jax.random.split(key)
         roots = jax.vmap(inverse_root)(self.matrices() / self.tau)
         diagonals = jnp.diagonal(roots, axis1=1, axis2=2)

@@ -11,8 +11,8 @@ import steinflow as sf
 from steinflow.points import Point
 from steinflow.proposals import NormalProposal
 from steinflow.proposals.normal import normal_actions
-from steinflow.proposals.truncated_normal import quantile
 from steinflow.stages import Stage, log_priors, over_points
+from steinflow.truncated_normal import quantile
 
 LOW, HIGH = np.array([-1.0, 0.0]), np.array([1.0, 3.0])
 BOX, REAL = sf.Box(LOW, HIGH), sf.RealSpace()

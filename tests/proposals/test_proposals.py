@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import steinflow as sf
-from steinflow.draws import prefix, uniforms, weights
+from steinflow.draws import uniforms, weights
 from steinflow.points import Point
 from steinflow.targets import Boltzmann
 from tests.helpers import proposed
@@ -65,18 +65,3 @@ def test_far_outside_a_box_nothing_is_lost(key):
         depth = (1.0 - actions.astype(float)) / (1e-3 / 0.999)  # in sigma from the wall
         assert jnp.all(depth >= 0)
         assert abs(float(depth.mean()) - 0.098) < 0.01  # mean of N(0, 1) beyond 10, less 10
-
-
-def test_uniforms_are_strictly_inside(key):
-    for dtype in (jnp.float32, jnp.float64):
-        u = uniforms(key, 100_000, 2, dtype)
-        assert u.dtype == dtype and float(u.min()) > 0 and float(u.max()) < 1
-
-
-def test_a_prefix_is_a_smaller_experiment(key):
-    target = sf.targets.Bimodal(0.5)
-    point = Point(jnp.array([0.1, 0.2]), sf.Level(0.8, 0.6), target.support)
-    full = proposed(key, target, point, sf.GaussianProposal(), 64)
-    part = prefix(full, 16)
-    assert part.action.shape == (16, 2) and abs(float(weights(part).sum()) - 1) < 1e-12
-    assert jnp.array_equal(part.gradient, full.gradient[:16])

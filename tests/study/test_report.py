@@ -1,16 +1,12 @@
-"""The report and the command line, as a reader and a user meet them."""
+"""The report as a reader meets it."""
 
 import re
 import subprocess
-import sys
 from html.parser import HTMLParser
 
-import polars as pl
 import pytest
 
-from steinflow.cli import main
 from steinflow.study.conditions import StudyConfig
-from steinflow.study.pages import latex_of
 from steinflow.study.report import render, write
 from steinflow.study.run import run_study
 
@@ -66,42 +62,6 @@ def test_nothing_is_cut_off_in_a_browser(page, tmp_path, width):
     assert int(scroll) <= int(client) and images == "true" and int(count) >= 9
 
 
-def test_the_command_line(capsys, tmp_path):
-    assert main(["--version"]) == 0
-    assert main(["list"]) == 0 and "multimodal" in capsys.readouterr().out
-    assert main(["doctor"]) == 0
-    said = capsys.readouterr().out
-    for what in ("Python", "jax", "device", "GL", "ffmpeg", "ray", "Next:"):
-        assert what in said
-    assert main(["study", "--preset", "papr", "--out", str(tmp_path)]) == 2
-    assert "Did you mean 'paper'?" in capsys.readouterr().err
-
-
-def test_a_config_file(capsys, tmp_path):
-    bad = tmp_path / "bad.toml"
-    bad.write_text("trails = 3\n")
-    assert main(["study", "--config", str(bad)]) == 2
-    assert "Did you mean 'trials'?" in capsys.readouterr().err
-    assert main(["study", "--config", str(tmp_path / "none.toml")]) == 2
-    good = tmp_path / "good.toml"
-    good.write_text(
-        "trials = 3\nquery_points = 2\nnum_draws = [8]\ntaus = [1.0]\nalphas = [0.8]\n"
-        f"families = ['bimodal']\nout = '{tmp_path}/out'\n"
-    )
-    assert main(["study", "--config", str(good), "--trials", "4", "--quiet"]) == 0
-    said = capsys.readouterr().out
-    assert "incomplete" in said and f"Open {tmp_path}/out/report.html" in said
-    assert '"trials": 4' in (tmp_path / "out" / "config.json").read_text()
-
-
-def test_a_misspelt_flag_is_refused():
-    done = subprocess.run(
-        [sys.executable, "-m", "steinflow", "study", "--trails", "3"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2 and "--trials" in done.stdout + done.stderr
-
-
 def test_a_paper_gets_vectors_and_tables(page, tmp_path):
     study, _ = page
     write(study, tmp_path, "steinflow study --style paper", paper=True)
@@ -113,7 +73,3 @@ def test_a_paper_gets_vectors_and_tables(page, tmp_path):
     assert text.count(r"\\") == 1 + len(study.claims)
     lines = (tmp_path / "tables" / "estimators.csv").read_text().splitlines()
     assert lines[0].startswith("estimator,") and any(line.startswith("auto,") for line in lines)
-    assert latex_of(pl.DataFrame({"a_b": ["5 % & {x}"], "n": [3]})) == (
-        "\\begin{tabular}{lr}\n\\toprule\na\\_b & n \\\\\n\\midrule\n5 \\% \\& \\{x\\} & 3 \\\\\n"
-        "\\bottomrule\n\\end{tabular}\n"
-    )

@@ -9,11 +9,11 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from steinflow.report.style import curve, panels, shared_legend
 from steinflow.study.figures import short
 from steinflow.study.leaderboard.compare import exp, log_eed, oracle, pooled
 from steinflow.study.leaderboard.contest import methods
 from steinflow.study.leaderboard.lines import COLD, LAW_TEXT
-from steinflow.study.style import curve, panels, shared_legend
 
 LOOKS: dict[str, dict[str, Any]] = {
     "qne": {"color": "#0072B2", "marker": "o", "linestyle": "-"},

@@ -15,12 +15,12 @@ from jax.nn import logsumexp
 from jaxtyping import Array, Float
 
 from steinflow.proposals.normal import normal_actions
-from steinflow.proposals.truncated_normal import log_mass
 from steinflow.sobol import sobol
 from steinflow.study.leaderboard.grid import Board
 from steinflow.study.leaderboard.problems import KINDS, Problem
 from steinflow.targets import Networks
 from steinflow.targets.latent import log_slope
+from steinflow.truncated_normal import log_mass
 
 CHUNK = 2**14
 

@@ -8,15 +8,7 @@ from typing import Any
 import polars as pl
 
 from steinflow.io.files import explained, write_json
-from steinflow.study.leaderboard.actions import SAMPLES, STEPS
-from steinflow.study.leaderboard.compare import DRIVEN, disputed, left_out, tabulate
-from steinflow.study.leaderboard.figures import FIGURES, LOOKS, SUPPORTS, values
-from steinflow.study.leaderboard.grid import GRADIENT, VALUE
-from steinflow.study.leaderboard.lines import LAW_TEXT, judge
-from steinflow.study.leaderboard.run import Results
-from steinflow.study.leaderboard.tables import SITUATION, decision_chart, win_table, worst_cells
-from steinflow.study.leaderboard.versions import ROWS, code_version
-from steinflow.study.pages import (
+from steinflow.report.pages import (
     Picture,
     drawn,
     embedded,
@@ -25,6 +17,14 @@ from steinflow.study.pages import (
     keep_tables,
     page,
 )
+from steinflow.study.leaderboard.actions import SAMPLES, STEPS
+from steinflow.study.leaderboard.compare import DRIVEN, disputed, left_out, tabulate
+from steinflow.study.leaderboard.figures import FIGURES, LOOKS, SUPPORTS, values
+from steinflow.study.leaderboard.grid import GRADIENT, VALUE
+from steinflow.study.leaderboard.lines import LAW_TEXT, judge
+from steinflow.study.leaderboard.run import Results
+from steinflow.study.leaderboard.tables import SITUATION, decision_chart, win_table, worst_cells
+from steinflow.study.leaderboard.versions import ROWS, code_version
 
 WORST = 10
 SECTIONS = {

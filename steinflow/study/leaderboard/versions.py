@@ -24,8 +24,9 @@ from steinflow.study.leaderboard.reference import referenced
 
 PACKAGE = Path(__file__).parent.parent.parent
 OWN = "study/leaderboard/"
-TRUTHS = ("targets/*.py", "levels.py", "supports.py", "sobol.py", "proposals/truncated_*.py",
-          f"{OWN}grid.py", f"{OWN}problems.py", f"{OWN}reference.py")  # fmt: skip
+TRUTHS = ("targets/*.py", "levels.py", "supports.py", "sobol.py", "truncated_normal.py",
+          "proposals/truncated_*.py", f"{OWN}grid.py", f"{OWN}problems.py",
+          f"{OWN}reference.py")  # fmt: skip
 ROWS = (*TRUTHS, "*.py", "draws/*.py", "estimators/*.py", "proposals/*.py",
         f"{OWN}contest.py", f"{OWN}actions.py")  # fmt: skip
 APART = (

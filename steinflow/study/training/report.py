@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from steinflow.io.files import explained, write_atomically, write_json
-from steinflow.study.pages import (
+from steinflow.report.pages import (
     Picture,
     drawn,
     embedded,
@@ -15,7 +15,7 @@ from steinflow.study.pages import (
     keep_tables,
     page,
 )
-from steinflow.study.style import LOOKS, shared_legend
+from steinflow.report.style import LOOKS, shared_legend
 from steinflow.study.training.lines import DISTANCE, compare
 from steinflow.study.training.run import BUDGET, COURSES, Cell, Trained
 
