@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from critic_accuracy import Contestant, measured
 from matplotlib.figure import Figure
+from provenance import stamp
 
 from steinflow.executors import campaign
 from steinflow.executors.shards import shard_of
@@ -87,6 +88,7 @@ def computed(cell: Cell) -> bytes:
     found = trained(*cell)
     minutes = round((time.perf_counter() - began) / 60.0, 1)
     write_json(path_of(*cell), found | {"minutes": minutes})
+    stamp(path_of(*cell))
     return b""
 
 
@@ -149,6 +151,7 @@ def judge() -> None:
         figure.align_ylabels()
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
         figure.savefig(FIGURE)
+    stamp(FIGURE, *(path for env in done for row in paths[env].values() for path in row))
     print(FIGURE)
 
 

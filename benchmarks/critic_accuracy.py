@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from provenance import stamp
 
 import steinflow as sf
 from steinflow.draws import weights
@@ -234,6 +235,7 @@ def main() -> None:
                 begun = time.monotonic()
                 cell = as_cell(run, step, options.trials)
                 write_json(RESULTS / f"{env}-{step}.json", cell)
+                stamp(RESULTS / f"{env}-{step}.json")
                 print(f"{env}, {step} steps: {time.monotonic() - begun:.0f} s", flush=True)
     judged({path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))})
 

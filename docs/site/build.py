@@ -16,6 +16,7 @@ import links
 import mentions
 import notebook
 import prose
+import results
 
 from steinflow.explorer import write as write_explorer
 
@@ -33,7 +34,7 @@ LANGUAGES = {".py": "python", ".md": "markdown", ".toml": "toml", ".json": "json
 
 def main() -> int:
     """Check the pages, write the sources, build them strictly, check every link; 1 if one fails."""
-    if found := checked():
+    if found := [*checked(), *results.problems()]:
         print("\n".join(found), file=sys.stderr)
         return 1
     shutil.rmtree(WORK, ignore_errors=True)
@@ -60,6 +61,7 @@ def main() -> int:
         return 1
     shutil.move(WORK / "site", SITE)
     found = links.problems(SITE)
+    print(f"{results.summary()} python benchmarks/provenance.py lists them.")
     print("\n".join(found) or f"No dead link in {len(list(SITE.rglob('*.html')))} pages.")
     print(f"Open {SITE / 'index.html'}; its search needs: python -m http.server -d build/docs")
     return int(bool(found))
@@ -99,7 +101,7 @@ def site_text(text: str, folder: Path, linked: set[Path]) -> str:
         kept.append(formulas.block(FENCE.sub(r"\1", match[0])))
         return f"\0{len(kept) - 1}\0"
 
-    text = formulas.inline(CODE.sub(keep, text))
+    text = formulas.inline(results.noted(CODE.sub(keep, text)))
     text = NAMED.sub(lambda match: f"[{title(match[1])}](", text)
     text = LINK.sub(follow, text)
     return re.sub("\0(\\d+)\0", lambda match: kept[int(match[1])], text)
