@@ -285,13 +285,14 @@ def main() -> int:
     """Record what is named, or list what is stale."""
     for name in sys.argv[1:]:
         stamp(Path(name))
-    known, stale = recorded(), 0
-    for name in [] if sys.argv[1:] else sorted(known):
-        for commit, parts in changed(name, known, TEXTS).items():
+    known = recorded()
+    stale = {name: found for name in sorted(known) if (found := changed(name, known, TEXTS))}
+    for name, commits in {} if sys.argv[1:] else stale.items():
+        for commit, parts in commits.items():
             print(f"{name} ({commit}) is older than {', '.join(parts)}: {row(name).command}")
-            stale += 1
-    print("\n".join(problems(known, TEXTS)) or f"{len(known)} results, {stale} of earlier code.")
-    return int(bool(problems(known, TEXTS)))
+    found = problems(known, TEXTS)
+    print("\n".join(found) or f"{len(stale)} of {len(known)} results are of earlier code.")
+    return int(bool(found))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks import provenance
-from tests.test_docs import DOCS, ROOT, tool
+
+ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
+DOCS = ROOT / "docs"
+
+
+def tool(name):
+    """A script of docs/site."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / "site" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")]
 NAMED = tool("mentions").methods((DOCS / "references.bib").read_text("utf-8"))

@@ -110,7 +110,9 @@ def site_text(text: str, folder: Path, linked: set[Path]) -> str:
 def title(name: str) -> str:
     """The heading of a page of docs/, as words within a sentence."""
     page = DOCS / f"{name}.md"
-    words = page.read_text("utf-8").partition("\n")[0].lstrip("# ") if page.exists() else name
+    if not page.exists():
+        return f"{name}.md"
+    words = page.read_text("utf-8").partition("\n")[0].lstrip("# ")
     return words[0].lower() + words[1:]
 
 

@@ -18,6 +18,7 @@ NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'
 ROWS = ("math", "mrow", "mtd", "mstyle")
 SILENT = (")", "]", "}", "\u2207", "\u2202")  # signs without a space after them
 PRIMES = ("\u2032", "\u2033")
+BARS = ("|", "\u2016")
 SIGNS = ("~", "\u00b1", "\u00b7", ";")
 SCRIPTS = ("msub", "msup", "msubsup", "munder", "mover", "munderover")
 
@@ -89,6 +90,8 @@ def mend(tree: Element) -> None:
             each.tag = "mi"
         elif each.tag == "mo" and each.text == "/":
             each.attrib |= {"lspace": "0", "rspace": "0"}
+        elif each.tag == "mo" and each.text in BARS and "fence" not in each.attrib:
+            each.attrib["stretchy"] = "false"
         elif each.tag in ("msup", "msubsup") and each[-1].text in PRIMES:
             under = Element("msub")
             under[:] = each[:-1]
