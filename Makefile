@@ -86,7 +86,6 @@ bench-offline: .venv/all.done  ## what each objective learns from recorded data 
 
 leaderboard: .venv/core.done  ## every published method and auto, at equal evaluations and at equal time
 	.venv/bin/steinflow study --preset leaderboard --out runs/leaderboard
-	cp runs/leaderboard/figures/levels.svg docs/figures/leaderboard.svg
 	.venv/bin/python benchmarks/keep_leaderboard.py
 
 torch: .venv/all.done  ## the PyTorch blocks of docs/diagnosis.md and docs/pytorch.md, in an environment of their own

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from provenance import stamp
 from scipy import stats
 
 import steinflow as sf
@@ -92,6 +93,7 @@ def main() -> None:
                 target = FAMILIES[at.family](at.tau, 2, box)
                 found[name] = summary(jax.device_get(cell(target, at.level)))
                 write_json(RESULTS, {"code": code, "cells": found})
+                stamp(RESULTS)
                 print(name, flush=True)
     for place in BOXES:
         mine = {k: v for k, v in found.items() if k.startswith(place)}

@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from provenance import stamp
 from scipy.stats import binomtest
 
 import steinflow
@@ -157,6 +158,7 @@ def main() -> None:
         }
         write_json(RESULTS, kept)
         say(f"block {block}: {(time.monotonic() - began) / BLOCK:.2f} s a study")
+    stamp(RESULTS)
     report(kept, say)
 
 

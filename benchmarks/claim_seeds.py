@@ -7,6 +7,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from provenance import stamp
+
 from steinflow.io.files import write_json
 from steinflow.study.conditions import StudyConfig
 from steinflow.study.run import run_study
@@ -22,6 +24,7 @@ def main() -> int:
             study = run_study(StudyConfig(seed=seed), None)
             done[str(seed)] = {claim["id"]: claim["verdict"] for claim in study.claims}
             write_json(RESULTS, done)
+            stamp(RESULTS)
     flipped = []
     for name in done["0"]:
         counts = Counter(verdicts[name] for verdicts in done.values())

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
+from provenance import stamp
 
 import steinflow as sf
 from steinflow.draws import weights
@@ -211,6 +212,7 @@ def keep(rows: pl.DataFrame) -> None:
     every = pl.concat([kept(), rows], how="diagonal_relaxed")
     every = every.sort("task", "step", maintain_order=True)
     write_atomically(RESULTS, lambda file: file.write(every.write_csv().encode()))
+    stamp(RESULTS)
 
 
 def judged(rows: pl.DataFrame) -> None:

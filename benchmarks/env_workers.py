@@ -11,6 +11,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
+from provenance import stamp
 
 from steinflow.rl.environments import factory_of, side_by_side
 
@@ -61,6 +62,7 @@ def main() -> None:
     about = {"environments": COUNT, "sleep": SLEEP, "steps_a_second": found, "ratio": ratio}
     path = HERE / "results" / "env_workers.json"
     path.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    stamp(path)
     print(f"{medians}: {ratio} times ({path})")
 
 

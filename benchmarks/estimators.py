@@ -29,6 +29,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from provenance import stamp
 
 import steinflow as sf
 from steinflow.diagnostics import EED_CAP
@@ -339,6 +340,7 @@ def main() -> None:
     todo = [one for one in work(sizes, options, every) if one[0] not in cells]
     print(f"{len(todo)} cells to compute; the first few say how long it takes", flush=True)
     run(todo, cells, lambda: write_json(given.results, found), time.monotonic() + given.seconds)
+    stamp(given.results)
     table(cells, sizes, options, every)
 
 

@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
+from provenance import stamp
 
 import steinflow as sf
 from steinflow.checks import Numbers, as_leaf
@@ -323,6 +324,7 @@ def main() -> None:
             print(f"{number + 1} of {len(todo)}; about {total:.0f} minutes in all", flush=True)
     report(cells)
     write_csv(given.out, cells)
+    stamp(given.out)
 
 
 if __name__ == "__main__":

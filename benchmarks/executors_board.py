@@ -19,6 +19,7 @@ from pathlib import Path
 
 import polars as pl
 from polars.testing import assert_frame_equal
+from provenance import stamp
 
 from steinflow.executors import campaign
 from steinflow.executors.cores import cores_here, pin
@@ -104,6 +105,7 @@ def main() -> None:
     about = {"cells": len(wanted), "states": given.states, "trials": given.trials}
     about |= {"rows": count, "cores": len(here)}
     write_json(RESULTS, about | {"seconds": spent})
+    stamp(RESULTS)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
-"""The leaderboard's summary among the results, with the commit that made it."""
+"""The leaderboard's summary and figure among the results, with the commit that made them."""
 
 import json
-import subprocess
+import shutil
 from pathlib import Path
 
+from provenance import COMMIT, stamp
+
 HERE = Path(__file__).parent
+FOLDER = HERE.parent / "runs" / "leaderboard"
+FIGURE = HERE.parent / "docs" / "figures" / "leaderboard.svg"
+RESULTS = HERE / "results" / "leaderboard.json"
 
 
 def main() -> None:
-    words = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(words, capture_output=True, text=True, check=True, cwd=HERE).stdout
-    found = json.loads((HERE.parent / "runs" / "leaderboard" / "leaderboard.json").read_text())
-    kept = {"commit": commit.strip()} | found
-    (HERE / "results" / "leaderboard.json").write_text(json.dumps(kept, indent=1) + "\n")
+    found = json.loads((FOLDER / "leaderboard.json").read_text())
+    RESULTS.write_text(json.dumps({"commit": COMMIT} | found, indent=1) + "\n")
+    stamp(RESULTS)
+    shutil.copy(FOLDER / "figures" / "levels.svg", FIGURE)
+    stamp(FIGURE, RESULTS)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax import monitoring
+from provenance import stamp
 
 from steinflow.io.files import write_json
 from steinflow.io.progress import COMPILED
@@ -84,6 +85,7 @@ def main() -> int:
             "mb_end": seen[-1][1], "more_compilations": more,
             "checkpoint_seconds": [round(s, 4) for s in each_tenth], "jax": jax.__version__,
         })  # fmt: skip
+        stamp(RESULTS)
     return int(abs(growth) > 0.05 or more > 0 or last > 1.5 * first)
 
 

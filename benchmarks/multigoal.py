@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from matplotlib.figure import Figure
+from provenance import stamp
 
 from steinflow.io.files import write_json
 from steinflow.report.style import styled
@@ -143,6 +144,8 @@ def main() -> None:
         figure.savefig(target / f"multigoal.{kind}", dpi=130)
     found = {"total_variation": distance, "reached": reached}
     write_json(HERE / "results" / "multigoal.json", found)
+    stamp(HERE / "results" / "multigoal.json")
+    stamp(HERE.parent / "docs" / "figures" / "multigoal.svg")
     print(f"total variation to exp(Q/tau) at the start: flow {distance['flow']:.3f} (at most .15), "
           f"tanh-Gaussian {distance['gaussian']:.3f} (at least .4)")  # fmt: skip
     print(f"goals reached in {ROLLOUTS} rollouts: {', '.join(f'{r:.1%}' for r in reached)}")

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from provenance import stamp
 
 from steinflow.io.files import write_atomically
 from steinflow.rl.config import TrainConfig
@@ -139,6 +140,7 @@ def main() -> None:
             list(pool.map(one, (cell for cell in cells if not path_of(*cell).exists())))
         found = [pl.read_csv(path) for path in sorted(ROOM.glob("*.csv"))]
         write(RESULTS, pl.concat(found))
+        stamp(RESULTS)
     judge()
 
 

@@ -27,6 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 import polars as pl
+from provenance import stamp
 
 from steinflow.io.files import write_atomically
 from steinflow.rl.config import TrainConfig
@@ -141,6 +142,7 @@ def collect() -> None:
                 found[cell] = rows
     if found:
         write(RESULTS, pl.concat([found[cell] for cell in sorted(found)]))
+        stamp(RESULTS)
 
 
 def read(path: Path) -> pl.DataFrame:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 from jaxtyping import Array, Float
+from provenance import stamp
 
 import steinflow as sf
 from steinflow.conversions import posterior_mean
@@ -119,6 +120,7 @@ def main() -> None:
     table = pl.DataFrame(rows)
     text = table.write_csv(float_precision=6).encode()
     write_atomically(RESULTS, lambda file: file.write(text))
+    stamp(RESULTS)
     draw_figure(table)
 
 
@@ -141,6 +143,7 @@ def draw_figure(table: pl.DataFrame) -> None:
         axes[0].set_ylabel("energy distance to exact samples")
         shared_legend(figure, axes[0])
         figure.savefig(FIGURE)
+    stamp(FIGURE, RESULTS)
 
 
 if __name__ == "__main__":

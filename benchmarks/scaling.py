@@ -19,6 +19,8 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from provenance import stamp
+
 from steinflow.executors.store import Writer, read
 from steinflow.io.files import write_json
 
@@ -128,6 +130,7 @@ def main() -> None:
                 f"{100 * ideal / whole:5.1f} % computing; without {first} {without[first]:,.0f} s"
             )
     write_json(RESULTS, {"costs": asdict(costs), "rows": rows})
+    stamp(RESULTS)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from provenance import stamp
 
 from steinflow.io.files import write_json
 
@@ -46,6 +47,7 @@ def main() -> None:
         print(f"{SEEDS} seeds at once {together:.1f} s, one after another {sum(alone):.1f} s: "
               f"{turns[-1]['ratio']:.2f} (bar .8)", flush=True)  # fmt: skip
     write_json(RESULTS, {"steps": options.steps, "turns": turns})
+    stamp(RESULTS)
     print(f"median {np.median([turn['ratio'] for turn in turns]):.2f}")
 
 

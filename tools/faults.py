@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.provenance import stamp
 from steinflow.executors import store
 from steinflow.executors.state import SECONDS
 from steinflow.io.files import unlike_manifest, unpacked, write_json
@@ -380,6 +381,7 @@ def main() -> int:
                         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
                         kept[work.name] = {"seed": given.seed, "faults": dict(chain.counts)}
                         write_json(RESULTS, kept)
+                        stamp(RESULTS)
                 return chain.counts
 
         some = [(k, work) for k, work in enumerate(works(sweep)) if given.only in work.name]

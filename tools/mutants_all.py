@@ -26,6 +26,7 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 from scipy.stats import binomtest
 
+from benchmarks.provenance import stamp
 from steinflow.io.files import write_json
 from tools.mutants import ROOT, killed
 
@@ -196,6 +197,7 @@ def main() -> int:
             reason = known.get(name, {}).get("reason")
             found[name] = entry | ({"reason": reason} if reason and not entry["killed"] else {})
             write_json(RESULTS, summary(found, len(chosen)))
+            stamp(RESULTS)
             told = "killed  " if entry["killed"] else "SURVIVED"
             print(told, entry["file"], entry["seconds"], "s", *entry["change"][-2:], flush=True)
     dead, low, high = (summary(found, len(chosen))[k] for k in ("killed", "low", "high"))

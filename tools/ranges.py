@@ -21,6 +21,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.provenance import stamp
 from steinflow.io.files import write_json
 
 ROOT = Path(__file__).parent.parent
@@ -146,6 +147,7 @@ def main() -> int:
             kept[one.name] = {"package": package} | examined(one, wheel, folder)
             print(one.name, kept[one.name], flush=True)
             write_json(RESULTS, kept)
+            stamp(RESULTS)
     return 0
 
 

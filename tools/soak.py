@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import stamp
 from steinflow.io.files import write_json
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +95,7 @@ def main() -> int:
                 continue
             passed[name] = said
             write_json(RESULTS, about | {"cells": passed})
+            stamp(RESULTS)
             print(f"{name}: {said['passed']} passed in {said['seconds']} s", flush=True)
     print(f"{len(passed)} of {len(every)} cells passed", flush=True)
     return int(failed > 0)

@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 
 import api
+import formulas
 import links
+import mentions
 import notebook
 import prose
+import results
 
 from steinflow.explorer import write as write_explorer
 
@@ -30,7 +33,10 @@ LANGUAGES = {".py": "python", ".md": "markdown", ".toml": "toml", ".json": "json
 
 
 def main() -> int:
-    """Write the sources, build them strictly, check every link and the prose; 1 if one fails."""
+    """Check the pages, write the sources, build them strictly, check every link; 1 if one fails."""
+    if found := [*checked(), *results.problems()]:
+        print("\n".join(found), file=sys.stderr)
+        return 1
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
     pages = WORK / "docs"
@@ -55,11 +61,20 @@ def main() -> int:
         return 1
     shutil.move(WORK / "site", SITE)
     found = links.problems(SITE)
-    written = [*sorted(DOCS.glob("*.md")), *(ROOT / name for name in prose.BESIDE)]
-    found += [problem for page in written for problem in prose.problems(page)]
+    print(f"{results.summary()} python benchmarks/provenance.py lists them.")
     print("\n".join(found) or f"No dead link in {len(list(SITE.rglob('*.html')))} pages.")
     print(f"Open {SITE / 'index.html'}; its search needs: python -m http.server -d build/docs")
     return int(bool(found))
+
+
+def checked() -> list[str]:
+    """What is wrong on the pages as they are written. Lab pages may have long paragraphs."""
+    written = [*sorted(DOCS.glob("*.md")), *(ROOT / name for name in prose.BESIDE)]
+    every = [*written, *sorted(DOCS.glob("lab/*.md")), ROOT / "CHANGELOG.md"]
+    named = mentions.methods((DOCS / "references.bib").read_text("utf-8"))
+    found = [problem for page in written for problem in prose.problems(page)]
+    found += [problem for page in every for problem in formulas.problems(page)]
+    return found + [problem for page in every for problem in mentions.problems(page, named)]
 
 
 def site_text(text: str, folder: Path, linked: set[Path]) -> str:
@@ -83,10 +98,11 @@ def site_text(text: str, folder: Path, linked: set[Path]) -> str:
     kept: list[str] = []
 
     def keep(match: re.Match[str]) -> str:
-        kept.append(FENCE.sub(r"\1", match[0]))
+        kept.append(formulas.block(FENCE.sub(r"\1", match[0])))
         return f"\0{len(kept) - 1}\0"
 
-    text = NAMED.sub(lambda match: f"[{title(match[1])}](", CODE.sub(keep, text))
+    text = formulas.inline(results.noted(CODE.sub(keep, text)))
+    text = NAMED.sub(lambda match: f"[{title(match[1])}](", text)
     text = LINK.sub(follow, text)
     return re.sub("\0(\\d+)\0", lambda match: kept[int(match[1])], text)
 
@@ -94,7 +110,9 @@ def site_text(text: str, folder: Path, linked: set[Path]) -> str:
 def title(name: str) -> str:
     """The heading of a page of docs/, as words within a sentence."""
     page = DOCS / f"{name}.md"
-    words = page.read_text("utf-8").partition("\n")[0].lstrip("# ") if page.exists() else name
+    if not page.exists():
+        return f"{name}.md"
+    words = page.read_text("utf-8").partition("\n")[0].lstrip("# ")
     return words[0].lower() + words[1:]
 
 

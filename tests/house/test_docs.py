@@ -103,7 +103,7 @@ def test_dead_links_and_foreign_assets_are_found(tmp_path):
     ]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("zensical") is None, reason="needs steinflow[docs]")
+@pytest.mark.skipif(importlib.util.find_spec("latex2mathml") is None, reason="needs [docs]")
 def test_the_site_builds_strictly(tmp_path):
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import build;"
