@@ -1,10 +1,10 @@
 """`python -m steinflow.executors.child PARENT ...`: steinflow, for as long as PARENT lives."""
 
+import runpy
 import sys
 
-from steinflow.cli import main
 from steinflow.executors.cores import watch
 
 if __name__ == "__main__":
-    watch(int(sys.argv[1]))
-    raise SystemExit(main(sys.argv[2:]))
+    watch(int(sys.argv.pop(1)))
+    runpy.run_module("steinflow", run_name="__main__", alter_sys=True)

@@ -67,7 +67,6 @@ def test_nothing_is_cut_off_in_a_browser(page, tmp_path, width):
 
 
 def test_the_command_line(capsys, tmp_path):
-    assert main(["--version"]) == 0
     assert main(["list"]) == 0 and "multimodal" in capsys.readouterr().out
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
