@@ -91,7 +91,7 @@ leaderboard: .venv/core.done  ## every published method and auto, at equal evalu
 torch: .venv/all.done  ## the PyTorch blocks of docs/diagnosis.md and docs/pytorch.md, in an environment of their own
 	@echo "Installing PyTorch apart: several GB ..."
 	$(PYTHON) -m venv .venv-torch
-	.venv-torch/bin/pip install -q --disable-pip-version-check -e . torch
+	.venv-torch/bin/pip install -q --disable-pip-version-check -e '.[study]' torch
 	.venv-torch/bin/python -m tools.torch_page
 
 seeds: .venv/all.done  ## the verdicts over seeds 0-9
@@ -102,6 +102,7 @@ seeds: .venv/all.done  ## the verdicts over seeds 0-9
 	@$(PYTHON) -c 'import sys; sys.exit("steinflow needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 
+# requirements-core.lock is the extra study, without the agent and the tools.
 .venv/core.done: requirements-core.lock pyproject.toml | .venv/bin/python
 	@echo "Installing what the study needs: downloads 225 MB, 930 MB on disk, 1-3 minutes ..."
 	$(PIP) install -q -r requirements-core.lock
@@ -119,7 +120,7 @@ lock: .venv/all.done  ## the two lock files, without host names
 	.venv/bin/uv pip compile pyproject.toml --universal -p 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --all-extras -o requirements.lock
 	.venv/bin/uv pip compile pyproject.toml --universal -p 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header -o requirements-core.lock
+	  --no-emit-index-url --no-header --extra study -o requirements-core.lock
 
 clean:  ## remove what the other targets made
 	rm -rf .venv build dist runs .mypy_cache .ruff_cache

@@ -20,6 +20,7 @@ from steinflow.estimators import (
     NoiseExpectation,
     ShrunkControlVariate,
 )
+from steinflow.extras import extras_named
 from steinflow.levels import Level
 from steinflow.losses import score_matching_loss
 from steinflow.methods import ESTIMATORS, Method, auto
@@ -86,10 +87,11 @@ def __getattr__(name: str) -> Any:
     `sf.diagnose` polars and matplotlib, `sf.rl` and `sf.load` Gymnasium."""
     if name in ("study", "rl"):
         return import_module(f"steinflow.{name}")
-    if name == "diagnose":
-        return import_module("steinflow.diagnosis.diagnose").diagnose
     if name == "load":
-        return import_module("steinflow.rl.run").load
+        return import_module("steinflow.rl").load
+    if name == "diagnose":
+        with extras_named():
+            return import_module("steinflow.diagnosis.diagnose").diagnose
     raise AttributeError(f"module 'steinflow' has no attribute {name!r}")
 
 

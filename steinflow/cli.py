@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from steinflow import __version__
 from steinflow.diagnosis.command import Diagnose, diagnose
 from steinflow.io.paths import with_expanded_paths
 from steinflow.io.words import options_of, require_positional_first, values_of
@@ -49,15 +48,15 @@ Command = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status. Expected failures are one sentence."""
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit status. Expected failures are one sentence.
+
+    Raises:
+        ModuleNotFoundError: it needs an extra that is not installed.
+    """
     for stream in (sys.stdout, sys.stderr):  # what an encoding lacks is replaced
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments in (["--version"], ["-V"]):
-        print(f"steinflow {__version__}")
-        return 0
     from steinflow.io.files import StudyError, damage_told
     from steinflow.rl.checkpoint import RunError
 
@@ -74,12 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, StudyError, RunError) as error:
         print(f"steinflow: {error}", file=sys.stderr)
         return 2
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in EXTRAS:
-            raise
-        remedy = f"pip install 'steinflow[{EXTRAS[str(error.name).split('.')[0]]}]'"
-        print(f"steinflow: {error.name} is not installed. Run: {remedy}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         kept = "What was finished is kept; the same command goes on."
         own = {
@@ -88,17 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         print(f"\nsteinflow: stopped. {own.get(type(command), kept)}", file=sys.stderr)
         return 130
-
-
-EXTRAS = {
-    "gymnasium": "rl",
-    "mujoco": "rl",
-    "imageio_ffmpeg": "rl",
-    "minari": "rl",
-    "h5py": "rl",
-    "shimmy": "dmc",
-    "ray": "ray",
-}
 
 
 def parsed(arguments: Sequence[str], default: Any = None) -> Any:

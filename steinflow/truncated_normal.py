@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erf, ndtr, ndtri
 from jaxtyping import Array, Float
-from scipy.special import erfcx
 
 DEGREE = {"float64": 26, "float32": 11}  # of the Chebyshev series, to each rounding error
 HALLEY_STEPS = 2
@@ -21,6 +20,8 @@ HALLEY_STEPS = 2
 @cache
 def mills_series(degree: int) -> tuple[float, ...]:
     """Chebyshev coefficients in 2t - 1 of log(M(z)/t), t = 2/(2 + z/sqrt 2)."""
+    from scipy.special import erfcx  # half as long to import as JAX
+
     node = np.cos(np.pi * (np.arange(4 * degree) + 0.5) / (4 * degree))
     t = 0.5 * (node + 1.0)
     values = np.log(erfcx(2.0 * (1.0 - t) / t) / t)

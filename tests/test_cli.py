@@ -4,7 +4,6 @@ from steinflow.cli import main
 
 
 def test_the_command_line(capsys, tmp_path):
-    assert main(["--version"]) == 0
     assert main(["list"]) == 0 and "multimodal" in capsys.readouterr().out
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out

@@ -12,6 +12,7 @@ package (git's tree of it) are skipped.
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -32,19 +33,21 @@ TOOLS = ("pytest", "pytest-markdown-docs", "beartype", "hypothesis", "mpmath")
 CORE = (
     "tests/estimators/test_exactness.py", "tests/test_truncated_normal.py",
     "tests/targets/test_exact.py", "tests/test_schedules.py",
-    "tests/test_linear_algebra.py", "tests/test_sobol.py", "tests/study/test_measure.py",
+    "tests/test_linear_algebra.py", "tests/test_sobol.py", "tests/test_extras.py",
 )  # fmt: skip
+STUDY = ("tests/study/test_measure.py",)
 QUICK = "study --preset quick --trials 16 --query-points 8 --quiet"
 
 
 class Environment(NamedTuple):
-    """What is installed, and what is run beside CORE."""
+    """What is installed, and what is run beside CORE; with commands, a quick study too."""
 
     name: str
     python: str
     extras: str
     lowest: bool = False
     tests: tuple[str, ...] = ()
+    commands: bool = True
 
 
 RL = (
@@ -55,14 +58,16 @@ RL = (
     "tests/rl/test_environments.py",
 )
 ENVIRONMENTS = (
-    Environment("3.13", "python3.13", "rl,ray,docs,dev", tests=RL),  # no wheel of labmaze: no dmc
-    Environment("lowest", "python3.11", "rl,dmc,ray,docs,dev", True, RL),
-    Environment("core", "python3.11", ""),
+    # labmaze has no wheel for it: no dmc
+    Environment("3.13", "python3.13", "rl,ray,docs,dev", tests=RL + STUDY),
+    Environment("lowest", "python3.11", "rl,dmc,ray,docs,dev", True, RL + STUDY),
+    Environment("core", "python3.11", "", commands=False),
+    Environment("study", "python3.11", "study", tests=STUDY),
     Environment("rl", "python3.11", "rl", tests=RL),
     Environment("dmc", "python3.11", "dmc", tests=("tests/rl/test_environments.py -k joined",)),
     Environment("ray", "python3.11", "ray", tests=("tests/executors/test_ray.py -k agrees",)),
     Environment("docs", "python3.11", "docs"),
-    Environment("dev", "python3.11", "dev", tests=("tests/test_frameworks.py",)),
+    Environment("dev", "python3.11", "dev", tests=("tests/test_frameworks.py",), commands=False),
 )
 
 
@@ -100,6 +105,21 @@ def built() -> tuple[Path, Path]:
     return wheel, folder
 
 
+def import_ratio(python: Path, where: Path) -> float:
+    """Processor time of `import steinflow` over that of `import jax`, each the least of five."""
+    least = {"jax": float("inf"), "steinflow": float("inf")}
+    for _ in range(5):
+        for name in least:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            run(python, "-c", f"import {name}", where=where)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            least[name] = min(least[name], spent)
+    ratio = least["steinflow"] / least["jax"]
+    assert ratio < 1.5, f"import steinflow takes {ratio:.2f} of import jax"
+    return round(ratio, 2)
+
+
 def examined(one: Environment, wheel: Path, folder: Path) -> dict[str, object]:
     """Install, check and test."""
     began, home = time.monotonic(), BUILD / one.name
@@ -114,9 +134,11 @@ def examined(one: Environment, wheel: Path, folder: Path) -> dict[str, object]:
     where = run(python, "-c", "import steinflow; print(steinflow.__file__)", where=folder)
     assert where.startswith(str(home)), where
     steinflow = [python, "-W", "error:::steinflow", "-m", "steinflow"]
-    run(*steinflow, "doctor", where=folder)
-    shutil.rmtree(home / "study", ignore_errors=True)
-    run(*steinflow, *QUICK.split(), "--out", home / "study", where=folder, **compiled)
+    ratio = import_ratio(python, folder)
+    if one.commands:
+        run(*steinflow, "doctor", where=folder)
+        shutil.rmtree(home / "study", ignore_errors=True)
+        run(*steinflow, *QUICK.split(), "--out", home / "study", where=folder, **compiled)
     said = []
     for tests in (" ".join(CORE), *one.tests):
         command = [python, "-m", "pytest", "-q", "-o", "filterwarnings=error:::steinflow"]
@@ -127,7 +149,7 @@ def examined(one: Environment, wheel: Path, folder: Path) -> dict[str, object]:
     return (
         {"python": one.python}
         | found
-        | {"tests": said, "minutes": round((time.monotonic() - began) / 60, 1)}
+        | {"tests": said, "import": ratio, "minutes": round((time.monotonic() - began) / 60, 1)}
     )
 
 

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
+from steinflow.extras import extras_named
 from steinflow.io.files import write_atomically
-from steinflow.report.pages import page
-from steinflow.report.style import LOOKS
 from steinflow.supports import Box, RealSpace
 from steinflow.targets import Bimodal, Linear, Multimodal, Quadratic
 from steinflow.targets.separable import Separable
@@ -68,6 +66,11 @@ def script(names: Iterable[str]) -> str:
 
 def render() -> str:
     """The page as text."""
+    with extras_named():
+        from markupsafe import Markup
+
+        from steinflow.report.pages import page
+        from steinflow.report.style import LOOKS
     code = script(FORMULAS + VIEW)
     look = files("steinflow.explorer").joinpath("explorer.css").read_text("utf-8")
     template = page("steinflow.explorer", "page.html")

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from steinflow.explorer import write
+from steinflow.extras import MissingExtraError
 
 
 def main(arguments: list[str]) -> int:
@@ -14,6 +15,9 @@ def main(arguments: list[str]) -> int:
     path = Path(arguments[0] if arguments else "explorer.html")
     try:
         write(path)
+    except MissingExtraError as error:
+        print(error, file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"Could not write {path}: {error.strerror or error}.", file=sys.stderr)
         return 1

@@ -10,8 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from steinflow.io.files import write_atomically
 from steinflow.io.texts import parse_json
@@ -37,6 +35,8 @@ def digest_of(arrays: Arrays, about: str) -> str:
 
 def write(path: Path, arrays: Arrays, about: dict[str, Any]) -> None:
     """Write arrays and a JSON header that says what they are."""
+    from safetensors.numpy import save
+
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(about)
     header = {"format_version": str(FORMAT_VERSION), "sha256": digest_of(arrays, text)}
@@ -50,6 +50,8 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
     Raises:
         RunError: the file is not whole, or of a newer format.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}

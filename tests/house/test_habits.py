@@ -83,7 +83,7 @@ def test_importing_is_light_and_changes_nothing():
     code = (
         "import jax; before = dict(jax.config.values); import steinflow, sys;"
         "assert dict(jax.config.values) == before;"
-        "heavy = {'matplotlib', 'polars', 'gymnasium', 'tyro', 'jinja2', 'ray'};"
+        "heavy = {'matplotlib', 'polars', 'gymnasium', 'tyro', 'jinja2', 'ray', 'scipy', 'rich'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

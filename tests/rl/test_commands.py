@@ -154,15 +154,6 @@ def test_what_does_not_fit_is_a_sentence(arguments, sentence, tmp_path, capsys, 
     assert sentence in capsys.readouterr().err
 
 
-def test_a_missing_extra_is_a_sentence(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in sys.modules if name.startswith("steinflow.rl.")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "gymnasium", None)
-    assert main(["train", "Pendulum-v1"]) == 2
-    assert "pip install 'steinflow[rl]'" in capsys.readouterr().err
-
-
 def given(*flags):
     return with_defaults(parsed(["train", *flags]), ["train", *flags])
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from steinflow.cli import main
+from steinflow.__main__ import main
 from steinflow.rl.environments import factory_of, side_by_side, sizes_of
 
 
