@@ -21,6 +21,9 @@ def learner(**options):
     return Learner(TrainConfig(**small | options), SIZES)
 
 
+DELAY = TrainConfig.policy_delay
+
+
 def data(seeds, rounds, delay, batch=32):
     """Rewards -|a - .5|² of one-step episodes: Q is known, and so is the best action."""
     rng = np.random.default_rng(0)
@@ -71,12 +74,12 @@ def test_states_of_an_update_of_the_policy():
 
 def test_a_seed_among_others_learns_what_it_learns_alone():
     own = learner()
-    together, _ = learn_all(own, agents(own, [3, 4]), data(2, 100, 2))
-    alone, _ = learn_all(own, agents(own, [4]), data(1, 100, 2))
+    together, _ = learn_all(own, agents(own, [3, 4]), data(2, 100, DELAY))
+    alone, _ = learn_all(own, agents(own, [4]), data(1, 100, DELAY))
     pairs = zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True)
     for one, other in pairs:
         assert np.allclose(one[1], other[0], atol=1e-4)
-    assert int(alone.updates[0]) == 200
+    assert int(alone.updates[0]) == 100 * DELAY
 
 
 def test_learning_rates_fall_to_nothing_at_the_end():
@@ -90,7 +93,7 @@ def test_learning_rates_fall_to_nothing_at_the_end():
     def changed(updates):
         before = agents(own, [0])._replace(updates=jnp.array([updates], jnp.int32))
         kept = jax.tree.map(np.asarray, (before.policy, before.critics))
-        after, _ = learn_all(own, before, data(1, 1, 2))
+        after, _ = learn_all(own, before, data(1, 1, DELAY))
         pairs = zip(
             jax.tree.leaves(kept), jax.tree.leaves((after.policy, after.critics)), strict=True
         )
