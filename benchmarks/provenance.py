@@ -74,7 +74,7 @@ PARTS = {  # names within a sentence, and the paths of their files
 AGENT = ("agent", "estimators", "samplers")
 STUDY = ("study", "estimators", "targets")
 TABLE = {  # paths below benchmarks/results or docs
-    "ablation.csv": Result("benchmarks/ablation.py of commit c8cfb67", AGENT),
+    "ablation.csv": Result("copied from a commit whose script is gone", AGENT),
     "bench-study.json": Result("make bench-study", (*STUDY, "benchmarks/plain_numpy.py")),
     "box-bias.json": Result(
         "make bench-box", ("estimators", "targets", "benchmarks/box_bias.py")
@@ -120,7 +120,7 @@ TABLE = {  # paths below benchmarks/results or docs
     "training.json": Result(
         "steinflow study --preset training", ("training preset", "estimators", "targets")
     ),
-    "figures/ablation.svg": Result("benchmarks/ablation.py of commit c8cfb67", AGENT),
+    "figures/ablation.svg": Result("copied from a commit whose script is gone", AGENT),
     "figures/leaderboard.svg": Result(
         "make leaderboard", ("leaderboard", "estimators", "targets")
     ),

@@ -44,22 +44,16 @@ def listed(words: list[str]) -> str:
 
 @cache
 def stale() -> Stale:
-    """All stale results; a folder's are those of its files."""
+    """All stale results."""
     known = provenance.recorded()
-    found: Stale = {}
-    for name in known:
-        for commit, parts in provenance.changed(name, known, provenance.TEXTS).items():
-            folder = name.rpartition("/")[0]
-            for key in (name, folder) if f"{folder}/" in provenance.TABLE else (name,):
-                before = found.setdefault(key, {}).get(commit, [])
-                found[key][commit] = sorted({*before, *parts})
-    return found
+    found = {name: provenance.changed(name, known, provenance.TEXTS) for name in known}
+    return {name: commits for name, commits in found.items() if commits}
 
 
 def summary() -> str:
     """How many results are stale."""
     known = provenance.recorded()
-    return f"{len(set(stale()) & set(known))} of {len(known)} results are of earlier code;"
+    return f"{len(stale())} of {len(known)} results are of earlier code;"
 
 
 def problems() -> list[str]:
