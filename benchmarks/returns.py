@@ -44,6 +44,8 @@ EVERY, EPISODES, LAST = 5_000, 10, 3  # steps between evaluations; of the last t
 AGENTS: dict[str, dict[str, Any]] = {
     "default": {},
     "draws-48": {"num_draws": 48},
+    "bound-0": {"return_bound": 0.0},
+    "gamma-995": {"gamma": 0.995},
     "squared-loss": {"critic": "mse"},
     "squared-loss-raw": {"critic": "mse", "normalise_rewards": False},
     "gaussian": {"policy": "gaussian"},
