@@ -88,7 +88,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
 
     monkeypatch.setenv("HOME", str(tmp_path))
     for words in (["train", "--out=~/t"], ["eval", "~/t"], ["study", "--out", "~/t"]):
-        command = with_expanded_paths(parsed(words))
+        command = with_expanded_paths(with_defaults(parsed(words), words))
         assert tmp_path / "t" in (command.out, *getattr(command, "runs", ()))
     (tmp_path / "a.toml").write_text('out = "~/t"\n')
     found = with_expanded_paths(with_defaults(parsed(["study", "--config", "~/a.toml"]),

@@ -9,7 +9,7 @@ import numpy as np
 FAST = "--policy gaussian --hidden 8 8 --batch-size 16 --warmup 64 --eval-episodes 2 --quiet"
 SMALL = {
     "policy": "gaussian", "hidden": (8, 8), "batch_size": 16, "warmup": 64, "eval_episodes": 2,
-    "steps": 100, "eval_max_steps": 100,
+    "steps": 100, "eval_max_steps": 100, "policy_delay": 2,
 }  # fmt: skip
 
 

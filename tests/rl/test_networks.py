@@ -24,7 +24,7 @@ def test_layer_normalisation_is_that_of_the_textbook():
 
 @pytest.mark.parametrize("head", [Scalar(), Categorical()])
 def test_the_gradient_of_the_least_critic_is_that_of_the_minimum(head):
-    critics = Critics(jax.random.key(0), 3, 2, (8, 8), 3, head=head)
+    critics = Critics(jax.random.key(1), 3, 2, (8, 8), 3, head=head)
     obs, actions = jnp.ones(3), 10.0 * jax.random.uniform(jax.random.key(1), (20, 2)) - 5.0
 
     def through(action):

@@ -64,7 +64,8 @@ def test_statistics_of_rewards_are_resumed_with_several_environments(tmp_path):
 
 
 def test_frames_are_counted_where_actions_are_repeated(tmp_path):
-    run = train(config(action_repeat=4, steps=800, policy="gaussian"), Point, tmp_path / "run")
+    options = {"action_repeat": 4, "steps": 800, "policy": "gaussian", "policy_delay": 2}
+    run = train(config(**options), Point, tmp_path / "run")
     rows, arrays = run.metrics(), run.arrays(0, "last")
     assert rows["step"].max() == 800 and rows["eval_return"].drop_nulls().len() == 4
     assert set(rows["episode_length"].drop_nulls()) == {13}  # decisions in 50 frames
