@@ -1,4 +1,4 @@
-"""Bias on boxes: `auto` has none, and a gradient that ignores the walls has the exact flux.
+"""Bias on boxes: `auto` has none, and a gradient that ignores the bounds has the exact flux.
 
     make bench-box        # about 8 minutes on a core; cells finished with this code are skipped
 

@@ -119,12 +119,12 @@ def members(seed: int, dim: int, support: Any) -> dict[str, AbstractTarget]:
     }
 
 
-@partial(jax.jit, static_argnames="walls")
-def actions_of(key: Any, target: Any, dim_like: Any, walls: bool) -> Any:
+@partial(jax.jit, static_argnames="bounded")
+def actions_of(key: Any, target: Any, dim_like: Any, bounded: bool) -> Any:
     """One action of about pi: 2^14 even ones, resampled."""
     choose, numbers = jax.random.split(key)
     uniform = sobol(numbers, RESAMPLED, dim_like.size, jnp.float64)
-    action = 2.0 * uniform - 1.0 if walls else ndtri(uniform)
+    action = 2.0 * uniform - 1.0 if bounded else ndtri(uniform)
     log_weight = jax.lax.map(target.value, action, batch_size=1024) / target.tau
     return action[jax.random.categorical(choose, log_weight)]
 

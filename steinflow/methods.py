@@ -130,4 +130,4 @@ def as_method(estimator: Named, proposal: AbstractProposal | FittedProposal | No
 
 def default_proposal(support: AbstractSupport) -> AbstractProposal:
     """The likelihood of x on the support."""
-    return TruncatedGaussianProposal() if support.has_walls else GaussianProposal()
+    return TruncatedGaussianProposal() if support.has_bounds else GaussianProposal()

@@ -66,7 +66,7 @@ class TanhSpace(AbstractSpace):
         return RealSpace()
 
     def action(self, y: Float[Array, "*n d"], support: AbstractSupport) -> Float[Array, "*n d"]:
-        if not support.has_walls:
+        if not support.has_bounds:
             return y
         low, high = support.bounds(y.shape[-1])
         return (0.5 * (low + high) + 0.5 * (high - low) * jnp.tanh(y)).astype(y.dtype)
@@ -74,7 +74,7 @@ class TanhSpace(AbstractSpace):
     def pull_back(
         self, y: Float[Array, "k d"], reply: Reply, tau: Float[Array, ""], support: AbstractSupport
     ) -> Reply:
-        if not support.has_walls:
+        if not support.has_bounds:
             return reply
         value = reply.value + tau * jnp.sum(log_slope(y), axis=-1)
         if reply.gradient is None:
@@ -110,7 +110,7 @@ class ClippedSpace(AbstractSpace):
         return Reply(reply.value, jnp.where((y > low) & (y < high), reply.gradient, 0.0), None)
 
     def is_exact(self, support: AbstractSupport) -> bool:
-        return not support.has_walls
+        return not support.has_bounds
 
 
 SPACES: dict[str, AbstractSpace] = {

@@ -19,7 +19,7 @@ class AbstractSupport(eqx.Module):
 
     @abc.abstractmethod
     def bounds(self, dim: int) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-        """(low, high), each [d]; infinite where there is no wall."""
+        """(low, high), each [d]; infinite where there is no bound."""
 
     @abc.abstractmethod
     def taper(self, action: Float[Array, "k d"]) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
@@ -27,12 +27,12 @@ class AbstractSupport(eqx.Module):
 
     @property
     @abc.abstractmethod
-    def has_walls(self) -> bool:
+    def has_bounds(self) -> bool:
         """Whether a density can be positive at the boundary."""
 
 
 class RealSpace(AbstractSupport):
-    """S = R^d: no wall, phi = 1."""
+    """S = R^d: no bound, phi = 1."""
 
     def bounds(self, dim: int) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         return jnp.full(dim, -jnp.inf), jnp.full(dim, jnp.inf)
@@ -41,7 +41,7 @@ class RealSpace(AbstractSupport):
         return jnp.ones_like(action), jnp.zeros_like(action)
 
     @property
-    def has_walls(self) -> bool:
+    def has_bounds(self) -> bool:
         return False
 
 
@@ -49,7 +49,7 @@ class Box(AbstractSupport):
     """S = [low, high]: a box of actions.
 
     The taper is phi_j = 4 (a_j - l_j)(u_j - a_j)/(u_j - l_j)^2: 1 in the middle, 0 at
-    the walls of dimension j (docs/formulas.md).
+    the bounds of dimension j (docs/formulas.md).
 
     Args:
         low, high: scalars, or [d]; finite, low < high.
@@ -89,5 +89,5 @@ class Box(AbstractSupport):
         return scale * below * above, scale * (above - below)
 
     @property
-    def has_walls(self) -> bool:
+    def has_bounds(self) -> bool:
         return True

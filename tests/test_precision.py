@@ -19,7 +19,7 @@ METHODS = ("noise", "gradient", "blend", "idem", "cvsi", "lfgi", "auto", "matrix
 TOLERANCE = 1e-3
 
 
-def estimators(dim, walls):
+def estimators(dim, bounded):
     """Name -> (estimator, least ESS at which precisions must agree)."""
     found = {name: (sf.ESTIMATORS[name].estimator, 2.0) for name in METHODS[:-1]}
     if dim > 2:
@@ -27,11 +27,11 @@ def estimators(dim, walls):
     return found | {"matrix": (sf.ControlVariate(sf.InSample("matrix")), 2.0 * dim)}
 
 
-@pytest.mark.parametrize(("dim", "walls"), [(2, False), (6, True)])
-def test_float32_agrees_with_float64_on_the_same_draws(dim, walls):
+@pytest.mark.parametrize(("dim", "bounded"), [(2, False), (6, True)])
+def test_float32_agrees_with_float64_on_the_same_draws(dim, bounded):
     """Every family, four temperatures, three levels, each method: to 1e-3 (|s| + sqrt trace)."""
-    support = sf.Box(-1.0, 1.0) if walls else sf.RealSpace()
-    table = estimators(dim, walls)
+    support = sf.Box(-1.0, 1.0) if bounded else sf.RealSpace()
+    table = estimators(dim, bounded)
 
     @jax.jit
     def at(key, target):

@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.parametrize("dtype", TYPES, ids=["float32", "float64"]),
     pytest.mark.parametrize("pair", CHOSEN, ids=lambda pair: f"d{pair[0]}-N{pair[1]}"),
 ]
-on_both = pytest.mark.parametrize("walls", [False, True], ids=["real", "box"])
+on_both = pytest.mark.parametrize("bounded", [False, True], ids=["real", "box"])
 seeded = st.integers(0, 2**31 - 1)
 
 
@@ -85,8 +85,8 @@ def q(action, shape):
     return shape.size * (smooth + jnp.sum(waves)) + shape.shift
 
 
-def target_of(problem, walls):
-    support = sf.Box(problem.low, problem.high) if walls else sf.RealSpace()
+def target_of(problem, bounded):
+    support = sf.Box(problem.low, problem.high) if bounded else sf.RealSpace()
     level = sf.Level(problem.alpha, problem.sigma)
     return sf.Boltzmann(q, problem.tau, support, problem.shape), level
 
@@ -118,13 +118,13 @@ def methods(dim, count):
 
 
 @lru_cache
-def compiled(pair, walls):
+def compiled(pair, bounded):
     """key, problem -> the estimate of each method; one compilation a precision."""
     dim, count = pair
 
     @jax.jit
     def found(key, problem):
-        target, level = target_of(problem, walls)
+        target, level = target_of(problem, bounded)
         return {
             name: sf.score_target(key, target, problem.x, level, method, num_draws=count)
             for name, method in methods(dim, count).items()
@@ -133,8 +133,8 @@ def compiled(pair, walls):
     return found
 
 
-def estimates(pair, walls, dtype, seed, problem):
-    return compiled(pair, walls)(jax.random.key(seed), in_type(problem, dtype))
+def estimates(pair, bounded, dtype, seed, problem):
+    return compiled(pair, bounded)(jax.random.key(seed), in_type(problem, dtype))
 
 
 def in_type(problem, dtype):
@@ -148,11 +148,11 @@ def gap(found, wanted, sigma):
 
 
 @on_both
-def test_finite_input_gives_finite_scores(pair, dtype, walls):
+def test_finite_input_gives_finite_scores(pair, dtype, bounded):
     @examples
     @given(problems(pair[0]), seeded)
     def check(problem, seed):
-        for name, found in estimates(pair, walls, dtype, seed, problem).items():
+        for name, found in estimates(pair, bounded, dtype, seed, problem).items():
             assert found.score.dtype == dtype
             assert np.all(np.isfinite(found.score)), (name, found)
             assert np.all(np.isfinite(found.info.coefficient)), (name, found)
@@ -168,13 +168,13 @@ STEEP = {jnp.float32: 2.0, jnp.float64: 5.0}
 
 
 @on_both
-def test_a_constant_added_to_q_changes_nothing(pair, dtype, walls):
+def test_a_constant_added_to_q_changes_nothing(pair, dtype, bounded):
     @examples
     @given(problems(pair[0], STEEP[dtype]), seeded, st.floats(-10.0, 10.0))
     def check(problem, seed, shift):
         more = problem._replace(shape=problem.shape._replace(shift=shift * problem.tau))
-        first = estimates(pair, walls, dtype, seed, problem)
-        for name, found in estimates(pair, walls, dtype, seed, more).items():
+        first = estimates(pair, bounded, dtype, seed, problem)
+        for name, found in estimates(pair, bounded, dtype, seed, more).items():
             assert gap(found.score, first[name].score, problem.sigma) < LOOSE[dtype], name
 
     check()
@@ -191,9 +191,9 @@ def digits_lost(problem, dtype):
     It is the quantile of a normal, in its standard deviations; what keeps them apart is little
     where the likelihood is wide or far away.
     """
-    walls = problem.alpha * np.stack([problem.low, problem.high])
-    far = np.maximum(np.max(np.abs(problem.x - walls), 0), np.max(np.abs(walls), 0))
-    return float(jnp.finfo(dtype).eps) * np.max(far / (walls[1] - walls[0]))
+    bounds = problem.alpha * np.stack([problem.low, problem.high])
+    far = np.maximum(np.max(np.abs(problem.x - bounds), 0), np.max(np.abs(bounds), 0))
+    return float(jnp.finfo(dtype).eps) * np.max(far / (bounds[1] - bounds[0]))
 
 
 def test_a_box_moved_and_scaled_moves_and_scales_the_score(pair, dtype):
@@ -223,9 +223,9 @@ def test_a_box_moved_and_scaled_moves_and_scales_the_score(pair, dtype):
     check()
 
 
-def drawn(key, problem, walls, count):
+def drawn(key, problem, bounded, count):
     """Independent draws from the likelihood, with all derivatives, and their point."""
-    target, level = target_of(problem, walls)
+    target, level = target_of(problem, bounded)
     target, level = cast((target, level), problem.x.dtype)
     point = Point(problem.x, level, target.support)
     numbers = uniforms(key, count, problem.x.size, problem.x.dtype)
@@ -235,13 +235,13 @@ def drawn(key, problem, walls, count):
 
 
 @lru_cache
-def on_draws(pair, walls):
+def on_draws(pair, bounded):
     """key, problem, change -> estimates before and after the draws are changed."""
     dim, count = pair
 
     @jax.jit
     def found(key, problem, order, turn):
-        draws, point = drawn(key, problem, walls, count)
+        draws, point = drawn(key, problem, bounded, count)
         both = (draws, point), turned(permuted(draws, order), point, turn)
         table = {}
         for name, method in methods(dim, count).items():
@@ -252,12 +252,12 @@ def on_draws(pair, walls):
     return found
 
 
-def changed(pair, walls, dtype, seed, problem, order=None, turn=None):
+def changed(pair, bounded, dtype, seed, problem, order=None, turn=None):
     """The estimates of each method before and after the draws are changed."""
     order = np.arange(pair[1]) if order is None else order
     turn = jnp.asarray(np.eye(pair[0]) if turn is None else turn, dtype)
     key = jax.random.key(seed)
-    table, ess = on_draws(pair, walls)(key, in_type(problem, dtype), order, turn)
+    table, ess = on_draws(pair, bounded)(key, in_type(problem, dtype), order, turn)
     far = 1.0 + np.linalg.norm(problem.x) / problem.sigma
     if ess - 1.0 < COLLAPSED * jnp.finfo(dtype).eps * far:  # then fits rest on rounding
         del table["auto"], table["rfm"]
@@ -269,9 +269,9 @@ def permuted(draws, order):
 
 
 def turned(draws, point, turn):
-    """The draws of the problem in the coordinates turn a; walls only where axes are swapped."""
+    """The draws of the problem in the coordinates turn a; bounds only where axes are swapped."""
     point = point._replace(x=turn @ point.x)
-    if point.support.has_walls:
+    if point.support.has_bounds:
         low, high = (turn @ bound for bound in point.support.bounds(point.x.size))
         box = sf.Box(jnp.minimum(low, high), jnp.maximum(low, high))
         point = point._replace(support=box)
@@ -284,12 +284,12 @@ def turned(draws, point, turn):
 
 
 @on_both
-def test_the_order_of_draws_does_not_matter(pair, dtype, walls):
+def test_the_order_of_draws_does_not_matter(pair, dtype, bounded):
     @examples
     @given(problems(pair[0], STEEP[dtype]), seeded)
     def check(problem, seed):
         order = np.random.default_rng(seed).permutation(pair[1])
-        found = changed(pair, walls, dtype, seed, problem, order)
+        found = changed(pair, bounded, dtype, seed, problem, order)
         for name, (first, again) in found.items():
             assert gap(again, first, problem.sigma) < LOOSE[dtype], name
 
@@ -297,13 +297,13 @@ def test_the_order_of_draws_does_not_matter(pair, dtype, walls):
 
 
 @on_both
-def test_axes_swapped_and_mirrored_swap_and_mirror_the_score(pair, dtype, walls):
+def test_axes_swapped_and_mirrored_swap_and_mirror_the_score(pair, dtype, bounded):
     @examples
     @given(problems(pair[0], STEEP[dtype]), seeded)
     def check(problem, seed):
         rng = np.random.default_rng(seed)
         turn = np.eye(pair[0])[rng.permutation(pair[0])] * rng.choice([-1.0, 1.0], pair[0])
-        found = changed(pair, walls, dtype, seed, problem, turn=turn)
+        found = changed(pair, bounded, dtype, seed, problem, turn=turn)
         for name, (first, again) in found.items():
             assert gap(again, turn @ first, problem.sigma) < LOOSE[dtype], name
 
@@ -334,13 +334,13 @@ def test_turning_everything_turns_the_score(pair, dtype):
 
 
 @on_both
-def test_one_dominating_weight_leaves_one_term(pair, dtype, walls):
+def test_one_dominating_weight_leaves_one_term(pair, dtype, bounded):
     """Of noise and gradient; whatever is fitted stays finite."""
     dim, count = pair
 
     @jax.jit
     def at(key, problem):
-        draws, point = drawn(key, problem, walls, count)
+        draws, point = drawn(key, problem, bounded, count)
         heavy = jnp.argmax(draws.log_weight)
         draws = draws._replace(value=draws.value.at[heavy].add(200.0))
         table = {
@@ -356,31 +356,31 @@ def test_one_dominating_weight_leaves_one_term(pair, dtype, walls):
     def check(problem, seed):
         table, noise, gradient = at(jax.random.key(seed), in_type(problem, dtype))
         assert gap(table["noise"], noise, problem.sigma) < LOOSE[dtype]
-        assert walls or gap(table["gradient"], gradient, problem.sigma) < LOOSE[dtype]
+        assert bounded or gap(table["gradient"], gradient, problem.sigma) < LOOSE[dtype]
         assert all(np.all(np.isfinite(score)) for score in table.values())
 
     check()
 
 
 @on_both
-def test_a_flat_q_weighs_all_draws_alike(pair, dtype, walls):
+def test_a_flat_q_weighs_all_draws_alike(pair, dtype, bounded):
     """And its gradient is zero."""
 
     @examples
     @given(problems(pair[0]), seeded)
     def check(problem, seed):
         flat = problem._replace(shape=problem.shape._replace(size=0.0, shift=problem.shape.size))
-        found = estimates(pair, walls, dtype, seed, flat)
+        found = estimates(pair, bounded, dtype, seed, flat)
         assert abs(found["noise"].info.ess / pair[1] - 1.0) < LOOSE[dtype]
-        assert walls or np.all(found["gradient"].score == 0.0)
+        assert bounded or np.all(found["gradient"].score == 0.0)
         assert all(np.all(np.isfinite(each.score)) for each in found.values())
 
     check()
 
 
 @on_both
-def test_a_posterior_of_no_width_sees_the_gradient_at_its_place(pair, dtype, walls):
-    """Within what the gradient can change over ten sigma/alpha; far from walls on a box."""
+def test_a_posterior_of_no_width_sees_the_gradient_at_its_place(pair, dtype, bounded):
+    """Within what the gradient can change over ten sigma/alpha; far from bounds on a box."""
 
     @examples
     @given(problems(pair[0], 0.0, widest=False), seeded)
@@ -394,8 +394,8 @@ def test_a_posterior_of_no_width_sees_the_gradient_at_its_place(pair, dtype, wal
         bend = shape.size / thin.tau * (2.0 + np.sum(shape.height * np.sum(shape.wave**2, 1)))
         reach = 10.0 * math.sqrt(pair[0]) * sigma / alpha
         bound = bend / shape.unit**2 * reach / alpha
-        found = estimates(pair, walls, dtype, seed, thin)["gradient"].score
-        if not walls:
+        found = estimates(pair, bounded, dtype, seed, thin)["gradient"].score
+        if not bounded:
             rounding = 100 * float(jnp.finfo(dtype).eps) * np.linalg.norm(slope)
             assert np.linalg.norm(found - slope) < bound + rounding
         assert np.all(np.isfinite(found))

@@ -73,7 +73,7 @@ def test_samples_follow_the_target(key, target, schedule, estimator, samples, st
     )(key)  # fmt: skip
     exact = sample(target, jax.random.key(9), 1500)
     assert actions.shape == (samples, 2)
-    if target.support.has_walls:
+    if target.support.has_bounds:
         assert jnp.all(jnp.abs(actions) <= 1.0 + 1e-9)
 
     def energy(a, b):

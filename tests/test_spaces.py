@@ -44,7 +44,7 @@ def test_a_space_stands_for_actions_in_the_box(name):
     action = space.action(far, BOX)
     low, high = BOX.bounds(2)
     assert jnp.all((action >= low) & (action <= high))
-    assert space.support(BOX).has_walls == (name == "action")
+    assert space.support(BOX).has_bounds == (name == "action")
     assert space.is_exact(sf.RealSpace()) and space.is_exact(BOX) == (name != "clipped")
 
 

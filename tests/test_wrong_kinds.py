@@ -150,7 +150,7 @@ def test_strict_promotion(name, support):
     target = sf.Boltzmann(bowl, 0.5, support)
     own = sf.Boltzmann(bowl, jnp.array([0.5, 0.4]), support)
     levels = sf.Level(jnp.array([0.3, 0.5, 0.9]), jnp.array([0.7, 0.5, 0.1]))
-    box = sf.Boltzmann(bowl, 0.5, sf.Box([-1.0, 0.0], [1.0, 2.0])) if support.has_walls else target
+    box = sf.Boltzmann(bowl, 0.5, sf.Box([-1.0, 0.0], [1.0, 2.0])) if support.has_bounds else target
 
     def both(key, xs):
         method = METHODS[name]

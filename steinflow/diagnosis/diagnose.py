@@ -17,7 +17,7 @@ from steinflow.diagnosis.recommend import Recommendation, recommend
 from steinflow.diagnosis.reference import Reference, refer
 from steinflow.diagnosis.setting import Critic, Setting, able, acted, prepared
 from steinflow.diagnosis.shape import Shape, look
-from steinflow.diagnosis.table import Measured, tabulate, tabulate_walls
+from steinflow.diagnosis.table import Measured, tabulate, tabulate_boundary
 from steinflow.io.progress import Progress
 from steinflow.levels import Level
 from steinflow.methods import ESTIMATORS, Method
@@ -36,7 +36,7 @@ class Diagnosis(NamedTuple):
     """What was found on a critic (docs/diagnosis.md)."""
 
     rows: pl.DataFrame  # a row an estimator, number of draws, level and temperature
-    walls: pl.DataFrame  # a row a level and temperature
+    boundary: pl.DataFrame  # a row a level and temperature
     shape: Shape  # of Q over actions, by state
     measured: Measured  # by state, and the references
     recommendation: Recommendation
@@ -154,16 +154,16 @@ def diagnosed(
             keys[4], tau, factors, groups, references, sizes, options.trials, options.clip
         )
     found = Measured(groups, sizes, factors, levels, references, losses, support, setting.points)
-    rows, walls = tabulate(found, tau), tabulate_walls(found, tau)
+    rows, boundary = tabulate(found, tau), tabulate_boundary(found, tau)
     advice = recommend(found, rows, options.current)
     settings = {
         "states": len(seen), "trials": options.trials, "chunks": options.chunks,
         "reference_draws": options.reference_draws, "seed": options.seed,
         "current": list(options.current), "dim": where.shape[-1],
-        "support": "box" if support.has_walls else "real", "num_draws": sizes,
+        "support": "box" if support.has_bounds else "real", "num_draws": sizes,
         "factors": factors, "left_out": left_out,
     }  # fmt: skip
-    return Diagnosis(rows, walls, shape, found, advice, float(tau), settings)
+    return Diagnosis(rows, boundary, shape, found, advice, float(tau), settings)
 
 
 def settled(options: Options, tau: float) -> tuple[Options, Level]:
@@ -189,7 +189,7 @@ def settled(options: Options, tau: float) -> tuple[Options, Level]:
 
 def space_of(group: Group, support: AbstractSupport) -> str:
     """The space whose truth a group is held against."""
-    return "tanh" if group.space == "tanh" and support.has_walls else "action"
+    return "tanh" if group.space == "tanh" and support.has_bounds else "action"
 
 
 class Work:

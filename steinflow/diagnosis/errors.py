@@ -65,7 +65,7 @@ def measured(
     """Squared errors of a group's methods with every number of draws a level.
 
     The levels of a state share their draws, as in training; with clip E[a|x] is brought back
-    into the box, as the agent does, where the space has walls. Draws are nested where the
+    into the box, as the agent does, where the space has bounds. Draws are nested where the
     proposal is fixed: the smaller numbers are the first of the largest.
     """
     method = group.methods[0][1]
@@ -98,7 +98,7 @@ def losses_of(
     """Squared errors of a group's methods on the same draws, and the effective sample size."""
     scores = [weighted_mean(draws, m.estimator.terms(draws, point))[0] for _, m in group.methods]
     found, (x, level, support) = jnp.stack(scores), point
-    if clip and support.has_walls:
+    if clip and support.has_bounds:
         low, high = support.bounds(truth.size)
         mean = jax.vmap(posterior_mean, (0, None, None))(found, x, level)
         found = (level.alpha * jnp.clip(mean, low, high) - x) / level.sigma**2

@@ -121,16 +121,18 @@ def plane_slice(ax: Axes, shape: Shape, state: int, figure: Figure, axes: list[A
         figure.colorbar(picture, ax=axes, label="(Q - max)/τ", shrink=0.9)
 
 
-def walls_figure(found: Diagnosis) -> Figure:
-    """Mass at the walls, and what the gradient as published errs there for ever."""
+def boundary_figure(found: Diagnosis) -> Figure:
+    """Mass at the boundary, and what the gradient as published errs there for ever."""
     figure, (left, right) = panels(2, width=4.6, height=3.0)
-    for tau, line in zip(sorted(found.walls["tau"].unique()), ("-", "--", "-.") * 3, strict=False):
-        own = found.walls.filter(pl.col("tau") == tau)
-        left.plot(own["alpha"], own["walls"], line, marker="o", color="#0072B2",
+    for tau, line in zip(
+        sorted(found.boundary["tau"].unique()), ("-", "--", "-.") * 3, strict=False
+    ):
+        own = found.boundary.filter(pl.col("tau") == tau)
+        left.plot(own["alpha"], own["boundary"], line, marker="o", color="#0072B2",
                   label=f"τ = {tau:.3g}")  # fmt: skip
         right.errorbar(own["alpha"], own["bias"], yerr=1.96 * own["bias_error"].to_numpy(),
                        linestyle=line, marker="s", color="#D55E00", capsize=2)  # fmt: skip
-    left.set(title="At a wall", xlabel="noise level α", ylabel="posterior mass", ylim=(0, None))
+    left.set(title="At a bound", xlabel="noise level α", ylabel="posterior mass", ylim=(0, None))
     right.set(title="Bias of the gradient as published", xlabel="noise level α",
               ylabel="|bias| / |score|")  # fmt: skip
     right.set_ylim(bottom=0)

@@ -92,7 +92,7 @@ def measures(found: Measured) -> dict[Name, Measures]:
     kept = {}
     for number, group in enumerate(found.groups):
         own = found.reference(group, 1.0)
-        hidden = group.space == "tanh" and found.support.has_walls
+        hidden = group.space == "tanh" and found.support.has_bounds
         for member, (name, method) in enumerate(group.methods):
             mse = found.errors(number, member, 1.0)
             sound = found.resolved(number, member, 1.0)

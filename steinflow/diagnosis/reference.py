@@ -18,7 +18,7 @@ from steinflow.stages import AT_POINTS, over_points
 from steinflow.targets.boltzmann import AbstractTarget
 
 SURELY = 9.0  # a squared difference over its variance that is no chance
-AT_WALL = 0.01  # of the width of the box: actions this near to a wall are at it
+AT_BOUND = 0.01  # of the width of the box: actions this near to a bound are at it
 
 
 class Moments(NamedTuple):
@@ -28,7 +28,7 @@ class Moments(NamedTuple):
     mean: Float[Array, "*c d"]  # E[u | x] by the weights alone
     trace: Float[Array, "*c"]  # tr Cov[u | x]: what a perfect draw of u errs
     gradient: Float[Array, "*c d"]  # E[grad log pi | x]/alpha: the gradient as published
-    walls: Float[Array, "*c"]  # mass within a hundredth of the width of a wall, a dimension
+    boundary: Float[Array, "*c"]  # mass within a hundredth of the width of a bound, a dimension
 
 
 class Reference(NamedTuple):
@@ -39,7 +39,7 @@ class Reference(NamedTuple):
     trace: Float[Array, "*b l"]
     bias: Float[Array, "*b l d"]  # of the gradient as published
     bias_mse: Float[Array, "*b l"]
-    walls: Float[Array, "*b l"]
+    boundary: Float[Array, "*b l"]
     ess: Float[Array, "*b l"]  # of all draws together
 
 
@@ -84,15 +84,15 @@ def moments(
         w @ u,
         w @ jnp.sum((u - w @ u) ** 2, axis=-1),
         w @ draws.gradient / point.level.alpha,
-        w @ jnp.mean(near_wall(draws.action, target), axis=-1),
+        w @ jnp.mean(near_bound(draws.action, target), axis=-1),
     )
 
 
-def near_wall(action: Float[Array, "k d"], target: AbstractTarget) -> Bool[Array, "k d"]:
-    """Whether a coordinate lies at a wall; never on R^d."""
+def near_bound(action: Float[Array, "k d"], target: AbstractTarget) -> Bool[Array, "k d"]:
+    """Whether a coordinate lies at a bound; never on R^d."""
     low, high = target.support.bounds(action.shape[-1])
     width = jnp.where(jnp.isfinite(high - low), high - low, 0.0)
-    return (action < low + AT_WALL * width) | (action > high - AT_WALL * width)
+    return (action < low + AT_BOUND * width) | (action > high - AT_BOUND * width)
 
 
 def pooled(log_z: Float[Array, " c"], log_square: Float[Array, " c"], found: Moments) -> Reference:
@@ -106,7 +106,7 @@ def pooled(log_z: Float[Array, " c"], log_square: Float[Array, " c"], found: Mom
     apart = jnp.sum((found.mean - share @ found.mean) ** 2, axis=-1)
     trace = share @ (found.trace + apart)
     mse = jnp.where(ess < RELIABLE_ESS, jnp.maximum(mse, trace), mse)
-    return Reference(score, mse, trace, bias, bias_mse, share @ found.walls, ess)
+    return Reference(score, mse, trace, bias, bias_mse, share @ found.boundary, ess)
 
 
 def jackknife(

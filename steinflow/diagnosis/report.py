@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from steinflow.diagnosis.diagnose import Diagnosis
-from steinflow.diagnosis.figures import draws_figure, slices_figure, walls_figure, worth_figure
+from steinflow.diagnosis.figures import boundary_figure, draws_figure, slices_figure, worth_figure
 from steinflow.diagnosis.recommend import counted
 from steinflow.io.files import explained, write_atomically, write_json
 from steinflow.report.pages import (
@@ -39,8 +39,8 @@ def draw(found: Diagnosis, paper: bool = False) -> Iterator[Picture]:
          "which Q varies most; contours at 1, 3 and 9 temperatures below it."),
     ]  # fmt: skip
     if found.settings["support"] == "box":
-        captions.append(("walls", walls_figure, "The walls of the box",
-                         "Left: mass within a hundredth of the width of a wall, mean over "
+        captions.append(("boundary", boundary_figure, "The bounds of the box",
+                         "Left: mass within a hundredth of the width of a bound, mean over "
                          "dimensions (a flat Q has .02). Right: what the "
                          "gradient estimator errs with any number of draws when the boundary term "
                          "is ignored; bars are 95 % of the reference's error."))  # fmt: skip
@@ -98,7 +98,7 @@ def render(found: Diagnosis, pictures: list[Picture], name: str, command: str) -
         advice=found.recommendation,
         rows=found.rows,
         unresolved=found.rows.filter(~pl.col("resolved")).height,
-        walls=found.walls.to_dicts(),
+        boundary=found.boundary.to_dicts(),
         several=int((near > 1).sum()),
         most=int(near.max()),
         tau=found.tau,

@@ -41,7 +41,7 @@ def prepared(
     alpha, sigma = levels.alpha[:, None], levels.sigma[:, None]
     eps = jax.random.normal(key, (len(actions), len(alpha), actions.shape[-1]), actions.dtype)
     points = {"action": (alpha * actions[:, None] + sigma * eps).astype(actions.dtype)}
-    if support.has_walls:
+    if support.has_bounds:
         low, high = support.bounds(actions.shape[-1])
         unit = (2.0 * actions - low - high) / (high - low)
         inner = jnp.arctanh(jnp.clip(unit, -EDGE, EDGE))

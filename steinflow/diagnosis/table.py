@@ -31,7 +31,7 @@ class Measured(NamedTuple):
 
     def reference(self, group: Group, factor: float) -> Reference:
         """What a group is held against."""
-        hidden = group.space == "tanh" and self.support.has_walls
+        hidden = group.space == "tanh" and self.support.has_bounds
         return self.references["tanh" if hidden else "action", factor]
 
     def errors(self, number: int, member: int, factor: float) -> np.ndarray:
@@ -78,7 +78,7 @@ def tabulate(found: Measured, tau: float) -> pl.DataFrame:
             for member, (name, method) in enumerate(group.methods):
                 mse = found.errors(number, member, factor)
                 sound = found.resolved(number, member, factor)
-                hidden = group.space == "tanh" and found.support.has_walls
+                hidden = group.space == "tanh" and found.support.has_bounds
                 for n, size in enumerate(found.sizes):
                     for level in range(len(alpha)):
                         total = mse[:, n, level].sum()
@@ -97,11 +97,11 @@ def tabulate(found: Measured, tau: float) -> pl.DataFrame:
     return pl.DataFrame(lines, schema_overrides={"target_error": pl.Float64})
 
 
-def tabulate_walls(found: Measured, tau: float) -> pl.DataFrame:
+def tabulate_boundary(found: Measured, tau: float) -> pl.DataFrame:
     """A row a level and temperature: what the gradient as published errs for ever.
 
-    bias is the root of Σ |bias|²/Σ |s*|² over states, less the reference's own error; walls is
-    the posterior mass within a hundredth of the width of a wall, mean over dimensions (a flat
+    bias is the root of Σ |bias|²/Σ |s*|² over states, less the reference's own error; boundary is
+    the posterior mass within a hundredth of the width of a bound, mean over dimensions (a flat
     Q has .02).
     """
     lines = []
@@ -114,7 +114,7 @@ def tabulate_walls(found: Measured, tau: float) -> pl.DataFrame:
             square = np.sum(np.asarray(own.bias, float)[:, level] ** 2)
             lines.append({
                 "factor": factor, "tau": tau * factor, "alpha": alpha[level], "sigma": sigma[level],
-                "walls": float(np.mean(own.walls[:, level])),
+                "boundary": float(np.mean(own.boundary[:, level])),
                 "bias": float(np.sqrt(max(square - unsure, 0.0) / max(score, 1e-300))),
                 "bias_error": float(np.sqrt(unsure / max(score, 1e-300))),
             })  # fmt: skip

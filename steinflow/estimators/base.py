@@ -52,10 +52,10 @@ BOUNDARIES = (None, "vanishing", "ignored")
 
 
 def check_boundary(name: str, boundary: str | None, support: AbstractSupport) -> None:
-    """Raise unless the boundary option is known, and given where there are walls."""
+    """Raise unless the boundary option is known, and given where there are bounds."""
     if boundary not in BOUNDARIES:
         raise ValueError(f"boundary must be None, 'vanishing' or 'ignored', got {boundary!r}.")
-    if support.has_walls and boundary is None:
+    if support.has_bounds and boundary is None:
         raise ValueError(
             f"{name} is biased on a box unless its boundary term vanishes: pass "
             "boundary='vanishing' (correct) or boundary='ignored' (as published, biased)."

@@ -43,7 +43,7 @@ class Blend(AbstractEstimator):
         return Needs(gradient=True)
 
     def is_consistent(self, support: AbstractSupport) -> bool:
-        return not (support.has_walls and self.boundary == "ignored")
+        return not (support.has_bounds and self.boundary == "ignored")
 
     def check(self, support: AbstractSupport, dim: int, num_draws: int) -> None:
         check_boundary("Blend", self.boundary, support)

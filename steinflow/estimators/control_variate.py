@@ -15,7 +15,7 @@ class ControlVariate(AbstractEstimator):
     """Σ_i w_i [u_i + C h_i/alpha] with a scalar, diagonal or matrix coefficient C.
 
     Approximates: s*(x), on R^d and on a box, for every C that does not depend on the draws.
-    With: self-normalised weights w ∝ exp(Q/tau); h vanishes at the walls of a box.
+    With: self-normalised weights w ∝ exp(Q/tau); h vanishes at the bounds of a box.
     Requires: gradients of Q; Q absolutely continuous.
     Cost: N values and N gradients, and what the coefficient takes.
     Variance: least at C* = (alpha^2/sigma^2) diag(E phi) E[h h^T]^-1 under exact draws.

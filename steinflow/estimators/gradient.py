@@ -16,7 +16,7 @@ class GradientExpectation(AbstractEstimator):
     Approximates: s*(x) = E[grad log pi(a)|x]/alpha, where pi vanishes at the boundary.
     With: self-normalised weights w ∝ exp(Q/tau). On a box `boundary="vanishing"` adds
         what is missing: phi ⊙ grad log pi/alpha + (1 - phi) ⊙ u + ∂phi/alpha, gradient
-        expectation inside, noise expectation at the walls (noise + h/alpha).
+        expectation inside, noise expectation at the bounds (noise + h/alpha).
     Requires: gradients of Q; Q absolutely continuous.
     Cost: N values and N gradients.
     Variance: tr Cov[grad log pi(a)|x]/(alpha^2 ESS): zero for linear Q, large for rough Q.
@@ -44,7 +44,7 @@ class GradientExpectation(AbstractEstimator):
         return Needs(gradient=True)
 
     def is_consistent(self, support: AbstractSupport) -> bool:
-        return not (support.has_walls and self.boundary == "ignored")
+        return not (support.has_bounds and self.boundary == "ignored")
 
     def check(self, support: AbstractSupport, dim: int, num_draws: int) -> None:
         check_boundary("GradientExpectation", self.boundary, support)

@@ -71,7 +71,7 @@ class ShrunkControlVariate(AbstractEstimator):
 def steep_stein_terms(draws: Draws, point: Point) -> Float[Array, "k d"]:
     """h/alpha, [k, d], with phi = 1 - r^(2p) on a box; r² is 1 less the support's own phi."""
     taper, gradient = point.support.taper(draws.action)
-    if point.support.has_walls:
+    if point.support.has_bounds:
         low, high = point.support.bounds(point.x.size)
         power = jnp.maximum(1.0, 0.5 * (high - low) * point.level.alpha / point.level.sigma)
         square = jnp.maximum(1.0 - taper, np.finfo(taper.dtype).eps ** 2)

@@ -51,7 +51,7 @@ def constants() -> dict[str, Any]:
     }
     return {
         "families": families,
-        "walls": {"real": None, "box": [-1.0, 1.0]},
+        "bounds": {"real": None, "box": [-1.0, 1.0]},
         "mills": mills_series(DEGREE["float64"]),
         "gauss": [each.tolist() for each in np.polynomial.legendre.leggauss(10)],
     }

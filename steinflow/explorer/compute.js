@@ -22,7 +22,7 @@ function answer(problem, count, c, seed) {
   const draws = drawsAt(problem, actions(problem, uniforms(seed, problem.x.length, count)));
   const w = weights(draws);
   const truth = exact(problem);
-  const estimates = estimatorsOn(problem.walls).map((name) => {
+  const estimates = estimatorsOn(problem.bounds).map((name) => {
     const found = estimate(name, draws, w, c);
     const error = norm(found.score.map((s, j) => s - truth.score[j]));
     return { name, ...found, error, stdError: standardError(name, found, draws, w) };
@@ -51,7 +51,7 @@ function errorsOverN(problem, c, truth) {
       }
       return Math.sqrt(square / REPEATS);
     });
-  return Object.fromEntries(estimatorsOn(problem.walls).map((name) => [name, curve(name)]));
+  return Object.fromEntries(estimatorsOn(problem.bounds).map((name) => [name, curve(name)]));
 }
 
 // Points y from low to high with log p(y) and s*(y), in dimension j of the rotated problem
@@ -73,7 +73,7 @@ function noised(problem, j, reach, count) {
 function scoreCurves(problem, reach, count, c, seed) {
   const points = Math.round(Math.min(Math.max(6000 / count, 33), 81));
   const numbers = uniforms(seed, 1, count);
-  const curves = Object.fromEntries(estimatorsOn(problem.walls).map((name) => [name, []]));
+  const curves = Object.fromEntries(estimatorsOn(problem.bounds).map((name) => [name, []]));
   for (let i = 0; i < points; i++) {
     const x = reach * ((2 * i) / (points - 1) - 1);
     const here = { ...problem, x: [x] };

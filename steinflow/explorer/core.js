@@ -1,6 +1,6 @@
 // The estimators of the score s*(x), as docs/formulas.md writes them.
 //
-// A problem is {q, tau, walls, alpha, sigma, x}: walls is null on R^d or [low, high] on a box,
+// A problem is {q, tau, bounds, alpha, sigma, x}: bounds is null on R^d or [low, high] on a box,
 // q the coefficients of Q(a) = Σ_j f_j(b_j), b = R a. Numbers of k draws in d dimensions are
 // [d][k], one Float64Array a dimension. Nothing here knows the page, and nothing is random.
 
@@ -30,12 +30,12 @@ function turnedBack(rotation, b) {
 }
 
 // Uniform numbers [d][k] -> actions [d][k] from N(x/alpha, (sigma/alpha)² I) on the support.
-function actions({ walls, alpha, sigma, x }, uniform) {
+function actions({ bounds, alpha, sigma, x }, uniform) {
   const scale = sigma / alpha;
   return uniform.map((numbers, j) => {
     const mean = x[j] / alpha;
-    const quantile = walls
-      ? truncatedQuantile(mean, scale, ...walls)
+    const quantile = bounds
+      ? truncatedQuantile(mean, scale, ...bounds)
       : (u) => mean + scale * normalQuantile(u);
     return numbers.map(quantile);
   });
@@ -47,7 +47,7 @@ function drawsAt(problem, action) {
   const logWeight = new Float64Array(action[0].length);
   const [noise, untapered, stein] = [empty(), empty(), empty()];
   ask(problem, action, logWeight, untapered);
-  const { walls, alpha, sigma, x } = problem;
+  const { bounds, alpha, sigma, x } = problem;
   for (let j = 0; j < action.length; j++) {
     for (let i = 0; i < logWeight.length; i++) {
       const a = action[j][i];
@@ -55,7 +55,7 @@ function drawsAt(problem, action) {
       const g = untapered[j][i] - alpha * u; // the posterior score
       noise[j][i] = u;
       untapered[j][i] = g;
-      stein[j][i] = walls ? taper(a, walls) * g + taperSlope(a, walls) : g;
+      stein[j][i] = bounds ? taper(a, bounds) * g + taperSlope(a, bounds) : g;
     }
   }
   return { action, logWeight, noise, untapered, stein, alpha };
@@ -74,7 +74,7 @@ function ask({ q, tau }, action, value, slope) {
   });
 }
 
-// phi = 4 (a - l)(u - a)/(u - l)², 1 in the middle and 0 at the walls
+// phi = 4 (a - l)(u - a)/(u - l)², 1 in the middle and 0 at the bounds
 function taper(a, [low, high]) {
   return (4 * (a - low) * (high - a)) / (high - low) ** 2;
 }
@@ -195,6 +195,6 @@ function standardError(name, { score, coefficient }, draws, w) {
 }
 
 // The estimators that say something of their own on this support.
-function estimatorsOn(walls) {
-  return Object.keys(ESTIMATORS).filter((name) => walls || !ESTIMATORS[name].ignored);
+function estimatorsOn(bounds) {
+  return Object.keys(ESTIMATORS).filter((name) => bounds || !ESTIMATORS[name].ignored);
 }

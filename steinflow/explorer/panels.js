@@ -5,8 +5,8 @@ const CELLS = 64; // of the table of log p(y) that such an image is read from
 
 // How far the pictures reach, in actions and in noised points
 function reachOf(problem) {
-  const actions = problem.walls ? 1.12 : 2.6;
-  const points = problem.alpha * (problem.walls ? 1 : 2) + 2.5 * problem.sigma;
+  const actions = problem.bounds ? 1.12 : 2.6;
+  const points = problem.alpha * (problem.bounds ? 1 : 2) + 2.5 * problem.sigma;
   return { actions, points: Math.max(points, ...problem.x.map(Math.abs)) };
 }
 
@@ -20,9 +20,9 @@ function scaled(points) {
   return points.map(([x, l]) => [x, Math.exp(l - top)]);
 }
 
-// The points at which a density over actions is drawn: up to the walls, and no further
-function support({ walls }, reach) {
-  return walls ? evenly(1, 201) : evenly(reach, 201);
+// The points at which a density over actions is drawn: up to the bounds, and no further
+function support({ bounds }, reach) {
+  return bounds ? evenly(1, 201) : evenly(reach, 201);
 }
 
 // Draws as dots whose area is their weight; the small ones are one path, which is quick
@@ -48,9 +48,9 @@ function actionsIn1D(problem, { draws, w }, width) {
   const pi = scaled(at.map((a) => [a, potential(problem.q, 0, a) / problem.tau]));
   const misfit = posteriorOf(problem, 0, problem.x[0]);
   const posteriorLine = scaled(at.map((a) => [a, misfit(a)]));
-  const walls = (problem.walls ?? []).map((a) => `<path class="wall" d="M${f.x(a)} 8V228"/>`);
+  const bounds = (problem.bounds ?? []).map((a) => `<path class="bound" d="M${f.x(a)} 8V228"/>`);
   const strip = (i) => 205 + 16 * Math.sin(12.9898 * i); // spread out, so that dots can be told
-  return drawing(f, walls.join("") + axes(f, "action a", "", { yTicks: [] }),
+  return drawing(f, bounds.join("") + axes(f, "action a", "", { yTicks: [] }),
     area(f, pi, "density") + line(f, posteriorLine, "posterior"),
     `<g>${dots(f, draws.action, w, strip)}</g>`);
 }
@@ -131,10 +131,10 @@ function rotatedSum([[r, s], [t, u]], f) {
   return (a, b) => f(r * a + s * b, 0) + f(t * a + u * b, 1);
 }
 
-// a -> log pi(a) up to a constant, -Infinity beyond the walls
-function logTarget({ q, tau, walls }) {
+// a -> log pi(a) up to a constant, -Infinity beyond the bounds
+function logTarget({ q, tau, bounds }) {
   return rotatedSum(q.rotation, (b, j) =>
-    walls && (b < walls[0] || b > walls[1]) ? -Infinity : potential(q, j, b) / tau);
+    bounds && (b < bounds[0] || b > bounds[1]) ? -Infinity : potential(q, j, b) / tau);
 }
 
 // x -> log p(x) up to a constant: a table in each rotated dimension, interpolated
@@ -149,12 +149,12 @@ function logNoised(problem, reach) {
 }
 
 function actionsIn2D(f, problem, { draws, w }) {
-  const walls = problem.walls
-    ? `<rect class="wall" x="${f.x(-1)}" y="${f.y(1)}" width="${f.x(1) - f.x(-1)}"
+  const bounds = problem.bounds
+    ? `<rect class="bound" x="${f.x(-1)}" y="${f.y(1)}" width="${f.x(1) - f.x(-1)}"
         height="${f.y(-1) - f.y(1)}"/>` : "";
   const marks = { xTicks: ticks(f.xs, false, 5), yTicks: ticks(f.ys, false, 5) };
   const height = (i) => f.y(draws.action[1][i]);
-  return drawing(f, axes(f, "a₁", "a₂", marks), walls + dots(f, draws.action, w, height));
+  return drawing(f, axes(f, "a₁", "a₂", marks), bounds + dots(f, draws.action, w, height));
 }
 
 // The point, and an arrow for every estimate of the score there

@@ -3,7 +3,7 @@
 const CHOICES = {
   q: Object.keys(CORE.families),
   d: ["1", "2"],
-  support: Object.keys(CORE.walls),
+  support: Object.keys(CORE.bounds),
   schedule: ["vp", "flow"],
   theme: ["auto", "light", "dark"],
 };
@@ -18,17 +18,17 @@ const SCALES = {
 };
 const PRESETS = [
   {
-    name: "The wall",
-    say: `π(a) ∝ exp(2a) ends at a wall at 1. The true score here is −10.85. The gradient as
-      published forgets the wall, says +2.22, and more draws do not help it: raise N. Then move x
-      away from the wall.`,
+    name: "The bound",
+    say: `π(a) ∝ exp(2a) ends at a bound at 1. The true score here is −10.85. The gradient as
+      published forgets the bound, says +2.22, and more draws do not help it: raise N. Then move x
+      away from the bound.`,
     set: { q: "linear", d: "1", support: "box", tau: 0.25, schedule: "flow", t: 0.9, n: 64,
       c: 0.5, seed: 1, x1: 0.95 },
   },
   {
     name: "No variance",
-    say: `Q is linear and there is no wall: its gradient is the same at every draw, so the gradient
-      is exact from the first one, and noise never is. Now give it a wall: choose the box.`,
+    say: `Q is linear and there is no bound: its gradient is the same at every draw, so the gradient
+      is exact from the first one, and noise never is. Now give it a bound: choose the box.`,
     set: { q: "linear", d: "2", support: "real", tau: 0.5, schedule: "vp", t: 0.6, n: 32,
       c: 0.5, seed: 1, x1: 0.5, x2: -0.4 },
   },
@@ -107,7 +107,7 @@ function problemOf(state) {
   return {
     q: CORE.families[state.q][state.support][dim - 1],
     tau: state.tau,
-    walls: CORE.walls[state.support],
+    bounds: CORE.bounds[state.support],
     ...levelAt(state.schedule, state.t),
     x: [state.x1, state.x2].slice(0, dim),
   };

@@ -12,8 +12,8 @@ function posteriorOf(problem, j, y) {
 }
 
 // Whether p(b_j | x) is a Gaussian
-function isGaussian({ q, walls }, j) {
-  return !walls && q.quartic[j] === 0 && q.cosine[j] === 0;
+function isGaussian({ q, bounds }, j) {
+  return !bounds && q.quartic[j] === 0 && q.cosine[j] === 0;
 }
 
 // The log density at every knot
@@ -40,12 +40,12 @@ function zoom(logDensity, knots) {
 }
 
 // Knots around the likelihood, out to its far tails, and around 0, in order.
-function scan({ alpha, sigma, walls }, y) {
-  const [low, high] = walls ?? [-4, 4];
+function scan({ alpha, sigma, bounds }, y) {
+  const [low, high] = bounds ?? [-4, 4];
   const knots = new Float64Array(2 * SCAN.length);
   SCAN.forEach(([near, step], i) => {
     const around = (y + sigma * near) / alpha;
-    knots[2 * i] = walls ? Math.min(Math.max(around, low), high) : around;
+    knots[2 * i] = bounds ? Math.min(Math.max(around, low), high) : around;
     knots[2 * i + 1] = 0.5 * (low + high) + 0.5 * (high - low) * step;
   });
   return knots.sort();
@@ -103,12 +103,12 @@ function exact(problem) {
 
 // c* = (alpha²/sigma²) Σ_j E[phi_j]/E|h|², the scalar of least variance under exact draws.
 function bestScalar(problem) {
-  const { q, tau, walls, alpha, sigma, x } = problem;
+  const { q, tau, bounds, alpha, sigma, x } = problem;
   let [tapers, square] = [0, 0];
   turned(q.rotation, x).forEach((y, j) => {
     const { point, weight } = posterior(problem, j, y);
     point.forEach((b, i) => {
-      const [phi, phiSlope] = walls ? [taper(b, walls), taperSlope(b, walls)] : [1, 0];
+      const [phi, phiSlope] = bounds ? [taper(b, bounds), taperSlope(b, bounds)] : [1, 0];
       const g = potentialSlope(q, j, b) / tau + (alpha * (y - alpha * b)) / sigma ** 2;
       tapers += weight[i] * phi;
       square += weight[i] * (phi * g + phiSlope) ** 2;

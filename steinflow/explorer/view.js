@@ -52,12 +52,12 @@ function later(action) {
 }
 
 // What to keep in mind when reading the table
-function notes({ walls }, { ess }) {
+function notes({ bounds }, { ess }) {
   const all = {
     "With ESS below 30 the ± are lower bounds.": ess < 30,
-    "“As published” drops the boundary term of the box.": walls,
+    "“As published” drops the boundary term of the box.": bounds,
     "Linear Q cannot be normalised on Rᵈ, but the posterior and the score exist.":
-      !walls && state.q === "linear",
+      !bounds && state.q === "linear",
   };
   return Object.keys(all).filter((text) => all[text]);
 }

@@ -80,7 +80,7 @@ def within_reach(
     gradient of the log density at the bound. On R^d the mean is at most `reach` standard
     deviations of the likelihood away from that one's mean.
     """
-    if point.support.has_walls:
+    if point.support.has_bounds:
         low, high = point.support.bounds(mean.size)
         bound = jnp.clip(mean, low, high)
         distance = jnp.abs(mean - bound)

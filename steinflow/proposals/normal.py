@@ -42,7 +42,7 @@ def normal_actions(
     support: AbstractSupport,
 ) -> Float[Array, "k d"]:
     """Draws from N(mean, diag(scale²)), cut to the support, by the inverse CDF."""
-    if not support.has_walls:
+    if not support.has_bounds:
         return mean + scale * ndtri(uniform)
     low, high = support.bounds(mean.size)
     a, b = (low - mean) / scale, (high - mean) / scale
@@ -55,7 +55,7 @@ def normal_actions(
 def log_mass_of(mean: Float[Array, " d"], scale: Numbers, support: AbstractSupport) -> Array:
     """log of the integral of exp(-|(a - mean)/scale|²/2) over the support, []."""
     total = jnp.log(scale) + 0.5 * math.log(2.0 * np.pi)
-    if support.has_walls:
+    if support.has_bounds:
         low, high = support.bounds(mean.size)
         total = total + log_mass((low - mean) / scale, (high - mean) / scale)
     return jnp.sum(jnp.broadcast_to(total, mean.shape))

@@ -15,7 +15,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "bimodal": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
     "multimodal": {"color": "#009E73", "marker": "^", "linestyle": "-."},
     "linear": {"color": "#56B4E9", "marker": "D", "linestyle": ":"},
-    "quadratic-at-wall": {"color": "#CC79A7", "marker": "v", "linestyle": "--"},
+    "quadratic-at-bound": {"color": "#CC79A7", "marker": "v", "linestyle": "--"},
     "quadratic-outside": {"color": "#000000", "marker": "P", "linestyle": ":"},
     "noise": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "noise-weighed": {"color": "#56B4E9", "marker": "D", "linestyle": "--"},

@@ -109,8 +109,8 @@ class AbstractFlow(AbstractActor):
         return kind(self.config.temperature)
 
     def network(self, key: Key[Array, ""], obs_dim: int, dim: int) -> Denoiser:
-        walls = self.method.pose(BOX).support.has_walls
-        return Denoiser(key, obs_dim, dim, self.config.policy_hidden, bounded=walls)
+        bounded = self.method.pose(BOX).support.has_bounds
+        return Denoiser(key, obs_dim, dim, self.config.policy_hidden, bounded=bounded)
 
     def sample(
         self, key: Key[Array, ""], policy: Denoiser, obs: Float[Array, "b o"], dim: int, count: int

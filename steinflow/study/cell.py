@@ -58,7 +58,7 @@ class Exact(NamedTuple):
     """Exact expectations of a cell, for the figures and claims."""
 
     norm_noise: Float[Array, ""]  # mean |E[-eps|x]|, what eq. (1) tends to as printed
-    norm_gradient: Float[Array, ""]  # likewise eq. (2): mean |E[grad log pi|x]|, walls added
+    norm_gradient: Float[Array, ""]  # likewise eq. (2): mean |E[grad log pi|x]|, bounds added
     score_norm2: Float[Array, ""]  # mean |s*|^2
     trace: Float[Array, ""]  # mean tr Cov[u|x]
     best_c: Float[Array, ""]  # the c of least variance under exact draws, calibrated
@@ -168,7 +168,7 @@ def estimated(
     more: tuple[Extra, ...],
 ) -> AtSize:
     """All estimates at all sizes, [t, x, n, ...]."""
-    found = methods(target.support.has_walls, more)
+    found = methods(target.support.has_bounds, more)
     found["oracle-scalar"] = ControlVariate(Constant(best_c))
     proposal = default_proposal(target.support)
     hessian = any(estimator.needs(x.shape[-1]).hessian for estimator in found.values())

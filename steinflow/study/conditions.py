@@ -21,7 +21,7 @@ FAMILIES: dict[str, Callable[..., Separable]] = {
     "bimodal": Bimodal,
     "multimodal": Multimodal,
     "linear": Linear,
-    "quadratic-at-wall": partial(Quadratic, center=1.0),
+    "quadratic-at-bound": partial(Quadratic, center=1.0),
     "quadratic-outside": partial(Quadratic, center=1.5),
 }
 PAPER_FAMILIES = ("quadratic", "bimodal", "multimodal", "linear")
@@ -95,7 +95,7 @@ PRESETS: dict[str, Grid] = {
         "box",
         box=True,
         alphas=(0.8, 0.6, 0.95),
-        families=(*PAPER_FAMILIES, "quadratic-at-wall", "quadratic-outside"),
+        families=(*PAPER_FAMILIES, "quadratic-at-bound", "quadratic-outside"),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Figures of single presets: coverage, noise levels, walls."""
+"""Figures of single presets: coverage, noise levels, bounds."""
 
 from itertools import pairwise
 
@@ -51,8 +51,8 @@ def levels_figure(rows: pl.DataFrame) -> Figure:
     return figure
 
 
-def walls_figure(rows: pl.DataFrame) -> Figure:
-    """Bias of the gradient that ignores the walls, beside the exact boundary flux."""
+def boundary_figure(rows: pl.DataFrame) -> Figure:
+    """Bias of the gradient that ignores the bounds, beside the exact boundary flux."""
     levels = rows["alpha"].unique(maintain_order=True).to_list()
     figure, axes = panels(len(levels), width=3.0, height=3.0, sharey=True)
     base = rows.filter((pl.col("convention") == "calibrated") & (pl.col("num_draws") == most(rows)))

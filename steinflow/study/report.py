@@ -23,7 +23,7 @@ from steinflow.report.pages import (
 )
 from steinflow.study.figures import FIGURES, Caption, families, most
 from steinflow.study.measure import ESS_EDGES
-from steinflow.study.more_figures import coverage_figure, levels_figure, walls_figure
+from steinflow.study.more_figures import boundary_figure, coverage_figure, levels_figure
 from steinflow.study.run import Study
 
 MEANING = {
@@ -109,7 +109,7 @@ def captions(study: Study) -> Iterator[tuple[str, Caption]]:
     if study.grid.box:
         text = "Points: measured bias of the gradient as published, at the largest N. "
         text += "Lines: (p(high) - p(low))/α by quadrature."
-        yield "fig10-walls", Caption(walls_figure, "What ignoring the walls costs", text)
+        yield "fig10-bounds", Caption(boundary_figure, "What ignoring the bounds costs", text)
 
 
 def draw(study: Study, paper: bool = False) -> Iterator[Picture]:

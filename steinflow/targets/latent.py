@@ -1,4 +1,4 @@
-"""Targets on a box, posed on R^d: through tanh, or with Q continued beyond the walls."""
+"""Targets on a box, posed on R^d: through tanh, or with Q continued beyond the bounds."""
 
 import math
 from typing import Any
@@ -39,7 +39,7 @@ class Latent(AbstractTarget):
 
 
 class Clipped(AbstractTarget):
-    """Q continued beyond the walls by its value at the nearest action inside: another law
+    """Q continued beyond the bounds by its value at the nearest action inside: another law
     than the box's, the one that SDAC's noise expectation is consistent for."""
 
     inner: AbstractTarget  # type: ignore[misc]
@@ -79,7 +79,7 @@ def latent_nodes(x: Float[Array, ""], level: Level) -> Float[Array, " m"]:
 
 def squashed(target: AbstractTarget, y: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
     """The actions inside the target's box that latent points stand for."""
-    if not target.support.has_walls:
+    if not target.support.has_bounds:
         return y
     low, high = target.support.bounds(y.shape[-1])
     return (0.5 * (low + high) + 0.5 * (high - low) * jnp.tanh(y)).astype(y.dtype)
@@ -95,11 +95,11 @@ def latent(target: AbstractTarget) -> AbstractTarget:
 
 
 def clipped(target: AbstractTarget) -> AbstractTarget:
-    """The target with Q continued beyond the walls; on R^d the target itself."""
+    """The target with Q continued beyond the bounds; on R^d the target itself."""
     return posed(Clipped, target)
 
 
 def posed(wrapper: Any, target: AbstractTarget) -> AbstractTarget:
-    """The target in a wrapper, where it has walls."""
+    """The target in a wrapper, where it has bounds."""
     require_kind("target", target, AbstractTarget, "Wrap Q: Boltzmann(q, tau).")
-    return wrapper(target, target.tau) if target.support.has_walls else target
+    return wrapper(target, target.tau) if target.support.has_bounds else target

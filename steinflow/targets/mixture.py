@@ -57,7 +57,7 @@ class GaussianMixture(AbstractTarget):
         if np.ndim(self.mean) != 2:
             raise ValueError(f"mean must be [K, d], got {list(np.shape(self.mean))}.")
         count, dim = np.shape(self.mean)
-        shapes = [(count, dim)] if self.support.has_walls else [(count, dim), (count, dim, dim)]
+        shapes = [(count, dim)] if self.support.has_bounds else [(count, dim), (count, dim, dim)]
         require_shape("precision", self.precision, shapes, "Full matrices need R^d.")
         require_shape("offset", self.offset, [(count,)], "One offset a component.")
 
@@ -82,7 +82,7 @@ class GaussianMixture(AbstractTarget):
 
     def posterior(self, x: Float[Array, " d"], level: Level) -> Components:
         """p(a|x) as a mixture with as many components."""
-        parts = self._boxed(x, level) if self.support.has_walls else self._real(x, level)
+        parts = self._boxed(x, level) if self.support.has_bounds else self._real(x, level)
         return parts._replace(log_weight=parts.log_weight + self.offset / self.tau)
 
     def _real(self, x: Float[Array, " d"], level: Level) -> Components:
@@ -163,7 +163,7 @@ class GaussianMixture(AbstractTarget):
         roots = jax.vmap(inverse_root)(self.matrices() / self.tau)
         diagonals = jnp.diagonal(roots, axis1=1, axis2=2)
         log_weight = self.offset / self.tau + jnp.sum(jnp.log(diagonals), axis=1)
-        if not self.support.has_walls:
+        if not self.support.has_bounds:
             which = jax.random.categorical(choose, log_weight, shape=(num_samples,))
             normal = jax.random.normal(draw, (num_samples, self.dim))
             return jnp.asarray(self.mean)[which] + jnp.einsum("ned,ne->nd", roots[which], normal)

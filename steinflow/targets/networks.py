@@ -64,7 +64,7 @@ class Networks(AbstractTarget):
 
     def value(self, action: Float[Array, " d"]) -> Float[Array, ""]:
         total = jnp.sum(jax.vmap(network)(self.weights, self.blocks(self.rotation @ action)))
-        return total if self.support.has_walls else total - 0.5 * jnp.sum(action**2)
+        return total if self.support.has_bounds else total - 0.5 * jnp.sum(action**2)
 
     def latent_moments(
         self, x: Float[Array, " d"], level: Level
@@ -128,11 +128,11 @@ class Networks(AbstractTarget):
     def energy(self, weights: Any, b: Float[Array, "*n 2"]) -> Float[Array, "*n"]:
         """f_p, with its part of the bowl, at places b."""
         value = network(weights, b)
-        return value if self.support.has_walls else value - 0.5 * jnp.sum(b**2, axis=-1)
+        return value if self.support.has_bounds else value - 0.5 * jnp.sum(b**2, axis=-1)
 
     def edges(self) -> tuple[Float[Array, "p 2"], Float[Array, "p 2"]]:
         """The box in pairs; on R^d what holds all but exp(-40) of every pair."""
-        if self.support.has_walls:
+        if self.support.has_bounds:
             low, high = self.support.bounds(self.dim)
             pad = (0, self.dim % 2)
             return (

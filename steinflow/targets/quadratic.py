@@ -19,7 +19,7 @@ def Quadratic(  # noqa: N802
         tau: temperature, > 0.
         dim: d, the dimension of an action.
         support: `RealSpace()` or a `Box` (there R is the identity).
-        center: the optimum, in every coordinate; outside the box it sits at a wall.
+        center: the optimum, in every coordinate; outside the box it sits at a bound.
     """
     precision = np.linspace(0.5, 2.0, dim)
     return separable(tau, dim, support, linear=precision * center, quadratic=-0.5 * precision)

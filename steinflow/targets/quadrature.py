@@ -1,4 +1,4 @@
-"""One-dimensional quadrature for densities with several sharp modes, tails and walls.
+"""One-dimensional quadrature for densities with several sharp modes, tails and bounds.
 
 The mesh follows the density: panels that hold equal shares of p^(1/16), found by
 annealing (p^(1/256) first), each with a Gauss-Legendre rule. A fixed number of

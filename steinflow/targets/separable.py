@@ -33,8 +33,8 @@ Coefficients: TypeAlias = tuple[Numbers, Numbers, Numbers, Numbers]  # each [d]
 
 
 def rotation(dim: int, support: AbstractSupport) -> Float[np.ndarray, "d d"]:
-    """A fixed rotation of R^d, the identity where walls would break the product."""
-    if support.has_walls or dim == 1:
+    """A fixed rotation of R^d, the identity where bounds would break the product."""
+    if support.has_bounds or dim == 1:
         return np.eye(dim)
     matrix, triangle = np.linalg.qr(np.random.default_rng(dim).standard_normal((dim, dim)))
     matrix = matrix * np.sign(np.diag(triangle))
@@ -101,7 +101,7 @@ class Separable(AbstractTarget):
         center = (
             level.alpha * (self.rotation @ x) / level.sigma**2 + self.linear / self.tau
         ) / precision
-        gaussian = (self.quartic == 0.0) & (self.cosine == 0.0) & (not self.support.has_walls)
+        gaussian = (self.quartic == 0.0) & (self.cosine == 0.0) & (not self.support.has_bounds)
         return (
             jnp.where(gaussian, center, mean),
             jnp.where(gaussian, 1.0 / precision, variance),
@@ -135,14 +135,14 @@ class Separable(AbstractTarget):
 
     def exact_flux(self, x: Float[Array, " d"], level: Level) -> Float[Array, " d"]:
         """(p_j(high_j|x) - p_j(low_j|x))/alpha, [d]: what a gradient that forgets the
-        walls is wrong by (docs/formulas.md); 0 on R^d."""
+        bounds is wrong by (docs/formulas.md); 0 on R^d."""
         rule = self.posterior(x, level)
 
-        def density(wall: Float[Array, " d"]) -> Float[Array, " d"]:
-            b = jnp.where(jnp.isfinite(wall), wall, 0.0)
+        def density(bound: Float[Array, " d"]) -> Float[Array, " d"]:
+            b = jnp.where(jnp.isfinite(bound), bound, 0.0)
             misfit = (self.rotation @ x - level.alpha * b) / level.sigma
             log_p = potential(b, self.coefficients) / self.tau - 0.5 * misfit**2 - rule.log_mass
-            return jnp.where(jnp.isfinite(wall), jnp.exp(log_p), 0.0)
+            return jnp.where(jnp.isfinite(bound), jnp.exp(log_p), 0.0)
 
         low, high = self.support.bounds(self.dim)
         return (density(high) - density(low)) / level.alpha
@@ -165,7 +165,7 @@ class Separable(AbstractTarget):
         turned = jax.vmap(one, in_axes=(1, 0, 0, 0), out_axes=1)(
             uniform, low, high, self.coefficients
         )
-        confined = (self.quadratic < 0) | (self.quartic < 0) | self.support.has_walls
+        confined = (self.quadratic < 0) | (self.quartic < 0) | self.support.has_bounds
         return jnp.where(confined, turned, ndtri(uniform)) @ self.rotation
 
     def sample(self, key: Key[Array, ""], num_samples: int) -> Float[Array, "n d"]:

@@ -86,14 +86,14 @@ def found_share(diagnosis, name):
     return diagnosis.rows.filter(pl.col("estimator") == name)["resolved"].mean()
 
 
-def test_the_walls_bias_the_published_gradient_by_the_flux(found):
+def test_the_bounds_bias_the_published_gradient_by_the_flux(found):
     own = found.measured.references["action", 1.0]
     flux = truths(found, exact_flux)
     missed = np.sum((own.bias - flux) ** 2, axis=-1)
     assert np.all(missed < 24.0 * own.bias_mse)
     assert np.sum(flux**2) > 100.0 * np.sum(own.bias_mse)  # there is something to see
-    table = found.walls.filter(pl.col("factor") == 1.0)
-    assert np.all(table["walls"].to_numpy() > 0) and np.all(table["bias"].to_numpy() > 0)
+    table = found.boundary.filter(pl.col("factor") == 1.0)
+    assert np.all(table["boundary"].to_numpy() > 0) and np.all(table["bias"].to_numpy() > 0)
 
 
 def test_it_recommends_what_is_better_and_not_dearer(found):
@@ -125,7 +125,7 @@ def test_linear_q_on_real_space_needs_no_draws():
     )  # fmt: skip
     rows = line.rows.filter(pl.col("estimator") == "gradient")
     exact = rows["eed"].to_numpy() == 1e4
-    assert np.all(exact[1:]) and line.walls["walls"].sum() == 0.0
+    assert np.all(exact[1:]) and line.boundary["boundary"].sum() == 0.0
     few = line.measured.references["action", 1.0].ess[:, 0] < 50.0  # where nothing is known
     assert exact[0] or np.any(few)
 
@@ -171,7 +171,7 @@ def test_the_report_says_it_first_and_escapes_names(found, tmp_path):
     assert text.index("Train with auto") < text.index("<figure") < text.index("All choices")
     HTMLParser().feed(text)
     drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
-    names = ("draws", "slices", "walls", "worth")
+    names = ("draws", "slices", "boundary", "worth")
     assert drawn == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     about = json.loads((tmp_path / "diagnosis.json").read_text())
     assert about["verdict"] == "change" and about["best"]["estimator"] == "auto"

@@ -78,7 +78,7 @@ def test_noise_gradient_and_blend(where):
 
 
 @pytest.mark.parametrize("kind", [sf.GradientExpectation, lambda b=None: sf.Blend(0.5, b)])
-def test_what_becomes_of_walls_must_be_said(kind):
+def test_what_becomes_of_bounds_must_be_said(kind):
     kind().check(REAL, DIM, 1)
     kind("ignored").check(BOX, DIM, 1)
     with pytest.raises(ValueError, match="biased on a box"):

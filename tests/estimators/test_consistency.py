@@ -33,7 +33,7 @@ PROBLEMS = {
     "multimodal": (targets.Multimodal(1.5), REAL),
     "mixture-box": (mixture(0.5, support=sf.Box(-1.0, 1.0)), BOXED),
     "multimodal-box": (targets.Multimodal(0.5, support=sf.Box(-1.0, 1.0)), BOXED),
-    "wall-box": (targets.Quadratic(0.2, support=sf.Box(-1.0, 1.0), center=1.0), BOXED),
+    "bound-box": (targets.Quadratic(0.2, support=sf.Box(-1.0, 1.0), center=1.0), BOXED),
     "skew-box": (
         targets.Multimodal(0.5, support=sf.Box(jnp.array([-2.0, 0.0]), jnp.array([1.0, 5.0]))),
         BOXED,
@@ -81,8 +81,8 @@ def test_shared_draws_agree_with_the_truth(key):
             assert jnp.all(z < LIMIT), z
 
 
-def test_the_gradient_that_ignores_the_walls_is_wrong_by_the_boundary_flux(key):
-    """Optimum at a wall: biased by > 10 standard errors, exactly by the flux."""
+def test_the_gradient_that_ignores_the_bounds_is_wrong_by_the_boundary_flux(key):
+    """Optimum at a bound: biased by > 10 standard errors, exactly by the flux."""
     level = sf.Level(0.9, 0.1)
     target = targets.Linear(0.25, dim=1, support=sf.Box(-1.0, 1.0))  # pi ∝ exp(2a)
     x = jnp.array([0.95])

@@ -148,7 +148,7 @@ def test_blend_ends_at_noise_and_gradient(key, level, support):
     ],
 )
 def test_the_stein_term_has_mean_zero(level, target, reach):
-    """By quadrature over the posterior, with the optimum inside and at the wall."""
+    """By quadrature over the posterior, with the optimum inside and at the bound."""
     point = Point(jnp.array([0.5, -0.2]), level, target.support)
     bounds = np.full(2, reach)
     nodes, weight = grid_posterior(target, point.x, level, -bounds, bounds, 40)
@@ -160,12 +160,12 @@ def test_the_stein_term_has_mean_zero(level, target, reach):
     assert jnp.allclose(weight @ noise_terms(draws, point), exact, rtol=1e-8, atol=1e-8)
 
 
-def test_the_taper_keeps_its_scale_and_vanishes_at_the_walls():
+def test_the_taper_keeps_its_scale_and_vanishes_at_the_bounds():
     box = sf.Box(jnp.array([-2.0, 0.0]), jnp.array([1.0, 5.0]))
-    walls = jnp.array([[-2.0, 0.0], [1.0, 5.0], [-0.5, 2.5]])
-    value, slope = box.taper(walls)
+    bounds = jnp.array([[-2.0, 0.0], [1.0, 5.0], [-0.5, 2.5]])
+    value, slope = box.taper(bounds)
     assert jnp.allclose(value, jnp.array([[0.0, 0], [0, 0], [1, 1]]))
     step = 1e-6
-    up, _ = box.taper(walls + step)
-    down, _ = box.taper(walls - step)
+    up, _ = box.taper(bounds + step)
+    down, _ = box.taper(bounds - step)
     assert jnp.allclose(slope, (up - down) / (2 * step), atol=1e-6)

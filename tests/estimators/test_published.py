@@ -58,7 +58,7 @@ def test_rfm_converges_to_the_latent_score():
     assert jnp.all(z < LIMIT) and bool(found.info.reliable)
 
 
-def test_sdac_converges_to_the_score_of_q_continued_beyond_the_walls():
+def test_sdac_converges_to_the_score_of_q_continued_beyond_the_bounds():
     target = targets.Multimodal(1.0, support=BOX)
     z, found = z_score("sdac", target, X, on_a_grid(Clipped(target, 1.0), X, (-5, -4), (6, 8)))
     assert jnp.all(z < LIMIT) and not bool(found.info.reliable)

@@ -37,12 +37,12 @@ def made_up(kind):
     return draws, action, np.exp(value) / np.exp(value).sum(), gradient
 
 
-def steep_by_hand(action, gradient, level, walls):
+def steep_by_hand(action, gradient, level, bounds):
     """h/alpha with phi = 1 - r^(2p), and u."""
     alpha, sigma = level
     u = (alpha * action - X) / sigma**2
     h = gradient - alpha * u
-    if walls:
+    if bounds:
         half = 0.5 * (HIGH - LOW)
         power = np.maximum(1.0, half * alpha / sigma)
         r = (action - 0.5 * (LOW + HIGH)) / half
@@ -116,7 +116,7 @@ def test_auto_is_exact_for_a_normal_of_independent_dimensions_and_for_linear_q(l
 
 @pytest.mark.parametrize("level", [sf.Level(0.95, 0.05), sf.Level(0.9, 0.3), sf.Level(0.2, 0.9)])
 def test_the_steep_terms_have_mean_zero_on_a_box(level):
-    """By quadrature; x near a wall, where phi falls within a width of the likelihood."""
+    """By quadrature; x near a bound, where phi falls within a width of the likelihood."""
     target = mixture(0.7, support=sf.Box(-1.0, 1.0))
     point = Point(jnp.array([0.9, -0.3]) * level.alpha, level, target.support)
     nodes, weight = grid_posterior(target, point.x, level, -np.ones(2), np.ones(2), 20)
@@ -178,7 +178,7 @@ def test_single_precision_is_near_double(name):
     support = SUPPORTS[name]
     target, level = mixture(0.3, 2, support), sf.Level(0.9, 0.1)
     point = Point(jnp.asarray([0.4, 0.8]), level, support)
-    plain = sf.TruncatedGaussianProposal() if support.has_walls else sf.GaussianProposal()
+    plain = sf.TruncatedGaussianProposal() if support.has_bounds else sf.GaussianProposal()
     draws = proposed(jax.random.key(0), target, point, plain, 32)
     estimator = sf.ShrunkControlVariate()
     exact = weights(draws) @ estimator.terms(draws, point)

@@ -101,7 +101,7 @@ def test_nothing_is_cut_off(browser, page, view, width):
 
 
 @pytest.mark.browser
-def test_the_wall(browser, page):
+def test_the_bound(browser, page):
     """The preset shows what DESIGN.md says: true score -10.85, gradient as published +2.22."""
     browser.look(1280)
     browser.open(page, PLANE)

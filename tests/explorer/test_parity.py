@@ -23,7 +23,7 @@ CODE = """
   const action = actions(problem, uniform.map((row) => Float64Array.from(row)));
   const draws = drawsAt(problem, action);
   const w = weights(draws);
-  const estimates = estimatorsOn(problem.walls).map((name) => {
+  const estimates = estimatorsOn(problem.bounds).map((name) => {
     const found = estimate(name, draws, w, c);
     const error = standardError(name, found, draws, w).map((s) => (isFinite(s) ? s : -1));
     return [name, [...found.score, ...error, found.coefficient]];
@@ -65,7 +65,7 @@ def estimators(support, c):
         "blend": sf.Blend(c, "vanishing"),
         "in-sample-scalar": sf.ControlVariate(sf.InSample("scalar")),
     }
-    if support.has_walls:
+    if support.has_bounds:
         free["gradient-ignored"] = sf.GradientExpectation("ignored")
         free["blend-ignored"] = sf.Blend(c, "ignored")
     return free
@@ -75,7 +75,7 @@ def best_scalar(target, x, level):
     """c* of docs/formulas.md, by the core's quadrature."""
     rule = target.posterior(x, level)
     b = rule.point.T
-    if target.support.has_walls:
+    if target.support.has_bounds:
         phi, phi_slope = target.support.taper(b)
     else:
         phi, phi_slope = jnp.ones_like(b), jnp.zeros_like(b)
@@ -120,9 +120,9 @@ def both(browser, tmp_path_factory):
     for seed, (support, dim, count) in enumerate(SHAPES):
         given = settings(support, dim, count, seed)
         q = jax.tree.map(lambda *rows: np.stack(rows), *given["q"], is_leaf=is_list)
-        walls = explorer.constants()["walls"][support]
+        bounds = explorer.constants()["bounds"][support]
         problems = [
-            {"q": given["q"][i], "walls": walls, "x": given["x"][i].tolist()}
+            {"q": given["q"][i], "bounds": bounds, "x": given["x"][i].tolist()}
             | {name: float(given[name][i]) for name in ("tau", "alpha", "sigma")}
             for i in range(EACH)
         ]

@@ -26,7 +26,7 @@ def test_densities_and_ratios(support):
     likelihood = -0.5 * np.sum(((x - 0.8 * action) / 0.5) ** 2, -1)
 
     def log_normal(mean, scale):
-        if not support.has_walls:
+        if not support.has_bounds:
             return stats.norm.logpdf(action, mean, scale).sum(-1)
         ends = (LOW - mean) / scale, (HIGH - mean) / scale
         return stats.truncnorm.logpdf(action, *ends, mean, scale).sum(-1)
@@ -34,7 +34,7 @@ def test_densities_and_ratios(support):
     own = NormalProposal(jnp.array([0.9, -0.5]), jnp.array([0.4, 2.0]))
     ours = log_normal(np.array([0.9, -0.5]), np.array([0.4, 2.0]))
     prior = log_normal(x / 0.8, np.full(2, 0.5 / 0.8))
-    plain = sf.TruncatedGaussianProposal() if support.has_walls else sf.GaussianProposal()
+    plain = sf.TruncatedGaussianProposal() if support.has_bounds else sf.GaussianProposal()
     cases = [(own, ours), (plain, prior), (sf.TruncatedGaussianProposal(), prior)]
     for proposal, wanted in cases:
         place = jnp.asarray(action), Point(jnp.asarray(x), level, support)
@@ -62,8 +62,8 @@ def test_draws_are_quantiles():
 
 
 @pytest.mark.parametrize("side", [1.0, -1.0])
-def test_a_draw_at_a_wall_keeps_its_digits(side):
-    """From a normal 100 deviations outside a wall at 0, in single precision."""
+def test_a_draw_at_a_bound_keeps_its_digits(side):
+    """From a normal 100 deviations outside a bound at 0, in single precision."""
     uniform = np.random.default_rng(3).uniform(size=(50, 1))
     ends, own = sorted((0.0, side)), []
     for t in (jnp.float32, jnp.float64):

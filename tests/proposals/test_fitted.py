@@ -96,7 +96,7 @@ def test_the_fit_is_exact_for_a_normal_with_independent_dimensions(fit, name):
     precision, mean, tau = jnp.array([3.0, 0.5]), jnp.array([0.2, 0.4]), 0.5
     target = GaussianMixture(mean[None], precision[None], [0.0], tau, support)
     point = Point(X, jax.tree.map(jnp.asarray, LEVEL), support)
-    plain = sf.TruncatedGaussianProposal() if support.has_walls else sf.GaussianProposal()
+    plain = sf.TruncatedGaussianProposal() if support.has_bounds else sf.GaussianProposal()
     action = plain.actions(uniforms(jax.random.key(1), 9, 2, jnp.float64), point)
     gradient = jax.vmap(jax.grad(target.value))(action) / tau
     value = jax.vmap(target.value)(action) / tau
@@ -197,7 +197,7 @@ def test_a_normal_proposal_has_the_density_that_it_claims(key, name):
     support = SUPPORTS[name]
     point, proposal = Point(X, LEVEL, support), NormalProposal(jnp.array([0.6, 2.4]),
                                                                jnp.array([0.5, 0.9]))  # fmt: skip
-    low, high = ((-3.0, -4.0), (4.0, 8.0)) if not support.has_walls else (LOW, HIGH)
+    low, high = ((-3.0, -4.0), (4.0, 8.0)) if not support.has_bounds else (LOW, HIGH)
     axes = [np.linspace(lo, hi, 801) for lo, hi in zip(low, high, strict=True)]
     nodes = jnp.asarray(np.stack([m.ravel() for m in np.meshgrid(*axes, indexing="ij")], -1))
     ends = [np.where((np.arange(801) % 800) == 0, 0.5, 1.0) * (a[1] - a[0]) for a in axes]

@@ -20,7 +20,7 @@ BOX = sf.Box(jnp.array([-1.0, 0.0]), jnp.array([1.0, 3.0]))
 def test_density_and_draws_agree(key, proposal, support):
     """By quadrature the density has mass one and the mean and variance of the draws."""
     point = Point(jnp.array([0.9, -0.5]), sf.Level(0.7, 0.4), support)
-    low, high = ((-6.0, -6.0), (6.0, 6.0)) if not support.has_walls else ((-1.0, 0.0), (1.0, 3.0))
+    low, high = ((-6.0, -6.0), (6.0, 6.0)) if not support.has_bounds else ((-1.0, 0.0), (1.0, 3.0))
     axes = [np.linspace(lo, hi, 801) for lo, hi in zip(low, high, strict=True)]
     nodes = jnp.asarray(np.stack([m.ravel() for m in np.meshgrid(*axes, indexing="ij")], -1))
     area = np.prod([a[1] - a[0] for a in axes])
@@ -54,7 +54,7 @@ def test_draws_outside_a_box_have_weight_zero(key):
 
 
 def test_far_outside_a_box_nothing_is_lost(key):
-    """x ten sigma outside: draws crowd at the wall at the exponential rate of the tail."""
+    """x ten sigma outside: draws crowd at the bound at the exponential rate of the tail."""
     x = jnp.array([0.999 + 1e-2])
     for dtype in (jnp.float64, jnp.float32):
         uniform = uniforms(key, 4000, 1, dtype)
@@ -62,6 +62,6 @@ def test_far_outside_a_box_nothing_is_lost(key):
         low_level = sf.Level(*(jnp.asarray(v, dtype) for v in (0.999, 1e-3)))
         point = Point(x.astype(dtype), low_level, box)
         actions = sf.TruncatedGaussianProposal().actions(uniform, point)
-        depth = (1.0 - actions.astype(float)) / (1e-3 / 0.999)  # in sigma from the wall
+        depth = (1.0 - actions.astype(float)) / (1e-3 / 0.999)  # in sigma from the bound
         assert jnp.all(depth >= 0)
         assert abs(float(depth.mean()) - 0.098) < 0.01  # mean of N(0, 1) beyond 10, less 10

@@ -222,11 +222,11 @@ def test_bad_options_are_a_sentence(options, says):
         settle(StudyConfig(**options))
 
 
-def test_the_walls_study_measures_the_flux():
+def test_the_bounds_study_measures_the_flux():
     """On a box the bias of the gradient as published is the exact flux; ours has none."""
     config = StudyConfig(
         "box", trials=40, query_points=4, num_draws=(512,), taus=(1.0,), alphas=(0.8,),
-        families=("quadratic-at-wall",),
+        families=("quadratic-at-bound",),
     )  # fmt: skip
     rows = run(config, quiet=True).filter(pl.col("convention") == "calibrated")
     by_name = {row["estimator"]: row for row in rows.to_dicts() if row["c"] is None}

@@ -84,8 +84,8 @@ def test_quadrature_agrees_with_a_second_rule(family, support, tau):
 def test_the_mixture_agrees_with_a_grid(key, support):
     level, target = sf.Level(0.8, 0.6), mixture(0.4, support=support)
     x = jnp.array([0.1, 0.5])
-    low = [-5.0, -5.0] if not support.has_walls else [-1.0, 0.0]
-    high = [5.0, 5.0] if not support.has_walls else [1.5, 1.5]
+    low = [-5.0, -5.0] if not support.has_bounds else [-1.0, 0.0]
+    high = [5.0, 5.0] if not support.has_bounds else [1.5, 1.5]
     nodes, weight = grid_posterior(target, x, level, low, high, 40)
     u = (level.alpha * nodes - x) / level.sigma**2
     mean = weight @ u

@@ -24,7 +24,7 @@ def test_scores_agree_with_a_full_grid(key, support, tau):
     for alpha in (0.2, 0.9):
         level = sf.Level(alpha, 1 - alpha)
         x = noised(key, target, level)
-        low, high = ((-6.0, -6.0), (6.0, 6.0)) if not support.has_walls else support.bounds(2)
+        low, high = ((-6.0, -6.0), (6.0, 6.0)) if not support.has_bounds else support.bounds(2)
         nodes, weight = grid_posterior(target, x, level, low, high, 50)
         u = (alpha * nodes - x) / level.sigma**2
         score = weight @ u

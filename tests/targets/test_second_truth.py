@@ -32,8 +32,8 @@ def on_the_line(target, x, level):
         f = linear * b + square * b**2 + fourth * b**4 + wave * mpmath.cos(2 * mpmath.pi * b)
         return f / tau - (point - alpha * b) ** 2 / (2 * sigma**2)
 
-    reach = 1.0 if target.support.has_walls else 40.0 / float(alpha) + far
-    edges = np.linspace(-reach, reach, 2001 if target.support.has_walls else 200_001)
+    reach = 1.0 if target.support.has_bounds else 40.0 / float(alpha) + far
+    edges = np.linspace(-reach, reach, 2001 if target.support.has_bounds else 200_001)
     lin, two, four, cos = (float(c[0]) for c in target.coefficients)
     f = lin * edges + two * edges**2 + four * edges**4 + cos * np.cos(2 * np.pi * edges)
     rough = f / float(tau) - (float(point) - float(alpha) * edges) ** 2 / (2 * float(sigma) ** 2)

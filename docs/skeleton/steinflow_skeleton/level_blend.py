@@ -15,7 +15,7 @@ class LevelBlend(AbstractEstimator):
     """Σ_i w_i [u_i + c h_i/alpha] with c = alpha^2/(alpha^2 + sigma^2 kappa).
 
     Approximates: s*(x), on R^d and on a box.
-    With: self-normalised weights w ∝ exp(Q/tau); h vanishes at the walls of a box.
+    With: self-normalised weights w ∝ exp(Q/tau); h vanishes at the bounds of a box.
     Requires: gradients of Q; Q absolutely continuous.
     Cost: N values and N gradients.
     Variance: none where pi is normal with precision kappa I, on R^d.

@@ -46,7 +46,7 @@ def methods(support: str) -> tuple[str, ...]:
 
 def kind_of(support: AbstractSupport) -> str:
     """The support by its name in the grid."""
-    return "box" if support.has_walls else "real"
+    return "box" if support.has_bounds else "real"
 
 
 def draws_of(method: Method, budget: int, dim: int) -> int:
@@ -99,7 +99,7 @@ def published_contest(
 
         scores = jax.vmap(one, out_axes=1)(keys[0], own.x, own.y, levels)
         error = jnp.sum((scores - own.score) ** 2, axis=-1)
-        if support.has_walls:  # in its own space
+        if support.has_bounds:  # in its own space
             here = names.index("rfm")
             hidden = jnp.sum((scores[here] - own.latent_score) ** 2, axis=-1)
             error = error.at[here].set(hidden)

@@ -181,6 +181,6 @@ FIGURES = {
         heat_map,
         (pl.col("support") == "real") & (pl.col("law") == "pi"),
         "Equivalent exact draws on R^d",
-        "The same without walls, where sdac is qne, and idem is gradient.",
+        "The same without bounds, where sdac is qne, and idem is gradient.",
     ),
 }

@@ -26,7 +26,7 @@ from steinflow.targets.boltzmann import AbstractTarget
 MODES, CRITIC_WIDTH, SPREAD_DRAWS = 40, 256, 4096
 RESAMPLED = 2**16
 KINDS = ("separable", "mixture", "pairs", "coupled")
-EDGE = 1.0 - 1e-12  # actions this near a wall are moved there, to have a latent
+EDGE = 1.0 - 1e-12  # actions this near a bound are moved there, to have a latent
 Members = dict[str, AbstractTarget]  # by kind, each stacked over the states
 
 
@@ -72,7 +72,9 @@ def state_seed(state: int, dim: int) -> int:
 def random_mixture(seed: int, dim: int, support: AbstractSupport) -> GaussianMixture:
     """Forty modes of random places, widths and heights."""
     rng = np.random.default_rng(seed)
-    place = rng.uniform(-1, 1, (MODES, dim)) if support.has_walls else rng.normal(size=(MODES, dim))
+    place = (
+        rng.uniform(-1, 1, (MODES, dim)) if support.has_bounds else rng.normal(size=(MODES, dim))
+    )
     precision = np.exp(rng.uniform(np.log(2.0), np.log(40.0), (MODES, dim))) / dim
     offset = 0.5 * rng.normal(size=MODES)
     return GaussianMixture(mean=place, precision=precision, offset=offset, tau=1.0, support=support)
@@ -108,9 +110,9 @@ def spread(targets: AbstractTarget) -> Float[Array, " b"]:
 
     A mixture's Q depends on its temperature: here it is that of temperature zero.
     """
-    dim, walls = targets.dim, targets.support.has_walls  # type: ignore[attr-defined]
+    dim, bounded = targets.dim, targets.support.has_bounds  # type: ignore[attr-defined]
     uniform = sobol(jax.random.key(0), SPREAD_DRAWS, dim, jnp.float64)
-    anywhere = 2.0 * uniform - 1.0 if walls else ndtri(uniform)
+    anywhere = 2.0 * uniform - 1.0 if bounded else ndtri(uniform)
 
     def one(target: AbstractTarget) -> Array:
         cold = at_temperature(target, jnp.asarray(1e-6))
@@ -122,11 +124,11 @@ def spread(targets: AbstractTarget) -> Float[Array, " b"]:
 @partial(jax.jit, static_argnames="law")
 def actions(key: Key[Array, ""], targets: AbstractTarget, law: str) -> Float[Array, "b d"]:
     """One action of the policy behind the points of each state."""
-    dim, walls = targets.dim, targets.support.has_walls  # type: ignore[attr-defined]
+    dim, bounded = targets.dim, targets.support.has_bounds  # type: ignore[attr-defined]
     keys = jax.random.split(key, targets.tau.shape[0])
     if law == "uniform":
         shape = (dim,)
-        if walls:
+        if bounded:
             return jax.vmap(lambda k: jax.random.uniform(k, shape, minval=-1.0))(keys)
         return jax.vmap(lambda k: jax.random.normal(k, shape))(keys)
 
@@ -142,7 +144,7 @@ def resampled(
     key: Key[Array, ""], nets: Networks, law: str, count: int | None = None
 ) -> Float[Array, "b *n d"]:
     """Actions of the policy of fully coupled networks, by resampling 2^16 even ones."""
-    dim, walls = nets.dim, nets.support.has_walls
+    dim, bounded = nets.dim, nets.support.has_bounds
 
     def one(at: tuple[Array, Networks]) -> Array:
         key, net = at
@@ -150,7 +152,7 @@ def resampled(
         uniform = sobol(numbers, RESAMPLED, dim, jnp.float64)
         tau, bowl = net.tau * LAWS[law], jnp.zeros(RESAMPLED)
         action = 2.0 * uniform - 1.0
-        if not walls:
+        if not bounded:
             action = (1.0 if law == "uniform" else jnp.sqrt(tau)) * ndtri(uniform)
             bowl = 0.5 * jnp.sum(action**2, axis=-1)
         log_weight = (jax.lax.map(net.value, action, batch_size=2**12) + bowl) / tau
@@ -160,11 +162,11 @@ def resampled(
     return jax.lax.map(one, (jax.random.split(key, nets.tau.shape[0]), nets))
 
 
-def noisy(key: Key[Array, ""], action: Array, levels: Level, walls: bool) -> tuple[Array, Array]:
+def noisy(key: Key[Array, ""], action: Array, levels: Level, bounded: bool) -> tuple[Array, Array]:
     """Points of actions and of their latents, with the same noise, [b, l, d] each."""
     noise = jax.random.normal(key, (action.shape[0], levels.alpha.shape[0], action.shape[1]))
     alpha, sigma = levels.alpha[:, None], levels.sigma[:, None]
-    hidden = jnp.arctanh(jnp.clip(action, -EDGE, EDGE)) if walls else action
+    hidden = jnp.arctanh(jnp.clip(action, -EDGE, EDGE)) if bounded else action
     return alpha * action[:, None] + sigma * noise, alpha * hidden[:, None] + sigma * noise
 
 
@@ -194,15 +196,15 @@ def problem(board: Board, unit: Unit, group: Group, key: Key[Array, ""]) -> Prob
     """The states of a group, with exact truths (coupled networks: reference.py fills them in)."""
     every, tau = members_at(board, unit, group)
     kind = kind_of(group.family)
-    targets, walls = every[kind], unit.support == "box"
+    targets, bounded = every[kind], unit.support == "box"
     act, noise = jax.random.split(key)
     exact = is_exact(targets)
     action = (actions if exact else resampled)(act, targets, unit.law)
-    x, y = noisy(noise, action, board.levels, walls)
+    x, y = noisy(noise, action, board.levels, bounded)
     empty = jnp.zeros(x.shape[:2])
     score, trace = truths(targets, x, board.levels) if exact else (jnp.zeros_like(x), empty)
     hidden = score, trace
-    if walls and exact:
+    if bounded and exact:
         hidden = truths(jax.vmap(latent)(targets), y, board.levels)
     number = jnp.asarray(KINDS.index(kind))
     return Problem(number, every, tau, x, score, trace, y, *hidden, empty, empty)

@@ -36,11 +36,11 @@ class Posteriors(NamedTuple):
 def gaussians(net: Networks, x: Array, board: Board, hidden: bool) -> Posteriors:
     """The Gaussian part of the posteriors of points [l, d]: likelihood, and bowl on R^d."""
     dim, (alpha, sigma) = x.shape[-1], (board.levels.alpha, board.levels.sigma)
-    bowl = 0.0 if net.support.has_walls else 1.0 / net.tau
+    bowl = 0.0 if net.support.has_bounds else 1.0 / net.tau
     precision = alpha**2 / sigma**2 + bowl
     mean, scale = (alpha / sigma**2 / precision)[:, None] * x, 1.0 / jnp.sqrt(precision)
     log_norm = dim * (jnp.log(scale) + 0.5 * math.log(2 * np.pi))
-    if net.support.has_walls and not hidden:
+    if net.support.has_bounds and not hidden:
         low, high = net.support.bounds(dim)
         a, b = (low - mean) / scale[:, None], (high - mean) / scale[:, None]
         log_norm = log_norm + jnp.sum(log_mass(a, b), axis=-1)
@@ -69,8 +69,8 @@ class Sums(NamedTuple):
 def referenced(problem: Problem, board: Board) -> Problem:
     """The problem with scores, traces and the mean squared errors of both."""
     nets: Any = problem.members[KINDS[-1]]
-    walls, (_, levels, dim) = nets.support.has_walls, problem.x.shape
-    shares = 2 * levels if walls else levels
+    bounded, (_, levels, dim) = nets.support.has_bounds, problem.x.shape
+    shares = 2 * levels if bounded else levels
     each = CHUNK // shares
     rounds = 2**board.log2_reference // (each * shares)
 
@@ -83,16 +83,16 @@ def referenced(problem: Problem, board: Board) -> Problem:
             uniform = jax.vmap(lambda k: sobol(k, each, dim, jnp.float64))(keys)
             draw = partial(normal_actions, support=net.support)
             a = jax.vmap(draw)(uniform[:levels], plain.mean, plain.scale).reshape(-1, dim)
-            if walls:
+            if bounded:
                 free = jax.scipy.special.ndtri(uniform[levels:])
                 latent = hidden.mean[:, None] + hidden.scale[:, None, None] * free
                 a = jnp.concatenate([a, jnp.tanh(latent.reshape(-1, dim))])
                 a = jnp.clip(a, -1.0 + 1e-15, 1.0 - 1e-15)
-            bowl = 0.0 if walls else 0.5 * jnp.sum(a**2, axis=-1)
+            bowl = 0.0 if bounded else 0.5 * jnp.sum(a**2, axis=-1)
             value = (jax.vmap(net.value)(a) + bowl) / net.tau
             fits, places = [log_density(plain, a)], [a]
             drawn = fits[0]
-            if walls:
+            if bounded:
                 y = jnp.arctanh(a)
                 fits, places = [drawn, log_density(hidden, y)], [a, y]
                 drawn = jnp.concatenate([drawn, fits[1] - jnp.sum(log_slope(y), axis=-1)])
@@ -103,7 +103,7 @@ def referenced(problem: Problem, board: Board) -> Problem:
             ], None
 
         zero, rows = jnp.zeros(levels), jnp.zeros((levels, dim))
-        start = [Sums(zero - jnp.inf, zero, zero, rows, rows, rows, rows)] * (1 + walls)
+        start = [Sums(zero - jnp.inf, zero, zero, rows, rows, rows, rows)] * (1 + bounded)
         sums, _ = jax.lax.scan(chunk, start, jnp.arange(rounds))
         return jax.tree.map(lambda *v: jnp.stack(v), *sums)
 

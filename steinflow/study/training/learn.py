@@ -78,8 +78,8 @@ def learn(
         how: to train.
     """
     first, keys = jax.random.split(key)
-    walls = as_method(how.method, None).pose(target).support.has_walls
-    policy, evidence = Denoiser(first, OBS, 2, HIDDEN, bounded=walls), Evidence(first, 2)
+    bounded = as_method(how.method, None).pose(target).support.has_bounds
+    policy, evidence = Denoiser(first, OBS, 2, HIDDEN, bounded=bounded), Evidence(first, 2)
     moments = OPTIMISER.init((policy, evidence))
     start = State(policy, evidence, policy, moments, jnp.zeros((), jnp.int32))
 
@@ -143,7 +143,7 @@ def judged(
     draw, directions = jax.random.split(key)
     points = samples(draw, policy, how.schedule, FINAL_STEPS, exact.shape[0])
     found = as_method(how.method, None).action(target, points)
-    found = jnp.clip(found, -1.0, 1.0) if target.support.has_walls else found
+    found = jnp.clip(found, -1.0, 1.0) if target.support.has_bounds else found
     return Learned(
         energy(found, exact),
         squared_mmd(found, exact),

@@ -39,7 +39,7 @@ def test_every_density_has_samples_where_its_policy_can_go(name):
     target = DENSITIES[name]()
     points = np.asarray(target.sample(jax.random.key(0), 200))
     assert np.isfinite(points).all() and np.abs(points).max() < 4.0
-    assert not target.support.has_walls or np.abs(points).max() <= 1.0
+    assert not target.support.has_bounds or np.abs(points).max() <= 1.0
 
 
 def test_targets_weighed_by_their_evidence_are_unbiased():
