@@ -1,6 +1,6 @@
 """Where actions live: all of R^d, or a box.
 
-A support owns the taper phi of the Stein identity
+A support owns the boundary weight phi of the Stein identity
 E[phi g + d phi | x] = 0, which needs phi p = 0 on the boundary of the support.
 """
 
@@ -15,14 +15,16 @@ from steinflow.checks import Numbers, as_leaf, is_concrete
 
 
 class AbstractSupport(eqx.Module):
-    """A set of actions with its boundary-vanishing taper."""
+    """A set of actions with a weight that vanishes at its boundary."""
 
     @abc.abstractmethod
     def bounds(self, dim: int) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         """(low, high), each [d]; infinite where there is no bound."""
 
     @abc.abstractmethod
-    def taper(self, action: Float[Array, "k d"]) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
+    def boundary_weight(
+        self, action: Float[Array, "k d"]
+    ) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
         """(phi_j(a_j), d phi_j/d a_j), each [k, d]."""
 
     @property
@@ -37,7 +39,9 @@ class RealSpace(AbstractSupport):
     def bounds(self, dim: int) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         return jnp.full(dim, -jnp.inf), jnp.full(dim, jnp.inf)
 
-    def taper(self, action: Float[Array, "k d"]) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
+    def boundary_weight(
+        self, action: Float[Array, "k d"]
+    ) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
         return jnp.ones_like(action), jnp.zeros_like(action)
 
     @property
@@ -48,7 +52,7 @@ class RealSpace(AbstractSupport):
 class Box(AbstractSupport):
     """S = [low, high]: a box of actions.
 
-    The taper is phi_j = 4 (a_j - l_j)(u_j - a_j)/(u_j - l_j)^2: 1 in the middle, 0 at
+    The boundary weight is phi_j = 4 (a_j - l_j)(u_j - a_j)/(u_j - l_j)^2: 1 in the middle, 0 at
     the bounds of dimension j (docs/formulas.md).
 
     Args:
@@ -83,7 +87,9 @@ class Box(AbstractSupport):
     def bounds(self, dim: int) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         return jnp.broadcast_to(self.low, (dim,)), jnp.broadcast_to(self.high, (dim,))
 
-    def taper(self, action: Float[Array, "k d"]) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
+    def boundary_weight(
+        self, action: Float[Array, "k d"]
+    ) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
         scale = 4.0 / (self.high - self.low) ** 2
         below, above = action - self.low, self.high - action
         return scale * below * above, scale * (above - below)

@@ -44,8 +44,8 @@ MUTANTS = (
            "draws.gradient - point.level.alpha", "draws.gradient + point.level.alpha",
            EXACT + " -k mean_zero"),
     Mutant("a boundary term that is taken off", "estimators/stein.py",
-           "posterior_score(draws, point) + taper_gradient",
-           "posterior_score(draws, point) - taper_gradient", EXACT + " -k mean_zero"),
+           "posterior_score(draws, point) + weight_gradient",
+           "posterior_score(draws, point) - weight_gradient", EXACT + " -k mean_zero"),
     Mutant("sigma for alpha in the unified estimator", "estimators/stein.py",
            "stein / point.level.alpha", "stein / point.level.sigma",
            EXACT + " -k optimal_matrix"),
@@ -60,7 +60,7 @@ MUTANTS = (
            "return self.value + self.log_prior", "return self.value - self.log_prior",
            BY_HAND + " -k weighted_mean"),
     Mutant("a missing 1/alpha in the gradient", "estimators/gradient.py",
-           "taper_gradient) / point.level.alpha", "taper_gradient) * point.level.alpha",
+           "weight_gradient) / point.level.alpha", "weight_gradient) * point.level.alpha",
            BY_HAND + " -k noise_gradient"),
     Mutant("the proposal's spread", "proposals/gaussian.py",
            "point.level.sigma * ndtri(uniform)", "point.level.alpha * ndtri(uniform)",
@@ -92,7 +92,7 @@ MUTANTS = (
     Mutant("sign of what is not believed", "estimators/shrunk.py",
            "1.0 - unexplained", "1.0 + unexplained", SHRUNK),
     Mutant("phi as flat as 1 - r^2", "estimators/shrunk.py",
-           "taper, gradient = 1.0 - rest * square, power * rest", "taper, gradient = 1.0 - "
+           "boundary_weight, gradient = 1.0 - rest * square, power * rest", "boundary_weight, gradient = 1.0 - "
            "rest * square, power + rest", SHRUNK),
     Mutant("sign of the regression", "proposals/fitted.py",
            "fall = -jnp.sum(", "fall = +jnp.sum(", FITTED + " -k formulas"),

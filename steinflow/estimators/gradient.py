@@ -30,9 +30,9 @@ class GradientExpectation(AbstractEstimator):
     def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
         if self.boundary == "ignored":
             point = without_boundary(point)
-        taper, taper_gradient = point.support.taper(draws.action)
-        gradient = (taper * draws.gradient + taper_gradient) / point.level.alpha
-        return gradient + (1.0 - taper) * noise_terms(draws, point)
+        boundary_weight, weight_gradient = point.support.boundary_weight(draws.action)
+        gradient = (boundary_weight * draws.gradient + weight_gradient) / point.level.alpha
+        return gradient + (1.0 - boundary_weight) * noise_terms(draws, point)
 
     def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
         return self.terms(draws, point)

@@ -70,14 +70,14 @@ class ShrunkControlVariate(AbstractEstimator):
 
 def steep_stein_terms(draws: Draws, point: Point) -> Float[Array, "k d"]:
     """h/alpha, [k, d], with phi = 1 - r^(2p) on a box; r² is 1 less the support's own phi."""
-    taper, gradient = point.support.taper(draws.action)
+    boundary_weight, gradient = point.support.boundary_weight(draws.action)
     if point.support.has_bounds:
         low, high = point.support.bounds(point.x.size)
         power = jnp.maximum(1.0, 0.5 * (high - low) * point.level.alpha / point.level.sigma)
-        square = jnp.maximum(1.0 - taper, np.finfo(taper.dtype).eps ** 2)
+        square = jnp.maximum(1.0 - boundary_weight, np.finfo(boundary_weight.dtype).eps ** 2)
         rest = jnp.exp((power - 1.0) * jnp.log(square))
-        taper, gradient = 1.0 - rest * square, power * rest * gradient
-    return (taper * posterior_score(draws, point) + gradient) / point.level.alpha
+        boundary_weight, gradient = 1.0 - rest * square, power * rest * gradient
+    return (boundary_weight * posterior_score(draws, point) + gradient) / point.level.alpha
 
 
 def without_folds(w: Float[Array, " k"], fold: np.ndarray, folds: int) -> Float[Array, "f k"]:

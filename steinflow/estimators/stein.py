@@ -28,8 +28,8 @@ def posterior_score(draws: Draws, point: Point) -> Float[Array, "k d"]:
 
 def stein_terms(draws: Draws, point: Point) -> Float[Array, "k d"]:
     """h(a) = phi ⊙ g + ∂phi, [k, d]; E[h|x] = 0 on R^d and on a box."""
-    taper, taper_gradient = point.support.taper(draws.action)
-    return taper * posterior_score(draws, point) + taper_gradient
+    boundary_weight, weight_gradient = point.support.boundary_weight(draws.action)
+    return boundary_weight * posterior_score(draws, point) + weight_gradient
 
 
 def apply(coefficient: Float[Array, "*c"], terms: Float[Array, "k d"]) -> Float[Array, "k d"]:

@@ -41,7 +41,7 @@ function actions({ bounds, alpha, sigma, x }, uniform) {
   });
 }
 
-// What Q says at actions: weights w ∝ exp(Q/tau), u, and h with the taper and without.
+// What Q says at actions: weights w ∝ exp(Q/tau), u, and h with the boundary weight and without.
 function drawsAt(problem, action) {
   const empty = () => action.map((row) => new Float64Array(row.length));
   const logWeight = new Float64Array(action[0].length);
@@ -55,7 +55,7 @@ function drawsAt(problem, action) {
       const g = untapered[j][i] - alpha * u; // the posterior score
       noise[j][i] = u;
       untapered[j][i] = g;
-      stein[j][i] = bounds ? taper(a, bounds) * g + taperSlope(a, bounds) : g;
+      stein[j][i] = bounds ? boundaryWeight(a, bounds) * g + boundaryWeightGradient(a, bounds) : g;
     }
   }
   return { action, logWeight, noise, untapered, stein, alpha };
@@ -75,12 +75,12 @@ function ask({ q, tau }, action, value, slope) {
 }
 
 // phi = 4 (a - l)(u - a)/(u - l)², 1 in the middle and 0 at the bounds
-function taper(a, [low, high]) {
+function boundaryWeight(a, [low, high]) {
   return (4 * (a - low) * (high - a)) / (high - low) ** 2;
 }
 
 // ∂phi/∂a
-function taperSlope(a, [low, high]) {
+function boundaryWeightGradient(a, [low, high]) {
   return (4 * (high - a - (a - low))) / (high - low) ** 2;
 }
 
@@ -129,7 +129,7 @@ function effectiveSampleSize(w) {
 }
 
 // An estimator is its C in Σ_i w_i (u_i + C h_i/alpha). `fitted` numbers come from the draws
-// themselves; `ignored` marks the biased forms, which drop the taper on a box.
+// themselves; `ignored` marks the biased forms, which drop the boundary weight on a box.
 const ESTIMATORS = {
   noise: { coefficient: () => 0 },
   "gradient-ignored": { coefficient: () => 1, ignored: true },

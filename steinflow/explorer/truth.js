@@ -108,7 +108,7 @@ function bestScalar(problem) {
   turned(q.rotation, x).forEach((y, j) => {
     const { point, weight } = posterior(problem, j, y);
     point.forEach((b, i) => {
-      const [phi, phiSlope] = bounds ? [taper(b, bounds), taperSlope(b, bounds)] : [1, 0];
+      const [phi, phiSlope] = bounds ? [boundaryWeight(b, bounds), boundaryWeightGradient(b, bounds)] : [1, 0];
       const g = potentialSlope(q, j, b) / tau + (alpha * (y - alpha * b)) / sigma ** 2;
       tapers += weight[i] * phi;
       square += weight[i] * (phi * g + phiSlope) ** 2;

@@ -256,11 +256,12 @@ def exactly(target: Separable, level: Level, x: Float[Array, "x d"]) -> tuple[Tr
         def slope_at(b: Array) -> Array:
             return jax.grad(lambda v: target.value(target.rotation.T @ v))(b) / target.tau
 
-        slope, (taper, taper_slope) = jax.vmap(slope_at)(turned), target.support.taper(turned)
+        slope = jax.vmap(slope_at)(turned)
+        boundary_weight, weight_gradient = target.support.boundary_weight(turned)
         noise = (level.alpha * turned - target.rotation @ point) / level.sigma**2
-        h = taper * (slope - level.alpha * noise) + taper_slope
+        h = boundary_weight * (slope - level.alpha * noise) + weight_gradient
         mean = target.rotation.T @ jnp.sum(weight * slope, axis=0)
-        return mean, jnp.sum(weight * taper), jnp.sum(weight * h**2)
+        return mean, jnp.sum(weight * boundary_weight), jnp.sum(weight * h**2)
 
     score = jax.vmap(lambda point: target.exact_score(point, level))(x)
     trace = jax.vmap(lambda point: target.exact_trace(point, level))(x)

@@ -160,12 +160,12 @@ def test_the_stein_term_has_mean_zero(level, target, reach):
     assert jnp.allclose(weight @ noise_terms(draws, point), exact, rtol=1e-8, atol=1e-8)
 
 
-def test_the_taper_keeps_its_scale_and_vanishes_at_the_bounds():
+def test_the_boundary_weight_keeps_its_scale_and_vanishes_at_the_bounds():
     box = sf.Box(jnp.array([-2.0, 0.0]), jnp.array([1.0, 5.0]))
     bounds = jnp.array([[-2.0, 0.0], [1.0, 5.0], [-0.5, 2.5]])
-    value, slope = box.taper(bounds)
+    value, slope = box.boundary_weight(bounds)
     assert jnp.allclose(value, jnp.array([[0.0, 0], [0, 0], [1, 1]]))
     step = 1e-6
-    up, _ = box.taper(bounds + step)
-    down, _ = box.taper(bounds - step)
+    up, _ = box.boundary_weight(bounds + step)
+    down, _ = box.boundary_weight(bounds - step)
     assert jnp.allclose(slope, (up - down) / (2 * step), atol=1e-6)

@@ -76,7 +76,7 @@ def best_scalar(target, x, level):
     rule = target.posterior(x, level)
     b = rule.point.T
     if target.support.has_bounds:
-        phi, phi_slope = target.support.taper(b)
+        phi, phi_slope = target.support.boundary_weight(b)
     else:
         phi, phi_slope = jnp.ones_like(b), jnp.zeros_like(b)
     slope = jax.vmap(jax.grad(lambda b: target.value(target.rotation.T @ b)))(b) / target.tau

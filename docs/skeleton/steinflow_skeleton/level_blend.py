@@ -27,10 +27,11 @@ class LevelBlend(AbstractEstimator):
     def terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
         """The formula: one vector a draw. Their weighted mean is the estimate."""
         x, level = point.x, point.level
-        taper, taper_gradient = point.support.taper(draws.action)  # phi and its derivative, [k, d]
+        # phi and its derivative, [k, d]
+        boundary_weight, weight_gradient = point.support.boundary_weight(draws.action)
         noise = (level.alpha * draws.action - x) / level.sigma**2  # u, [k, d]
         posterior_score = draws.gradient - level.alpha * noise  # g, [k, d]
-        stein = taper * posterior_score + taper_gradient  # h, [k, d]: E[h|x] = 0
+        stein = boundary_weight * posterior_score + weight_gradient  # h, [k, d]: E[h|x] = 0
         return noise + self.coefficient(draws, point) * stein / level.alpha
 
     def independent_terms(self, draws: Draws, point: Point) -> Float[Array, "k d"]:
