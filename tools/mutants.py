@@ -92,8 +92,8 @@ MUTANTS = (
     Mutant("sign of what is not believed", "estimators/shrunk.py",
            "1.0 - unexplained", "1.0 + unexplained", SHRUNK),
     Mutant("phi as flat as 1 - r^2", "estimators/shrunk.py",
-           "boundary_weight, gradient = 1.0 - rest * square, power * rest", "boundary_weight, gradient = 1.0 - "
-           "rest * square, power + rest", SHRUNK),
+           "gradient = 1.0 - rest * square, power * rest",
+           "gradient = 1.0 - rest * square, power + rest", SHRUNK),
     Mutant("sign of the regression", "proposals/fitted.py",
            "fall = -jnp.sum(", "fall = +jnp.sum(", FITTED + " -k formulas"),
     Mutant("sign of the pull to the likelihood", "proposals/fitted.py",
