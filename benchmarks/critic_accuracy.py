@@ -154,7 +154,7 @@ def measured(run: Run, step: int, contestants: Sequence[Contestant], trials: int
         normaliser.restore(0, part("normaliser.", arrays))
         seen = normaliser(seen[None])[0]
     seen = jnp.asarray(seen)
-    tau = learner.actor.temperature.tau(state.heat, state.scale)
+    tau = learner.actor.temperature.tau(state.temperature, state.scale)
     dim = learner.sizes.action
     actions = learner.actor.sample(key, state.policy, seen, dim, 1).actions[:, 0]
     levels = levels_of(TIMES)

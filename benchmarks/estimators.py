@@ -78,7 +78,7 @@ class Options(NamedTuple):
     trials: int
     supports: tuple[str, ...]
     taus: tuple[float, ...]
-    laws: tuple[str, ...]
+    distributions: tuple[str, ...]
 
 
 SIZES = (Size(256, 4, 8), Size(24, 2, 48))
@@ -118,16 +118,16 @@ def board_of(size: Size, options: Options) -> Board:
     """The problems of a size: its number of levels."""
     return Board(
         supports=options.supports, dims=(DIM,), families=("mixture", "pairs", "coupled"),
-        taus=options.taus, laws=options.laws, alphas=ALPHAS[size.levels], states=options.states,
-        trials=options.trials, log2_reference=19,
+        taus=options.taus, distributions=options.distributions, alphas=ALPHAS[size.levels],
+        states=options.states, trials=options.trials, log2_reference=19,
     )  # fmt: skip
 
 
 def places(board: Board) -> Iterator[tuple[Unit, Group]]:
     """All problems of a board."""
     for support in board.supports:
-        for law in board.laws:
-            unit = Unit(support, DIM, law)
+        for distribution in board.distributions:
+            unit = Unit(support, DIM, distribution)
             yield from ((unit, group) for group in groups(board, unit))
 
 
@@ -228,13 +228,13 @@ def work(
                 yield f"time {size.name} {name}", (time_ratio, size, variant)
             for draws in (size.draws, 2 * size.draws):
                 for unit, group in places(board_of(size, options)):
-                    at = f"{unit.support} {unit.law} {group.family} {group.tau:g}"
+                    at = f"{unit.support} {unit.distribution} {group.family} {group.tau:g}"
                     cell = f"mse {size.name} {name} {draws} {at}"
                     yield cell, (squared_errors, size, options, unit, group, variant, draws)
 
 
 def compiled_with(name: str) -> str:
-    """Cells of one such name share their compilation: all but the law, Q and temperature."""
+    """Cells of one such name share their compilation: distribution, Q and tau are left out."""
     return " ".join(name.split(" ")[:-3]) if name.startswith("mse") else name
 
 
@@ -279,7 +279,7 @@ def ratios(
         return None
     found: dict[str, list[Any]] = {}
     for unit, group in places(board_of(size, options)):
-        at = f"{unit.support} {unit.law} {group.family} {group.tau:g}"
+        at = f"{unit.support} {unit.distribution} {group.family} {group.tau:g}"
         names = [f"mse {size.name} {n} {k} {at}" for n in ("default", name)
                  for k in (size.draws, 2 * size.draws)]  # fmt: skip
         if any(one not in cells for one in names):
@@ -321,14 +321,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--supports", nargs="+", default=["box", "real"])
     parser.add_argument("--taus", nargs="+", type=float, default=[0.02, 0.1, 0.5])
-    parser.add_argument("--laws", nargs="+", default=["pi", "lag"])
+    parser.add_argument("--distributions", nargs="+", default=["pi", "lag"])
     parser.add_argument("--sizes", nargs="+", default=[size.name for size in SIZES])
     parser.add_argument("--variants", nargs="+", default=None, help="only these; default always")
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     options = Options(given.states, given.trials, tuple(given.supports), tuple(given.taus),
-                      tuple(given.laws))  # fmt: skip
+                      tuple(given.distributions))  # fmt: skip
     sizes = tuple(size for size in SIZES if size.name in given.sizes)
     every = {k: v for k, v in variants().items()
              if k == "default" or given.variants is None or k in given.variants}  # fmt: skip

@@ -37,7 +37,7 @@ SHARDS = 3
 def part_of(states: int, trials: int) -> tuple[Board, list[Cell]]:
     """The part; samples of actions, which take half a minute a cell, are left out."""
     board = Board(dims=(2,), states=states, trials=trials)
-    return board, [cell for cell in cells(board) if cell.unit.law != "actions"]
+    return board, [cell for cell in cells(board) if cell.unit.distribution != "actions"]
 
 
 def rows(out: Path, wanted: list[Cell]) -> list[pl.DataFrame]:

@@ -61,7 +61,7 @@ PARTS = {  # names within a sentence, and the paths of their files
     "leaderboard": but("study/leaderboard/", "figures", "report", "tables", "versions"),
     "training preset": but("study/training/", "report"),
     "agent": but(
-        "rl/", "alone", "checkpoint", "commands", "curves", "datasets", "doctor",
+        "rl/", "run_lock", "checkpoint", "commands", "curves", "datasets", "doctor",
         "environment_state", "export", "factories", "files", "frames", "memory", "metrics",
         "multigoal", "play", "record", "run", "signals", "workers",
     ),

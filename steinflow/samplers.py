@@ -41,8 +41,8 @@ def ode(schedule: AbstractSchedule, t: Array, to: Array) -> Step:
 
 
 def ddpm(schedule: AbstractSchedule, t: Array, to: Array) -> Step:
-    """Ancestral sampling: x' ~ p(x'|x, a) at a = E[a|x], with that law's own variance (Ho, Jain &
-    Abbeel, 2020, eq. 6 and 7, for any alpha and sigma)."""
+    """Ancestral sampling: x' ~ p(x'|x, a) at a = E[a|x], with its own variance (Ho, Jain & Abbeel,
+    2020, eq. 6 and 7, for any alpha and sigma)."""
     here, there = schedule(t), schedule(to)
     ratio = here.alpha / there.alpha
     share = (ratio * there.sigma / here.sigma) ** 2  # of x's noise that x' had already

@@ -31,7 +31,7 @@ def sample(
 ) -> Float[Array, "n d"]:
     """Draw from pi(a) ∝ exp(Q(a)/tau) by estimated scores.
 
-    On R^d the first steps draw from a far wider law than pi; where Q is not quadratic they
+    On R^d the first steps draw from a far wider distribution than pi; where Q is not quadratic they
     need many draws (with 64 a double well in two dimensions is missed), on a box they do not.
 
     The last step ends at E[a|x], inside a box.

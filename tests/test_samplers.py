@@ -1,4 +1,4 @@
-"""Samplers: the laws that they draw from, against exact ones."""
+"""Samplers: the distributions that they draw from, against exact ones."""
 
 import jax
 import jax.numpy as jnp

@@ -28,7 +28,7 @@ class Mutant(NamedTuple):
 
 EXACT = "tests/estimators/test_exactness.py"
 BY_HAND = "tests/estimators/test_by_hand.py"
-LAWS = "tests/proposals/test_by_hand.py"
+DISTRIBUTIONS = "tests/proposals/test_by_hand.py"
 SHRUNK = "tests/estimators/test_shrunk.py -k formulas"
 FITTED = "tests/proposals/test_fitted.py"
 TOLD = "tests/test_ask_tell.py"
@@ -64,7 +64,7 @@ MUTANTS = (
            BY_HAND + " -k noise_gradient"),
     Mutant("the proposal's spread", "proposals/gaussian.py",
            "point.level.sigma * ndtri(uniform)", "point.level.alpha * ndtri(uniform)",
-           LAWS + " -k quantiles"),
+           DISTRIBUTIONS + " -k quantiles"),
     Mutant("sign of Halley's correction", "truncated_normal.py",
            "(hazard - a - step)", "(hazard + a - step)",
            "tests/test_truncated_normal.py"),
@@ -103,9 +103,9 @@ MUTANTS = (
            FITTED + " -k reach"),
     Mutant("sign of the mixture", "stages.py",
            "(action, points) - mixture", "(action, points) + mixture",
-           LAWS + " -k mixture"),
+           DISTRIBUTIONS + " -k mixture"),
     Mutant("the share of a stage upside down", "stages.py",
-           "log_q + log_sizes", "log_q - log_sizes", LAWS + " -k mixture"),
+           "log_q + log_sizes", "log_q - log_sizes", DISTRIBUTIONS + " -k mixture"),
     Mutant("turns that draw the same numbers", "ask_tell.py",
            "(state.keys, stage)", "(state.keys, 0 * stage)", TOLD + " -k later_turns"),
     Mutant("done before it is told", "ask_tell.py",

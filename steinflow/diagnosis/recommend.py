@@ -34,7 +34,7 @@ class Recommendation(NamedTuple):
     """The answer."""
 
     current: Choice
-    best: Choice  # the current one, where nothing is surely better
+    best: Choice  # the current one, where nothing is significantly better
     verdict: str  # change, keep, or cannot tell
     thrifty: Choice | None  # the cheapest that is no worse, or worth PLENTY at every level
     taus: tuple[float, ...]  # of those measured, where the best is worth a draw at every level
@@ -127,7 +127,7 @@ def compared(mine: Measures, current: Measures, tail: float) -> tuple[float, flo
 
 
 def is_fine(choice: Choice) -> bool:
-    """Whether a choice is surely hardly worse than the current one, or worth plenty."""
+    """Whether a choice is hardly worse than the current one, significantly, or worth plenty."""
     plenty = choice.gain == choice.gain and choice.worst >= PLENTY
     return choice.low > 1.0 / WORTHWHILE or plenty
 
@@ -163,7 +163,7 @@ def sentences(
             f"instead of {now.cost}."
         )
     elif verdict == "keep":
-        found.append("Nothing that was measured is surely better for as many critic calls.")
+        found.append("Nothing that was measured is significantly better for as many critic calls.")
     else:
         found.append(
             "Whether another is better cannot be told: the reference resolves no level, or nothing "

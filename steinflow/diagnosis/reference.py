@@ -57,7 +57,7 @@ def refer(
     are pooled in proportion to their estimates of the normaliser; the error is the jackknife's
     over chunks (Owen, 2013, section 2.7). A chunk that alone has found a mode makes it large.
     What is common to all chunks it cannot see, so two things are asked besides: where the same
-    draws by their weights alone say surely something else, the difference is the error; and
+    draws by their weights alone significantly say something else, the difference is the error; and
     where fewer than 30 draws carry the weight, nothing is known.
     """
     method = auto()

@@ -52,7 +52,7 @@ def diagnose_run(
         times = MARGIN + (1.0 - 2.0 * MARGIN) * (np.arange(count) + 0.5) / count
         levels = jax.vmap(actor.schedule)(jnp.asarray(times, jnp.float32))
         critics, scale = state.critics, state.scale
-        tau = scale * actor.temperature.tau(state.heat, scale)
+        tau = scale * actor.temperature.tau(state.temperature, scale)
 
         def q(action: Array, obs: Array) -> Array:
             return scale * least(critics, obs, action)

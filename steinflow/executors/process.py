@@ -13,8 +13,8 @@ from multiprocessing import connection
 from typing import Any
 
 from steinflow.executors.base import C, Failed, Options, Outcome, is_final, require_no_gpus
+from steinflow.executors.compile_groups import place_of
 from steinflow.executors.cores import slots
-from steinflow.executors.kin import place_of
 from steinflow.executors.worker import Worker
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steinflow.executors.base import C, Failed, Options, Outcome, attempt, is_final
+from steinflow.executors.compile_groups import place_of
 from steinflow.executors.cores import claim, slots
-from steinflow.executors.kin import place_of
 from steinflow.io.files import StudyError
 
 MOST = 20_000  # workers
@@ -70,13 +70,13 @@ class Member:
     """A worker as the driver sees it, and what it has been given."""
 
     def __init__(self, actor: Any) -> None:
-        self.actor, self.kin, self.is_ready = actor, None, False
+        self.actor, self.compile_group, self.is_ready = actor, None, False
         self.call: Any = actor.ready.remote()
         self.task: tuple[Any, int] | None = None
 
     def give(self, task: tuple[Any, int]) -> None:
         """A cell and which try of it this is."""
-        self.task, self.kin = task, getattr(task[0], "kin", None)
+        self.task, self.compile_group = task, getattr(task[0], "compile_group", None)
         self.call = self.actor.compute.remote(task[0])
 
 

@@ -30,7 +30,7 @@ class Worker:
 
     def __init__(self, function: Callable[..., Any], cores: Sequence[int]) -> None:
         self.function, self.cores = function, cores
-        self.stillborn, self.kin = 0, None
+        self.stillborn, self.compile_group = 0, None
         self.start()
 
     def start(self) -> None:
@@ -57,7 +57,8 @@ class Worker:
         except OSError:
             self.restart()
             return False
-        self.task, self.since, self.kin = task, time.monotonic(), getattr(task[0], "kin", None)
+        self.task, self.since = task, time.monotonic()
+        self.compile_group = getattr(task[0], "compile_group", None)
         return True
 
     def hear(self) -> Outcome | None:

@@ -1,4 +1,4 @@
-// The standard normal law, whole and cut to an interval, accurate far in its tails.
+// The standard normal distribution, whole and cut to an interval, accurate far in its tails.
 //
 // All is written with log M(z), M(z) = sqrt(2/π) (1 - Φ(z))/φ(z) the scaled Mills ratio, so that
 // log 2(1 - Φ(z)) = -z²/2 + log M(z) for z >= 0. CORE.mills is the core's own series of it.

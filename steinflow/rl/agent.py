@@ -17,7 +17,7 @@ from steinflow.rl.critic import Batch, critic_loss, least_of, td_target
 from steinflow.rl.heads import HEADS
 from steinflow.rl.networks import Critics
 from steinflow.rl.policies import ACTORS, AbstractActor
-from steinflow.rl.temperature import Heat, cold_start, warmed
+from steinflow.rl.temperature import TemperatureState, initial_temperature, with_spread
 
 T = TypeVar("T")
 SPREAD_STATES, SPREAD_ACTIONS = 64, 4  # where the spread of Q is measured in an update
@@ -38,7 +38,7 @@ class AgentState(NamedTuple):
     target: Critics
     policy_optimiser: optax.OptState
     critic_optimiser: optax.OptState
-    heat: Heat
+    temperature: TemperatureState
     seed: Int[Array, ""]
     updates: Int[Array, ""]  # of the critics
     scale: Float[Array, ""]  # return that is 1 in the critics' units
@@ -98,7 +98,7 @@ def initial(learner: Learner, seed: Int[Array, ""]) -> AgentState:
         jax.tree.map(jnp.copy, critics),
         learner.optimiser(config.actor_lr).init(policy),
         learner.optimiser(config.critic_lr).init(critics),
-        cold_start(),
+        initial_temperature(),
         jnp.asarray(seed),
         jnp.zeros((), jnp.int32),
         jnp.asarray(1.0 / config.reward_scale, jnp.float32),
@@ -116,7 +116,7 @@ def critic_step(
 ) -> tuple[AgentState, Float[Array, "b m d"], tuple[Array, ...]]:
     """One update of the critics; the actions that the policy took at s' come back for the actor."""
     config, actor = learner.config, learner.actor
-    tau = actor.temperature.tau(state.heat, state.scale)
+    tau = actor.temperature.tau(state.temperature, state.scale)
     points, actions, log_prob = actor.sample(
         key_of(state, 0), state.policy, batch.next_obs, learner.sizes.action, config.particles
     )
@@ -137,8 +137,10 @@ def actor_step(
     learner: Learner, state: AgentState, obs: Float[Array, "b o"], point: Float[Array, "b d"]
 ) -> tuple[AgentState, ActorInfo]:
     """One update of the policy, at states and one point of its space for each."""
-    heat = warmed(state.heat, spread_of_q(key_of(state, 1), state.critics, obs, point.shape[-1]))
-    tau = learner.actor.temperature.tau(heat, state.scale)
+    temperature = with_spread(
+        state.temperature, spread_of_q(key_of(state, 1), state.critics, obs, point.shape[-1])
+    )
+    tau = learner.actor.temperature.tau(temperature, state.scale)
 
     def loss(policy: Any) -> tuple[Array, ActorInfo]:
         key = key_of(state, 2)
@@ -148,11 +150,11 @@ def actor_step(
     updates, optimiser = learner.optimiser(learner.config.actor_lr, state.updates).update(
         grads, state.policy_optimiser
     )
-    heat = learner.actor.temperature.steer(
-        heat, info.ess / learner.actor.draws_a_state, info.entropy
+    temperature = learner.actor.temperature.steer(
+        temperature, info.ess / learner.actor.draws_a_state, info.entropy
     )
     policy = optax.apply_updates(state.policy, updates)
-    return state._replace(policy=policy, policy_optimiser=optimiser, heat=heat), info
+    return state._replace(policy=policy, policy_optimiser=optimiser, temperature=temperature), info
 
 
 def spread_of_q(
@@ -209,7 +211,7 @@ def one_of(
         for_policy, state.policy, obs, learner.sizes.action, count
     )
     q = least_of(state.critics, obs, actions)
-    tau = learner.actor.temperature.tau(state.heat, state.scale)
+    tau = learner.actor.temperature.tau(state.temperature, state.scale)
     drawn = jax.random.categorical(for_choice, q / tau, axis=-1)
     which = (jnp.argmax(q, axis=-1) if greedy else drawn)[:, None, None]
     point, action = (jnp.take_along_axis(all_, which, axis=1)[:, 0] for all_ in (points, actions))

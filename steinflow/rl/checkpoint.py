@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from steinflow.io.files import write_atomically
 from steinflow.io.texts import parse_json
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 Arrays = dict[str, NDArray[Any]]
 PATTERN = re.compile(r"step-(\d{12})\.safetensors")
 

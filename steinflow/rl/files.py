@@ -17,7 +17,7 @@ from steinflow.io.texts import parse_json, read_text, read_toml
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CHANGEABLE = (
     "steps", "keep", "eval_every", "log_every", "env_timeout", "eval_envs", "eval_max_steps",
     "env_workers", "drop_nan",

@@ -185,7 +185,7 @@ class Denoiser(eqx.Module):
     def __call__(
         self, obs: Float[Array, " o"], x: Float[Array, " d"], level: Level
     ) -> Float[Array, " d"]:
-        prior = 1.0 / 3.0 if self.bounded else 1.0  # variance; 1/3 is that of the uniform law
+        prior = 1.0 / 3.0 if self.bounded else 1.0  # variance; 1/3 is that of uniform actions
         scale = level.alpha**2 * prior + level.sigma**2
         mean = level.alpha * prior * x / scale
         seen = x / jnp.sqrt(jnp.maximum(scale, 1.0))  # a variance that explodes is brought back

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 SLOW = 0.99  # weight of the past in a running mean, one update
 
 
-class Heat(eqx.Module):
+class TemperatureState(eqx.Module):
     """What a temperature has learned: the running spread of Q, in the critics' units, and log tau
     where it is steered."""
 
@@ -21,11 +21,13 @@ class AbstractTemperature(eqx.Module):
     """A rule for tau."""
 
     @abc.abstractmethod
-    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
+    def tau(self, state: TemperatureState, scale: Float[Array, ""]) -> Float[Array, ""]:
         """The temperature now, in the critics' units of Q, which are `scale` of return."""
 
     @abc.abstractmethod
-    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
+    def steer(
+        self, state: TemperatureState, ess: Float[Array, ""], entropy: Float[Array, ""]
+    ) -> TemperatureState:
         """After an update whose estimates had this mean ESS per draw, and whose policy this
         entropy per dimension (where it is known)."""
 
@@ -35,11 +37,13 @@ class Fixed(AbstractTemperature):
 
     value: float
 
-    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
+    def tau(self, state: TemperatureState, scale: Float[Array, ""]) -> Float[Array, ""]:
         return self.value / scale
 
-    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
-        return heat
+    def steer(
+        self, state: TemperatureState, ess: Float[Array, ""], entropy: Float[Array, ""]
+    ) -> TemperatureState:
+        return state
 
 
 class Relative(AbstractTemperature):
@@ -47,11 +51,13 @@ class Relative(AbstractTemperature):
 
     value: float
 
-    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
-        return self.value * jnp.maximum(heat.spread, 1e-6)
+    def tau(self, state: TemperatureState, scale: Float[Array, ""]) -> Float[Array, ""]:
+        return self.value * jnp.maximum(state.spread, 1e-6)
 
-    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
-        return heat
+    def steer(
+        self, state: TemperatureState, ess: Float[Array, ""], entropy: Float[Array, ""]
+    ) -> TemperatureState:
+        return state
 
 
 class ByEss(AbstractTemperature):
@@ -60,12 +66,14 @@ class ByEss(AbstractTemperature):
     value: float
     rate: float = 0.01
 
-    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
-        return jnp.exp(heat.log_tau) * jnp.maximum(heat.spread, 1e-6)
+    def tau(self, state: TemperatureState, scale: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.exp(state.log_tau) * jnp.maximum(state.spread, 1e-6)
 
-    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
+    def steer(
+        self, state: TemperatureState, ess: Float[Array, ""], entropy: Float[Array, ""]
+    ) -> TemperatureState:
         step = self.rate * (jnp.log(self.value) - jnp.log(ess))
-        return eqx.tree_at(lambda h: h.log_tau, heat, jnp.clip(heat.log_tau + step, -7.0, 3.0))
+        return eqx.tree_at(lambda h: h.log_tau, state, jnp.clip(state.log_tau + step, -7.0, 3.0))
 
 
 class ByEntropy(AbstractTemperature):
@@ -73,23 +81,25 @@ class ByEntropy(AbstractTemperature):
 
     rate: float = 1e-3
 
-    def tau(self, heat: Heat, scale: Float[Array, ""]) -> Float[Array, ""]:
-        return jnp.exp(heat.log_tau)
+    def tau(self, state: TemperatureState, scale: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.exp(state.log_tau)
 
-    def steer(self, heat: Heat, ess: Float[Array, ""], entropy: Float[Array, ""]) -> Heat:
+    def steer(
+        self, state: TemperatureState, ess: Float[Array, ""], entropy: Float[Array, ""]
+    ) -> TemperatureState:
         step = self.rate * jnp.clip(-1.0 - entropy, -1.0, 1.0)
-        return eqx.tree_at(lambda h: h.log_tau, heat, heat.log_tau + step)
+        return eqx.tree_at(lambda h: h.log_tau, state, state.log_tau + step)
 
 
 TEMPERATURES: dict[str, type] = {"fixed": Fixed, "relative": Relative, "ess": ByEss}
 
 
-def cold_start() -> Heat:
+def initial_temperature() -> TemperatureState:
     """Before anything is known of Q."""
-    return Heat(spread=jnp.zeros(()), log_tau=jnp.log(jnp.asarray(0.1)))
+    return TemperatureState(spread=jnp.zeros(()), log_tau=jnp.log(jnp.asarray(0.1)))
 
 
-def warmed(heat: Heat, spread: Float[Array, ""]) -> Heat:
+def with_spread(state: TemperatureState, spread: Float[Array, ""]) -> TemperatureState:
     """The running spread with one more measurement; the first is taken as it is."""
-    mean = jnp.where(heat.spread > 0, SLOW * heat.spread + (1.0 - SLOW) * spread, spread)
-    return eqx.tree_at(lambda h: h.spread, heat, mean)
+    mean = jnp.where(state.spread > 0, SLOW * state.spread + (1.0 - SLOW) * spread, spread)
+    return eqx.tree_at(lambda h: h.spread, state, mean)

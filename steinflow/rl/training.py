@@ -13,13 +13,13 @@ import jax
 from steinflow.checks import require_kind
 from steinflow.io.files import explained
 from steinflow.io.paths import expanded
-from steinflow.rl.alone import alone
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.factories import Factory, factory_of
 from steinflow.rl.loop import require_updates
 from steinflow.rl.metrics import Record, Told, tracker
 from steinflow.rl.run import Run
+from steinflow.rl.run_lock import run_lock
 from steinflow.rl.session import Session
 from steinflow.rl.signals import said
 
@@ -66,7 +66,7 @@ def train(
     name = env if isinstance(env, str) else named(env)
     path = expanded(out or Path("runs") / default_name(name, config))
     starters = [(word, tracker(word)) for word in ([track] if isinstance(track, str) else track)]
-    with explained(path), jax.enable_x64(False), alone(path) as claim:
+    with explained(path), jax.enable_x64(False), run_lock(path) as claim:
         session = Session(config, name, kwargs, make, path, resume, quiet)
         try:
             session.begin(resume, claim)

@@ -15,7 +15,7 @@ from steinflow.targets.boltzmann import AbstractTarget
 
 
 class Latent(AbstractTarget):
-    """The law of y = atanh of the rescaled action, on R^d: Q at the action that y stands
+    """The distribution of y = atanh of the rescaled action, on R^d: Q at the action that y stands
     for, plus tau times the logarithm of the Jacobian, Σ_j log sech² y_j."""
 
     inner: AbstractTarget  # type: ignore[misc]
@@ -28,18 +28,18 @@ class Latent(AbstractTarget):
         return inner.value(squashed(inner, y)) + self.tau * jnp.sum(log_slope(y))
 
     def exact_score(self, x: Float[Array, " d"], level: Level) -> Float[Array, " d"]:
-        """s*(x) of the latent law, [d], where the inner target is exact on a box."""
+        """s*(x) of the latent distribution, [d], where the inner target is exact on a box."""
         mean, _ = self.inner.latent_moments(x, level)  # type: ignore[attr-defined]
         return (level.alpha * mean - x) / level.sigma**2
 
     def exact_trace(self, x: Float[Array, " d"], level: Level) -> Float[Array, ""]:
-        """tr Cov[(alpha y - x)/sigma^2 | x] of the latent law."""
+        """tr Cov[(alpha y - x)/sigma^2 | x] of the latent distribution."""
         _, variance = self.inner.latent_moments(x, level)  # type: ignore[attr-defined]
         return jnp.sum(variance) * (level.alpha / level.sigma**2) ** 2
 
 
 class Clipped(AbstractTarget):
-    """Q continued beyond the bounds by its value at the nearest action inside: another law
+    """Q continued beyond the bounds by its value at the nearest action inside: another distribution
     than the box's, the one that SDAC's noise expectation is consistent for."""
 
     inner: AbstractTarget  # type: ignore[misc]
@@ -86,7 +86,7 @@ def squashed(target: AbstractTarget, y: Float[Array, "*n d"]) -> Float[Array, "*
 
 
 def latent(target: AbstractTarget) -> AbstractTarget:
-    """The target's law in y = atanh of the rescaled action: R^d, with the Jacobian.
+    """The target's distribution in y = atanh of the rescaled action: R^d, with the Jacobian.
 
     On R^d it is the target itself. A noisy point, its level and its score are then those
     of y, not of the action (Li, Tang & Azizan, arXiv 2601.08136).

@@ -113,7 +113,7 @@ def test_it_keeps_what_is_best():
                      current=("cvsi", 16), num_draws=(), factors=(), trials=8, actions=ACTIONS,
                      reference_draws=64)  # fmt: skip
     assert kept.recommendation.verdict == "keep" and kept.recommendation.best.estimator == "cvsi"
-    assert "Nothing that was measured is surely better" in kept.recommendation.sentences[1]
+    assert "Nothing that was measured is significantly better" in kept.recommendation.sentences[1]
 
 
 def test_linear_q_on_real_space_needs_no_draws():

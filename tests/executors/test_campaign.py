@@ -9,7 +9,7 @@ import pytest
 from steinflow.executors import campaign
 from steinflow.executors.base import Options
 from steinflow.executors.campaign import Engine
-from steinflow.executors.kin import place_of
+from steinflow.executors.compile_groups import place_of
 from steinflow.executors.state import contents
 from steinflow.executors.store import every
 from steinflow.executors.worker import Worker
@@ -107,19 +107,19 @@ class Idle(Worker):
     """A worker without a process."""
 
     def __init__(self):
-        self.kin = None
+        self.compile_group = None
 
 
 def test_workers_prefer_cells_that_share_compilations():
     def queue(kinds):
-        return deque((SimpleNamespace(kin=kin), 1) for kin in kinds)
+        return deque((SimpleNamespace(compile_group=compile_group), 1) for compile_group in kinds)
 
     waiting = queue("aabbcc")
     first, second = Idle(), Idle()
     assert place_of(first, [first, second], waiting) == 0
-    first.kin = "a"
+    first.compile_group = "a"
     assert place_of(second, [first, second], waiting) == 2  # another kind than the first's
-    second.kin = "c"
+    second.compile_group = "c"
     assert place_of(second, [first, second], waiting) == 4
     assert place_of(second, [first, second], queue("aa")) == 0  # nothing else is left: help
     assert place_of(first, [first, second], deque([(Toy("plain"), 1)] * 2)) == 0

@@ -90,14 +90,14 @@ def test_draws_are_weighed_by_the_mixture_of_all_proposals(turns):
     action = rng.uniform(LOW, HIGH, (16, 2))[: 6 if turns == 1 else 16]
     first = jax.vmap(sf.FittedProposal().first, (over_points(points),))(points)
     stages = [Stage(first, jnp.asarray(action[:6]))]
-    laws = [(3, xs[k] / alpha[k], np.full(2, sigma[k] / alpha[k])) for k in range(2)]
+    distributions = [(3, xs[k] / alpha[k], np.full(2, sigma[k] / alpha[k])) for k in range(2)]
     if turns == 2:
         normals = NormalProposal(jnp.asarray(mean), jnp.asarray(scale))
         stages.append(Stage(normals, jnp.asarray(action[6:])))
-        laws += [(5, mean[k], scale[k]) for k in range(2)]
+        distributions += [(5, mean[k], scale[k]) for k in range(2)]
     density = sum(
         n * stats.truncnorm.pdf(action, (LOW - m) / s, (HIGH - m) / s, m, s).prod(-1)
-        for n, m, s in laws
+        for n, m, s in distributions
     )
     found = log_priors(stages, points)
     assert found.shape == (2, len(action))

@@ -21,13 +21,13 @@ from safetensors.numpy import load_file
 import steinflow as sf
 from steinflow.cli import main, parsed, with_defaults
 from steinflow.io.files import unlike_sums
-from steinflow.rl.alone import HELD, alone
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.commands import Train, values_of
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.environments import factory_of
 from steinflow.rl.metrics import TRACKERS
 from steinflow.rl.presets import PRESETS
+from steinflow.rl.run_lock import HELD, run_lock
 from steinflow.rl.training import Session, default_name
 
 TEXT = """--estimator noise --steps 400 --warmup 100 --hidden 8 8 --batch-size 16 --num-levels 2
@@ -244,9 +244,12 @@ def test_a_folder_is_trained_in_by_one_process(tmp_path, capsys, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     with monkeypatch.context() as patch:
-        patch.setattr("steinflow.rl.alone.locked", without)
+        patch.setattr("steinflow.rl.run_lock.locked", without)
         assert main([*arguments, "400"]) == 0
-    with pytest.raises(RunError, match="Another process has begun"), alone(tmp_path / "new") as it:
+    with (
+        pytest.raises(RunError, match="Another process has begun"),
+        run_lock(tmp_path / "new") as it,
+    ):
         sides = TrainConfig(**SIDES), "Pendulum-v1", {}, factory_of("Pendulum-v1")
         late = Session(*sides, tmp_path / "new", False, True)
         shutil.copytree(run, tmp_path / "new")
@@ -255,13 +258,13 @@ def test_a_folder_is_trained_in_by_one_process(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:os.fork")
 def test_a_child_that_is_forked_keeps_no_folder(tmp_path):
-    with alone(tmp_path):
+    with run_lock(tmp_path):
         child = os.fork()
         if child == 0:
             time.sleep(30)
             os._exit(0)
     try:
-        with alone(tmp_path):
+        with run_lock(tmp_path):
             pass
     finally:
         os.kill(child, signal.SIGKILL)
@@ -269,11 +272,11 @@ def test_a_child_that_is_forked_keeps_no_folder(tmp_path):
 
 
 def test_a_folder_is_free_though_a_child_just_forked_has_the_lock_open(tmp_path):
-    with alone(tmp_path):
+    with run_lock(tmp_path):
         (file,) = HELD
         copy = os.dup(file.fileno())  # what a child has before it closes its own
     try:
-        with alone(tmp_path):
+        with run_lock(tmp_path):
             pass
     finally:
         os.close(copy)

@@ -91,7 +91,9 @@ def test_the_unit_of_rewards_changes_nothing(power, tmp_path):
         tmp_path / "other",
     )
     mine, its = one.arrays(0, "last"), other.arrays(0, "last")
-    networks = [n for n in mine if n.startswith(("agent.policy", "agent.critics", "agent.heat"))]
+    networks = [
+        n for n in mine if n.startswith(("agent.policy", "agent.critics", "agent.temperature"))
+    ]
     assert all(np.array_equal(mine[name], its[name]) for name in networks) and len(networks) > 9
     assert its["agent.scale"] == factor * mine["agent.scale"]
     where = np.ones((1, 1), np.float32)

@@ -1,4 +1,4 @@
-"""Exact scores of latent laws, against a full grid of the latent target itself."""
+"""Exact scores of latent distributions, against a full grid of the latent target itself."""
 
 import jax.numpy as jnp
 import numpy as np

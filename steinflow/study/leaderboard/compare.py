@@ -17,7 +17,7 @@ from steinflow.diagnostics import EED_CAP
 from steinflow.study.leaderboard.contest import OURS, PUBLISHED
 
 Floats = NDArray[np.float64]
-CELL = ("support", "dim", "law", "q", "tau", "budget", "alpha")
+CELL = ("support", "dim", "distribution", "q", "tau", "budget", "alpha")
 SHARED = CELL[:-1]  # the levels of a problem share their draws
 DRIVEN = ("dim", "q", "tau", "budget")  # what the energy distances vary over
 RIVALS = PUBLISHED["box"]

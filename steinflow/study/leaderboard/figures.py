@@ -13,7 +13,7 @@ from steinflow.report.style import curve, panels, shared_legend
 from steinflow.study.figures import short
 from steinflow.study.leaderboard.compare import exp, log_eed, oracle, pooled
 from steinflow.study.leaderboard.contest import methods
-from steinflow.study.leaderboard.lines import COLD, LAW_TEXT
+from steinflow.study.leaderboard.lines import COLD, DISTRIBUTION_TEXT
 
 LOOKS: dict[str, dict[str, Any]] = {
     "qne": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
@@ -45,9 +45,13 @@ def values(cells: pl.DataFrame, name: str) -> list[Any]:
     return sorted(cells[name].unique().to_list())
 
 
-def laws(cells: pl.DataFrame) -> list[str]:
-    """The laws behind x, in the order of the grid."""
-    return [law for law in LAW_TEXT if law in values(cells, "law")]
+def distributions(cells: pl.DataFrame) -> list[str]:
+    """The distributions behind x, in the order of the grid."""
+    return [
+        distribution
+        for distribution in DISTRIBUTION_TEXT
+        if distribution in values(cells, "distribution")
+    ]
 
 
 def heat_map(cells: pl.DataFrame) -> Figure:
@@ -85,13 +89,16 @@ def heat_map(cells: pl.DataFrame) -> Figure:
 
 
 def by_law(cells: pl.DataFrame) -> tuple[Figure, list[tuple[Axes, pl.DataFrame]]]:
-    """Axes for MSE ratios, one a law."""
-    figure, axes = panels(len(laws(cells)), width=3.3, height=3.4, sharey=True)
-    for ax, law in zip(axes, laws(cells), strict=True):
-        ax.set(yscale="log", title=LAW_TEXT[law])
+    """Axes for MSE ratios, one a distribution."""
+    figure, axes = panels(len(distributions(cells)), width=3.3, height=3.4, sharey=True)
+    for ax, distribution in zip(axes, distributions(cells), strict=True):
+        ax.set(yscale="log", title=DISTRIBUTION_TEXT[distribution])
         ax.axhline(1.0, **LINE)
     axes[0].set_ylabel("MSE of auto / best published")
-    parts = [cells.filter(pl.col("law") == law) for law in laws(cells)]
+    parts = [
+        cells.filter(pl.col("distribution") == distribution)
+        for distribution in distributions(cells)
+    ]
     return figure, list(zip(axes, parts, strict=True))
 
 
@@ -129,10 +136,17 @@ def over_levels(cells: pl.DataFrame) -> Figure:
 
 def shares(cells: pl.DataFrame) -> Figure:
     """Share of cells worth at least one exact draw, over the budget."""
-    places = [(s, law) for s in SUPPORTS for law in laws(cells) if s in values(cells, "support")]
+    places = [
+        (s, distribution)
+        for s in SUPPORTS
+        for distribution in distributions(cells)
+        if s in values(cells, "support")
+    ]
     figure, axes = panels(len(places), width=2.6, height=3.4, sharey=True)
-    for ax, (support, law) in zip(axes, places, strict=True):
-        mine = cells.filter((pl.col("support") == support) & (pl.col("law") == law))
+    for ax, (support, distribution) in zip(axes, places, strict=True):
+        mine = cells.filter(
+            (pl.col("support") == support) & (pl.col("distribution") == distribution)
+        )
         for name in methods(support):
             logs = mine.select("budget", above=pl.Series(log_eed(mine, name) >= 0.0))
             share = logs.group_by("budget").agg(pl.col("above").mean()).sort("budget")
@@ -141,7 +155,11 @@ def shares(cells: pl.DataFrame) -> Figure:
         budgets = values(cells, "budget")
         ax.set_xscale("log", base=2)
         ax.set_xticks(budgets, [str(budget) for budget in budgets])
-        ax.set(xlabel="budget", title=f"{SUPPORTS[support]}, {LAW_TEXT[law]}", ylim=(-0.03, 1.03))
+        ax.set(
+            xlabel="budget",
+            title=f"{SUPPORTS[support]}, {DISTRIBUTION_TEXT[distribution]}",
+            ylim=(-0.03, 1.03),
+        )
     axes[0].set_ylabel("share of cells with EED ≥ 1")
     shared_legend(figure, axes[0], 2 * len(places) + 2)
     return figure
@@ -165,21 +183,21 @@ FIGURES = {
     ),
     "exact-draws": Caption(
         shares,
-        COLD & pl.col("law").is_in(["pi", "lag"]),
+        COLD & pl.col("distribution").is_in(["pi", "lag"]),
         "How often an estimate is worth an exact draw",
         "Share of cells with EED of at least 1 at the lowest temperature, α ≤ 0.5, d = 6 and 17; "
         "dotted: the bar of 90 %. On R^d sdac is qne, and idem is gradient.",
     ),
     "heat-box": Caption(
         heat_map,
-        (pl.col("support") == "box") & (pl.col("law") == "pi"),
+        (pl.col("support") == "box") & (pl.col("distribution") == "pi"),
         "Equivalent exact draws on the box",
         "Geometric means over Q and budgets, x from π. Below 1 a single perfect sample would be "
         "better. rfm's are of its latent.",
     ),
     "heat-real": Caption(
         heat_map,
-        (pl.col("support") == "real") & (pl.col("law") == "pi"),
+        (pl.col("support") == "real") & (pl.col("distribution") == "pi"),
         "Equivalent exact draws on R^d",
         "The same without bounds, where sdac is qne, and idem is gradient.",
     ),

@@ -14,7 +14,11 @@ from steinflow.supports import AbstractSupport, Box, RealSpace
 FAMILIES = ("quadratic", "bimodal", "multimodal", "linear", "mixture", "pairs", "coupled")
 EASY = ("quadratic", "linear")  # every line is shown again without these
 MANY = ("mixture", "pairs", "coupled")  # each state has a Q of its own
-LAWS = {"pi": 1.0, "lag": 5.0, "uniform": float("inf")}  # temperature of the law behind x
+DISTRIBUTIONS = {
+    "pi": 1.0,
+    "lag": 5.0,
+    "uniform": float("inf"),
+}  # temperature of the distribution behind x
 VALUE, GRADIENT = 1, 2  # what an evaluation of Q costs; a gradient includes its value
 COUPLED_TAUS = 0.5  # beyond pairs a coupled network has a reference from here on
 
@@ -27,7 +31,7 @@ class Board:
     dims: tuple[int, ...] = (2, 6, 17)
     families: tuple[str, ...] = FAMILIES
     taus: tuple[float, ...] = (0.02, 0.1, 0.5, 2.0)
-    laws: tuple[str, ...] = ("pi", "lag")
+    distributions: tuple[str, ...] = ("pi", "lag")
     budgets: tuple[int, ...] = (16, 64, 256)
     alphas: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     states: int = 16
@@ -39,7 +43,7 @@ class Board:
     def __post_init__(self) -> None:
         require_at_least("trials", self.trials, 4, "Half of them choose, half of them judge.")
         require_at_least("query_points", self.states, 1, "They are the states of a problem.")
-        for name in ("dims", "families", "taus", "laws", "budgets", "alphas"):
+        for name in ("dims", "families", "taus", "distributions", "budgets", "alphas"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty. Give at least one value.")
         for family in self.families:
@@ -75,16 +79,16 @@ def board_of(config: StudyConfig) -> Board:
 
 
 class Unit(NamedTuple):
-    """A piece of work with one file: a support, a dimension and a law."""
+    """A piece of work with one file: a support, a dimension and a distribution."""
 
     support: str
     dim: int
-    law: str
+    distribution: str
 
     @property
     def name(self) -> str:
         """A file name."""
-        return f"{self.support}-d{self.dim}-{self.law}"
+        return f"{self.support}-d{self.dim}-{self.distribution}"
 
 
 class Group(NamedTuple):
@@ -96,7 +100,12 @@ class Group(NamedTuple):
 
 def units(board: Board) -> list[Unit]:
     """All units, the longest first."""
-    found = [Unit(s, d, law) for s in board.supports for d in board.dims for law in board.laws]
+    found = [
+        Unit(s, d, distribution)
+        for s in board.supports
+        for d in board.dims
+        for distribution in board.distributions
+    ]
     return sorted(found, key=lambda unit: (-unit.dim, unit.support))
 
 

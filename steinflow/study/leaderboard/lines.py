@@ -27,7 +27,7 @@ from steinflow.study.leaderboard.grid import EASY, MANY
 
 HARD = ~pl.col("q").is_in(EASY)
 SCOPES = {"all": pl.lit(True), "hard": HARD}
-LAW_TEXT = {"pi": "x from π", "lag": "x from a lagging policy", "uniform": "x uniform"}
+DISTRIBUTION_TEXT = {"pi": "x from π", "lag": "x from a lagging policy", "uniform": "x uniform"}
 BARS = {
     ("auto", "pi"): (0.07, 0.08),
     ("auto", "lag"): (0.1, 0.12),
@@ -111,22 +111,30 @@ def against_oracle() -> Iterator[Comparison]:
     for latent, beside in ((True, ""), (False, ", rfm left out on boxes")):
         end = "" if latent else "-without-rfm"
         for ours in OURS:
-            for law, words in LAW_TEXT.items():
+            for distribution, words in DISTRIBUTION_TEXT.items():
                 text = f"{ours} / best published method of each cell, {words}{beside}"
                 measure = partial(ratio, partial(oracle, ours=ours, latent=latent))
-                bars = BARS.get((ours, law)) if latent else None
-                aim = AIMS.get((ours, law)) if latent else None
-                where = pl.col("law") == law
-                yield Comparison(f"1-{slug(ours)}-{law}{end}", text, where, measure, bars, aim)
+                bars = BARS.get((ours, distribution)) if latent else None
+                aim = AIMS.get((ours, distribution)) if latent else None
+                where = pl.col("distribution") == distribution
+                yield Comparison(
+                    f"1-{slug(ours)}-{distribution}{end}", text, where, measure, bars, aim
+                )
 
 
 def at_the_same_time() -> Iterator[Comparison]:
     """The same at equal time; cells are those of `compare.at_equal_time`."""
-    for law, words in LAW_TEXT.items():
+    for distribution, words in DISTRIBUTION_TEXT.items():
         text = f"auto / best published method of each cell at equal time, {words}"
         measure = partial(ratio, partial(oracle, ours="auto"))
-        bars = (EQUAL_TIME, EQUAL_TIME) if law in ("pi", "lag") else None
-        yield Comparison(f"4-equal-time-{law}", text, pl.col("law") == law, measure, bars)
+        bars = (EQUAL_TIME, EQUAL_TIME) if distribution in ("pi", "lag") else None
+        yield Comparison(
+            f"4-equal-time-{distribution}",
+            text,
+            pl.col("distribution") == distribution,
+            measure,
+            bars,
+        )
 
 
 def against_each() -> Iterator[Comparison]:
@@ -141,16 +149,19 @@ def against_each() -> Iterator[Comparison]:
 def at_low_temperature() -> Iterator[Comparison]:
     """Must show 3."""
     measure = partial(gain, partial(oracle, ours="auto"))
-    text = f"EED of auto / EED of the best published method, {LAW_TEXT['lag']}"
-    where = COLD & LARGE & (pl.col("law") == "lag")
+    text = f"EED of auto / EED of the best published method, {DISTRIBUTION_TEXT['lag']}"
+    where = COLD & LARGE & (pl.col("distribution") == "lag")
     yield Comparison("3-gain-lag", text, where, measure, (3.0, 3.0), 10.0, at_least=True)
-    for law in ("pi", "lag"):
+    for distribution in ("pi", "lag"):
         for method in (*OURS, *RIVALS):
-            bars = (0.9, 0.9) if (method, law) == ("auto", "pi") else None
-            text = f"share of cells with EED ≥ 1: {method}, {LAW_TEXT[law]}"
-            where, measure = COLD & LARGE & (pl.col("law") == law), partial(share_above_one, method)
+            bars = (0.9, 0.9) if (method, distribution) == ("auto", "pi") else None
+            text = f"share of cells with EED ≥ 1: {method}, {DISTRIBUTION_TEXT[distribution]}"
+            where, measure = (
+                COLD & LARGE & (pl.col("distribution") == distribution),
+                partial(share_above_one, method),
+            )
             yield Comparison(
-                f"3-share-{slug(method)}-{law}", text, where, measure, bars, at_least=True
+                f"3-share-{slug(method)}-{distribution}", text, where, measure, bars, at_least=True
             )
 
 
@@ -159,9 +170,12 @@ def held_out() -> Iterator[Comparison]:
     parts = {"_choice": "used for choices", "_held": "held out"}
     many = pl.col("q").is_in(MANY) & (pl.col("trace_held:auto") > 0.0)  # where states are left
     for ours in OURS:
-        for law in LAW_TEXT:
-            where = many & (pl.col("law") == law)
-            name, what = f"5-{slug(ours)}-{law}", f"{ours} / best published, {LAW_TEXT[law]}"
+        for distribution in DISTRIBUTION_TEXT:
+            where = many & (pl.col("distribution") == distribution)
+            name, what = (
+                f"5-{slug(ours)}-{distribution}",
+                f"{ours} / best published, {DISTRIBUTION_TEXT[distribution]}",
+            )
             for part, words in parts.items():
                 measure = partial(ratio, partial(oracle_of_states, ours=ours, part=part))
                 yield Comparison(

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, Key
 from steinflow.levels import Level
 from steinflow.sobol import sobol
 from steinflow.study.conditions import FAMILIES as PAPER
-from steinflow.study.leaderboard.grid import LAWS, Board, Group, Unit, support_of
+from steinflow.study.leaderboard.grid import DISTRIBUTIONS, Board, Group, Unit, support_of
 from steinflow.supports import AbstractSupport
 from steinflow.targets import Boltzmann, GaussianMixture, Networks, latent, random_networks
 from steinflow.targets.boltzmann import AbstractTarget
@@ -106,7 +106,7 @@ def at_temperature(target: AbstractTarget, tau: Array) -> AbstractTarget:
 
 @jax.jit
 def spread(targets: AbstractTarget) -> Float[Array, " b"]:
-    """Standard deviation of Q under the uniform law on the box, N(0, I) on R^d.
+    """Standard deviation of Q under the uniform distribution on the box, N(0, I) on R^d.
 
     A mixture's Q depends on its temperature: here it is that of temperature zero.
     """
@@ -121,27 +121,27 @@ def spread(targets: AbstractTarget) -> Float[Array, " b"]:
     return jax.lax.map(one, targets)
 
 
-@partial(jax.jit, static_argnames="law")
-def actions(key: Key[Array, ""], targets: AbstractTarget, law: str) -> Float[Array, "b d"]:
+@partial(jax.jit, static_argnames="distribution")
+def actions(key: Key[Array, ""], targets: AbstractTarget, distribution: str) -> Float[Array, "b d"]:
     """One action of the policy behind the points of each state."""
     dim, bounded = targets.dim, targets.support.has_bounds  # type: ignore[attr-defined]
     keys = jax.random.split(key, targets.tau.shape[0])
-    if law == "uniform":
+    if distribution == "uniform":
         shape = (dim,)
         if bounded:
             return jax.vmap(lambda k: jax.random.uniform(k, shape, minval=-1.0))(keys)
         return jax.vmap(lambda k: jax.random.normal(k, shape))(keys)
 
     def one(at: tuple[Array, AbstractTarget]) -> Array:
-        warm = at_temperature(at[1], LAWS[law] * at[1].tau)
+        warm = at_temperature(at[1], DISTRIBUTIONS[distribution] * at[1].tau)
         return warm.sample(at[0], 1)[0]  # type: ignore[attr-defined]
 
     return jax.lax.map(one, (keys, targets))
 
 
-@partial(jax.jit, static_argnames=("law", "count"))
+@partial(jax.jit, static_argnames=("distribution", "count"))
 def resampled(
-    key: Key[Array, ""], nets: Networks, law: str, count: int | None = None
+    key: Key[Array, ""], nets: Networks, distribution: str, count: int | None = None
 ) -> Float[Array, "b *n d"]:
     """Actions of the policy of fully coupled networks, by resampling 2^16 even ones."""
     dim, bounded = nets.dim, nets.support.has_bounds
@@ -150,10 +150,10 @@ def resampled(
         key, net = at
         choose, numbers = jax.random.split(key)
         uniform = sobol(numbers, RESAMPLED, dim, jnp.float64)
-        tau, bowl = net.tau * LAWS[law], jnp.zeros(RESAMPLED)
+        tau, bowl = net.tau * DISTRIBUTIONS[distribution], jnp.zeros(RESAMPLED)
         action = 2.0 * uniform - 1.0
         if not bounded:
-            action = (1.0 if law == "uniform" else jnp.sqrt(tau)) * ndtri(uniform)
+            action = (1.0 if distribution == "uniform" else jnp.sqrt(tau)) * ndtri(uniform)
             bowl = 0.5 * jnp.sum(action**2, axis=-1)
         log_weight = (jax.lax.map(net.value, action, batch_size=2**12) + bowl) / tau
         shape = () if count is None else (count,)
@@ -199,7 +199,7 @@ def problem(board: Board, unit: Unit, group: Group, key: Key[Array, ""]) -> Prob
     targets, bounded = every[kind], unit.support == "box"
     act, noise = jax.random.split(key)
     exact = is_exact(targets)
-    action = (actions if exact else resampled)(act, targets, unit.law)
+    action = (actions if exact else resampled)(act, targets, unit.distribution)
     x, y = noisy(noise, action, board.levels, bounded)
     empty = jnp.zeros(x.shape[:2])
     score, trace = truths(targets, x, board.levels) if exact else (jnp.zeros_like(x), empty)

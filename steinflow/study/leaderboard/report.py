@@ -21,7 +21,7 @@ from steinflow.study.leaderboard.actions import SAMPLES, STEPS
 from steinflow.study.leaderboard.compare import DRIVEN, disputed, left_out, tabulate
 from steinflow.study.leaderboard.figures import FIGURES, LOOKS, SUPPORTS, values
 from steinflow.study.leaderboard.grid import GRADIENT, VALUE
-from steinflow.study.leaderboard.lines import LAW_TEXT, judge
+from steinflow.study.leaderboard.lines import DISTRIBUTION_TEXT, judge
 from steinflow.study.leaderboard.run import Results
 from steinflow.study.leaderboard.tables import SITUATION, decision_chart, win_table, worst_cells
 from steinflow.study.leaderboard.versions import ROWS, code_version
@@ -128,7 +128,7 @@ def render(
         methods=[name for name in LOOKS if name in values(rows, "method")],
         grid={name: values(rows, name) for name in axes},
         supports=SUPPORTS,
-        laws=LAW_TEXT,
+        distributions=DISTRIBUTION_TEXT,
         cost={"value": VALUE, "gradient": GRADIENT},
         command=command,
     )

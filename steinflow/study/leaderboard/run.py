@@ -54,7 +54,7 @@ class Cell(NamedTuple):
         return f"{self.label.replace(' ', '-')}-{self.identity}"
 
     @property
-    def kin(self) -> str:
+    def compile_group(self) -> str:
         """Cells that share compilations and truths."""
         return f"{self.unit.support} {self.unit.dim}"
 
@@ -70,7 +70,7 @@ def cells(board: Board) -> list[Cell]:
     for unit in units(board):
         for side, budget, group in product(sides, board.budgets, groups(board, unit)):
             found.append(Cell(unit, group, budget, side, sides[side]))
-    if "box" in board.supports and "pi" in board.laws:
+    if "box" in board.supports and "pi" in board.distributions:
         for dim in sorted(board.dims, reverse=True):
             unit = Unit("box", dim, "actions")
             posed = actions.problems(board, unit, groups(board, unit))
@@ -81,7 +81,7 @@ def cells(board: Board) -> list[Cell]:
 
 def seed_of(board: Board, unit: Unit, group: Group) -> jax.Array:
     """A key of its own for every group, the same in any order."""
-    text = f"{unit.support} {unit.dim} {unit.law} {group}"
+    text = f"{unit.support} {unit.dim} {unit.distribution} {group}"
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
     return jax.random.fold_in(jax.random.key(board.seed), number)
 
@@ -112,8 +112,9 @@ def summed(
         for level, alpha in enumerate(board.alphas):
             mine, mse = total[:, number, level], float(total[:, number, level].mean())
             yield {
-                "support": unit.support, "dim": unit.dim, "law": unit.law, "q": group.family,
-                "tau": group.tau, "budget": budget, "alpha": alpha, "method": method,
+                "support": unit.support, "dim": unit.dim, "distribution": unit.distribution,
+                "q": group.family, "tau": group.tau, "budget": budget, "alpha": alpha,
+                "method": method,
                 "trace": float(trace[:, level].sum()), "mse": mse,
                 "mse_a": float(mine[::2].mean()), "mse_b": float(mine[1::2].mean()),
                 "mse_se": float(np.sqrt(np.sum(away[:, number, level] ** 2))),
@@ -128,7 +129,7 @@ def summed(
 def compute(board: Board, out: Path, cell: Cell) -> bytes:
     """The rows of a cell as a file."""
     with jax.enable_x64(True):
-        if cell.unit.law == "actions":
+        if cell.unit.distribution == "actions":
             key = jax.random.fold_in(seed_of(board, cell.unit, cell.group), cell.budget)
             driver = actions.DRIVERS[cell.side]
             rows = [actions.compared(board, cell.unit, cell.group, cell.budget, key, driver)]
@@ -203,7 +204,7 @@ def run(
             write_atomically(path_of(out, unit), methodcaller("write", content))
 
     def joined(drawn: bool) -> pl.DataFrame:
-        parts = [p for cell, p in found.items() if (cell.unit.law == "actions") == drawn]
+        parts = [p for cell, p in found.items() if (cell.unit.distribution == "actions") == drawn]
         return pl.concat(parts).drop("identity") if parts else pl.DataFrame()
 
     return Results(joined(False), joined(True))

@@ -76,7 +76,7 @@ def is_text(node: ast.AST) -> bool:
 def identity(board: Board, code: str, more: tuple[str, ...] = ()) -> str:
     """A hash of a version of code and of the settings that a row depends on besides its own
     columns."""
-    varied = ("supports", "dims", "families", "taus", "laws", "budgets", *more)
+    varied = ("supports", "dims", "families", "taus", "distributions", "budgets", *more)
     settings = {k: v for k, v in asdict(board).items() if k not in varied}
     return hashlib.sha256(f"{settings}{code}".encode()).hexdigest()[:16]
 

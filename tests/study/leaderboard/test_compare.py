@@ -21,7 +21,7 @@ from steinflow.study.leaderboard.compare import (
     tabulate,
 )
 from steinflow.study.leaderboard.contest import OURS, PUBLISHED, methods
-from steinflow.study.leaderboard.grid import LAWS, Board
+from steinflow.study.leaderboard.grid import DISTRIBUTIONS, Board
 from steinflow.study.leaderboard.lines import judge
 from steinflow.study.leaderboard.report import write
 from steinflow.study.leaderboard.run import Results
@@ -29,11 +29,12 @@ from steinflow.study.leaderboard.tables import BEST, decision_chart, win_table, 
 
 BOARD = Board()
 FULL = {
-    "support": BOARD.supports, "dim": BOARD.dims, "law": tuple(LAWS), "q": BOARD.families,
+    "support": BOARD.supports, "dim": BOARD.dims, "distribution": tuple(DISTRIBUTIONS),
+    "q": BOARD.families,
     "tau": BOARD.taus, "budget": BOARD.budgets, "alpha": BOARD.alphas,
 }  # fmt: skip
 SMALL = {"dim": (6,), "q": ("linear", "pairs"), "tau": (0.02,), "budget": (64,)}
-ONE = SMALL | {"q": ("pairs",), "alpha": (0.5,), "law": ("pi",), "support": ("box",)}
+ONE = SMALL | {"q": ("pairs",), "alpha": (0.5,), "distribution": ("pi",), "support": ("box",)}
 NO_ACTIONS = NO_TIMES = pl.DataFrame()
 MSES = ("mse", "mse_a", "mse_b", "mse_se", "mse_choice")
 WORTH = dict.fromkeys(PUBLISHED["box"], 1.0) | dict(zip(OURS, (20.0, 5.0), strict=True))
@@ -226,7 +227,7 @@ def test_hard_cells_are_judged_by_themselves():
 
 def test_the_worst_cells_are_listed():
     rows = rows_of(**SMALL)
-    bad = {"method": "auto", "law": "lag", "q": "pairs", "alpha": 0.7, "support": "real"}
+    bad = {"method": "auto", "distribution": "lag", "q": "pairs", "alpha": 0.7, "support": "real"}
     rows = scaled(rows, 40.0, **bad)
     worst = worst_cells(rows, NO_ACTIONS, 3)
     assert worst.height == 3 and worst["ratio"][:2].to_list() == pytest.approx([2.0, 0.05])
@@ -261,7 +262,7 @@ def test_held_out_states_are_compared_with_those_used_for_choices():
 
 
 def test_lines_without_cells_are_incomplete():
-    lines = lines_of(rows_of(**SMALL | {"law": ("pi",), "support": ("box",), "dim": (2,)}))
+    lines = lines_of(rows_of(**SMALL | {"distribution": ("pi",), "support": ("box",), "dim": (2,)}))
     for name in ("1-auto-lag", "3-share-auto-pi", "3-gain-lag-hard", "5-auto-uniform"):
         assert lines[name]["estimate"] is lines[name]["met"] is None and lines[name]["cells"] == 0
     assert lines["1-auto-pi"]["met"] is True

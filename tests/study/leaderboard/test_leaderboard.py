@@ -28,7 +28,8 @@ from steinflow.study.leaderboard.reference import referenced
 
 UNIT = Unit("real", 2, "pi")
 SMALL = Board(
-    supports=("real",), dims=(2,), families=("linear", "quadratic"), taus=(0.5,), laws=("pi",),
+    supports=("real",), dims=(2,), families=("linear", "quadratic"), taus=(0.5,),
+    distributions=("pi",),
     budgets=(16,), states=2, trials=4, log2_reference=12,
 )  # fmt: skip
 
@@ -39,7 +40,7 @@ def test_the_grid_is_the_one_that_is_promised():
         len(list(groups(board, unit))) * len(board.alphas) * len(board.budgets)
         for unit in units(board)
     )
-    # 7 Q x 4 tau x 2 supports x 3 d x 2 laws, less the coupled networks without a truth
+    # 7 Q x 4 tau x 2 supports x 3 d x 2 distributions, less the coupled networks without a truth
     assert cells == (7 * 4 * 12 - 2 * 2 * 2 * 2) * 15
     assert len({state_seed(k, d) for k in range(16) for d in (2, 6, 17)}) == 48
 

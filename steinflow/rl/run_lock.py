@@ -27,7 +27,7 @@ os.register_at_fork(after_in_child=let_go)
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[Callable[[], None]]:
+def run_lock(folder: Path) -> Iterator[Callable[[], None]]:
     """Keep others out of a folder: at once if it is there, else from the first call of what this
     gives. Where the file system has no locks, nobody is kept out.
 
