@@ -171,7 +171,7 @@ def test_the_report_says_it_first_and_escapes_names(found, tmp_path):
     assert text.index("Train with auto") < text.index("<figure") < text.index("All choices")
     HTMLParser().feed(text)
     drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
-    names = ("draws", "slices", "boundary", "worth")
+    names = ("boundary", "draws", "slices", "worth")
     assert drawn == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     about = json.loads((tmp_path / "diagnosis.json").read_text())
     assert about["verdict"] == "change" and about["best"]["estimator"] == "auto"
