@@ -123,5 +123,5 @@ def test_workers_prefer_cells_that_share_compilations():
     assert place_of(second, [first, second], waiting) == 4
     assert place_of(second, [first, second], queue("aa")) == 0  # nothing else is left: help
     assert place_of(first, [first, second], deque([(Toy("plain"), 1)] * 2)) == 0
-    assert Versioned(SimpleNamespace(kin="a"), "1").kin == "a"
+    assert Versioned(SimpleNamespace(kin="a", name="cell"), "1").kin == "a"
     assert Versioned(Toy("plain"), "1").kin is None
