@@ -53,6 +53,11 @@ class Versioned(Generic[N]):
         """Its identity."""
         return f"{self.cell.name}-{self.version}"
 
+    @property
+    def compile_group(self) -> Any:
+        """Cells that share compilations, if the cell says so."""
+        return getattr(self.cell, "compile_group", None)
+
 
 class Done(NamedTuple):
     """What a cell gave."""

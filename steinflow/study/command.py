@@ -22,8 +22,8 @@ class Study(StudyConfig):
     style: str = "screen"
     """screen, or paper: figures also as PDF, tables also as CSV and LaTeX"""
     executor: str = ""
-    """serial, process or ray: cells on single cores (this process on all cores; presets leaderboard
-    and training: process)"""
+    """serial, process or ray: cells on single cores (this process on all cores; presets
+    leaderboard, prior and training: process)"""
     workers: int | None = None
     """cells at once by an executor (one a core; on a Ray cluster as many as fit)"""
     shard: str = "0/1"
@@ -84,6 +84,22 @@ def leaderboard(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, p
     return 0
 
 
+def prior(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, paper: bool) -> int:
+    """Run the study of a prior with figures and report."""
+    from steinflow.study.prior.lines import judge
+    from steinflow.study.prior.report import write
+    from steinflow.study.prior.run import grid_of, run
+
+    grid = grid_of(config)
+    rows = run(grid, out, quiet, engine)
+    found = judge(rows)
+    page = write(grid, rows, found, out, shell(config), paper)
+    for claim in found["claims"]:
+        print(f"{claim['verdict']:>11}  {claim['claim']}")
+    print(f"{rows.height:,} rows. Open {page}")
+    return 0
+
+
 def training(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, paper: bool) -> int:
     """Train small policies with figures and report."""
     from steinflow.study.training.lines import compare
@@ -101,6 +117,7 @@ def training(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, pape
 
 BIG: dict[str, Callable[[StudyConfig, Path, "Engine", bool, bool], int]] = {
     "leaderboard": leaderboard,
+    "prior": prior,
     "training": training,
 }
 

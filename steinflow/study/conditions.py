@@ -1,6 +1,6 @@
 """What the study varies: the paper's grid, and presets that change some of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import NamedTuple
@@ -35,16 +35,17 @@ class StudyConfig:
 
     preset: str = "paper"
     """paper (the paper's grid), quick, levels (noise levels and dimensions), box, leaderboard
-    (every published method and auto at equal cost), or training (small policies)"""
+    (every published method and auto at equal cost), prior (the data's policy beside Q, and
+    without), or training (small policies)"""
     trials: int | None = None
-    """Monte Carlo trials a condition (paper: 100, leaderboard: 16)"""
+    """Monte Carlo trials a condition (paper: 100, leaderboard and prior: 16)"""
     query_points: int | None = None
-    """noisy points x at which every condition is measured (32; leaderboard: states, 16)"""
+    """noisy points x at which conditions are measured (32; prior: 8); leaderboard: states (16)"""
     taus: tuple[float, ...] | None = None
     """temperatures, in units of Q (paper: eight from 0.01 to 10); leaderboard: of Q's spread"""
     num_draws: tuple[int, ...] | None = None
     """sample sizes N, ascending; the smaller are nested in the largest (paper: 8 ... 256);
-    leaderboard: budgets, in evaluations of Q"""
+    leaderboard and prior: budgets, in evaluations of Q"""
     dims: tuple[int, ...] | None = None
     """dimensions d of an action (2)"""
     alphas: tuple[float, ...] | None = None
@@ -55,7 +56,7 @@ class StudyConfig:
     """seed of all draws; query points are the same for every seed"""
     estimators: tuple[str, ...] | None = None
     """names of more estimators, your own ones too (steinflow list), each a row beside the others on
-    the same draws; not for leaderboard and training"""
+    the same draws; not for leaderboard, prior and training"""
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,11 @@ class Cell(NamedTuple):
         return f"{self.family}-{where}{self.dim}-tau{self.tau:g}-alpha{self.alpha:.6g}"
 
     @property
+    def compile_group(self) -> str:
+        """Cells that share compilations."""
+        return f"{self.box} {self.dim}"
+
+    @property
     def level(self) -> Level:
         """The noise level, variance preserving."""
         return Level(self.alpha, float(np.sqrt(1.0 - self.alpha**2)))
@@ -131,13 +137,22 @@ class Cell(NamedTuple):
         return FAMILIES[self.family](self.tau, self.dim, self.support)
 
 
-def settle(config: StudyConfig) -> Grid:
+def settle(
+    config: StudyConfig,
+    presets: dict[str, Grid] = PRESETS,
+    known: Collection[str] = FAMILIES,
+) -> Grid:
     """The preset's grid with the options that were given.
+
+    Args:
+        config: the options.
+        presets: grids by the name of their preset.
+        known: names of Q-functions that the preset takes.
 
     Raises:
         ValueError: an unknown preset or family, or an option out of range.
     """
-    grid: Grid = lookup("preset", config.preset, PRESETS)
+    grid: Grid = lookup("preset", config.preset, presets)
     given = {f.name: getattr(config, f.name) for f in fields(config) if f.name != "preset"}
     grid = replace(grid, **{name: value for name, value in given.items() if value is not None})
     require_at_least("trials", grid.trials, 2, "A variance takes at least two.")
@@ -152,7 +167,7 @@ def settle(config: StudyConfig) -> Grid:
     if list(grid.num_draws) != sorted(set(grid.num_draws)) or grid.num_draws[0] < 2:
         raise ValueError(f"num_draws must ascend from at least 2, got {grid.num_draws}.")
     for family in grid.families:
-        lookup("Q-function", family, FAMILIES)
+        lookup(f"Q-function of preset {grid.preset}", family, dict.fromkeys(known))
     for dim in grid.dims:
         require_at_least("dims", dim, 1, "It is the number of action dimensions.")
         check_estimators(grid, dim)

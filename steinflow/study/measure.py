@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 
 from steinflow.diagnostics import equivalent_exact_draws
 
+TRUTH_ERROR = 1e-9  # of |s*| + sqrt(trace): how exactly the truth itself is known
+
 
 class Truth(NamedTuple):
     """What is known exactly at the query points of a cell."""
@@ -84,6 +86,16 @@ def measure(
     )
 
 
+def standardised(estimate: Float[Array, "d t x"], truth: Truth) -> Float[Array, "d x"]:
+    """Mean error over its standard error, each component: Student's t of T - 1 degrees of freedom
+    where there is no bias. An estimate that does not vary is as sure as the truth is."""
+    error = estimate - truth.score.T[:, None]
+    trials = error.shape[1]
+    spread = jnp.std(error, axis=1, ddof=1) / np.sqrt(trials)
+    least = TRUTH_ERROR * (norm(truth.score.T) + jnp.sqrt(truth.trace))
+    return jnp.mean(error, axis=1) / jnp.maximum(spread, least)
+
+
 def cosine(a: Float[Array, "d ..."], b: Float[Array, "d ..."]) -> Float[Array, "..."]:
     """Cosine of the angle between vectors along the first axis."""
     dot = jnp.sum(a * b, axis=0)
@@ -133,9 +145,6 @@ class Coverage(NamedTuple):
 
     covered: Float[Array, " bins"]
     total: Float[Array, " bins"]
-
-
-TRUTH_ERROR = 1e-9  # of |s*| + sqrt(trace): how exactly the truth itself is known
 
 
 def coverage(

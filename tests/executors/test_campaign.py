@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from steinflow.executors import campaign
-from steinflow.executors.base import Options
+from steinflow.executors.base import Options, Versioned
 from steinflow.executors.campaign import Engine
 from steinflow.executors.compile_groups import place_of
 from steinflow.executors.state import contents
@@ -123,3 +123,5 @@ def test_workers_prefer_cells_that_share_compilations():
     assert place_of(second, [first, second], waiting) == 4
     assert place_of(second, [first, second], queue("aa")) == 0  # nothing else is left: help
     assert place_of(first, [first, second], deque([(Toy("plain"), 1)] * 2)) == 0
+    assert Versioned(SimpleNamespace(compile_group="a", name="cell"), "1").compile_group == "a"
+    assert Versioned(Toy("plain"), "1").compile_group is None
