@@ -2,8 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
+PYTEST = .venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal --durations 10
 
-.PHONY: help study test train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-offline leaderboard torch seeds lock clean
+.PHONY: help study test test-all train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-offline leaderboard torch seeds lock clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -12,9 +13,13 @@ study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	@echo "Running the study (a minute or two on 2 cores) ..."
 	.venv/bin/steinflow study
 
-test: .venv/all.done  ## the whole test-suite
-	@echo "Running the tests (about half an hour on 2 cores) ..."
-	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal --durations 10
+test: .venv/all.done  ## the tests but the slow ones
+	@echo "Running the tests (about seven minutes on 2 cores) ..."
+	$(PYTEST) -m "not slow"
+
+test-all: test  ## every test
+	@echo "Running the slow tests (about twelve minutes on 2 cores) ..."
+	$(PYTEST) -m slow
 
 train: .venv/all.done  ## train, evaluate and film Pendulum-v1 (a few minutes)
 	.venv/bin/steinflow train Pendulum-v1 --steps 10000 --eval-every 2500 --out runs/pendulum

@@ -190,6 +190,7 @@ def with_rl():
     assert_named("ray", "ray", "study --preset quick --executor ray --quiet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what", ["with_the_core", *(pytest.param(n, marks=needs_rl) for n in ("with_study", "with_rl"))]
 )

@@ -78,6 +78,7 @@ def test_its_own_tests_pass_whichever_is_imported_first(site, mine):
     good(python(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=mine))
 
 
+@pytest.mark.slow
 def test_the_study_takes_it(site, tmp_path):
     study = ["-m", "steinflow", "study", *STUDY, "--out"]
     good(python(site, *study, tmp_path / "with", "--estimators", "level-blend", "cvsi"))
@@ -88,6 +89,7 @@ def test_the_study_takes_it(site, tmp_path):
     assert rows.filter(pl.col("estimator") == "cvsi").height == 1
 
 
+@pytest.mark.slow
 def test_the_agent_and_the_diagnosis_take_it(site, tmp_path, monkeypatch):
     """One tiny run, loaded again, diagnosed, and opened where the package is missing."""
     run, out = tmp_path / "run", tmp_path / "diagnosis"

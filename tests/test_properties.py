@@ -147,6 +147,7 @@ def gap(found, wanted, sigma):
     return np.linalg.norm(np.asarray(found) - np.asarray(wanted)) / scale
 
 
+@pytest.mark.slow
 @on_both
 def test_finite_input_gives_finite_scores(pair, dtype, bounded):
     @examples
@@ -378,6 +379,7 @@ def test_a_flat_q_weighs_all_draws_alike(pair, dtype, bounded):
     check()
 
 
+@pytest.mark.slow
 @on_both
 def test_a_posterior_of_no_width_sees_the_gradient_at_its_place(pair, dtype, bounded):
     """Within what the gradient can change over ten sigma/alpha; far from bounds on a box."""

@@ -153,6 +153,7 @@ def test_exact_scores_give_exact_samples(kind, sampler, key):
     assert energy(found[1], exact) < floor < energy(found[0], exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["ddpm", "sde"])
 def test_estimated_scores_are_sampled_by_each(sampler, key):
     target = sf.targets.Quadratic(0.5, 2)
@@ -173,6 +174,7 @@ def test_an_unknown_sampler_is_a_sentence(key):
         TrainConfig(corrector=-1.0)
 
 
+@pytest.mark.slow
 def test_the_agent_samples_as_it_is_told(key, tmp_path):
     """A policy whose variance explodes, by a predictor and a corrector."""
     options = SMALL | {"policy": "diffusion-ve", "sampler": "sde", "corrector": 0.1}

@@ -62,6 +62,7 @@ SAMPLED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "schedule", "estimator", "samples", "steps"), SAMPLED)
 def test_samples_follow_the_target(key, target, schedule, estimator, samples, steps):
     """Sampling without a network, by estimated scores, against exact samples."""

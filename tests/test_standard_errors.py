@@ -111,6 +111,7 @@ def cells():
     return found
 
 
+@pytest.mark.slow
 def test_errors_are_what_they_are_said_to_be(cells):
     """Beyond three standard errors in at most 3 %, and neither too wide."""
     every = np.concatenate([errors.ravel() for _, errors, _ in cells])

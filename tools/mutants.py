@@ -142,7 +142,7 @@ def killed(file: str, text: str, tests: str, seconds: float = 1800.0) -> bool:
         shutil.copy(ROOT / "pyproject.toml", folder)
         (Path(folder) / "steinflow" / file).write_text(text)
         words = tests.split(" -k ")
-        command = [sys.executable, "-m", "pytest", "-q", "-x", *words[0].split()]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", *words[0].split()]
         command += ["-k", words[1]] if len(words) > 1 else []
         more = {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1",
                 "JAX_COMPILATION_CACHE_DIR": str(ROOT / "build" / "compiled")}  # fmt: skip

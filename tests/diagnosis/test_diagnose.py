@@ -49,6 +49,7 @@ def truths(found, what, factor=1.0):
     return np.asarray(jax.jit(every)(xs, levels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.25, 1.0])
 def test_the_reference_is_as_good_as_it_says(found, factor):
     """Squared errors over what it claims for them, by level."""
@@ -74,6 +75,7 @@ def test_resolved_means_that_the_reference_errs_a_tenth_at_most(found):
     assert found.rows["resolved"].mean() > 0.8
 
 
+@pytest.mark.slow
 def test_a_starved_reference_is_not_believed():
     few = diagnosed(methods={name: METHODS[name] for name in ("noise", "idem")}, reference_draws=4,
                     chunks=4, trials=4, factors=(), actions=ACTIONS, num_draws=(),
@@ -108,6 +110,7 @@ def test_it_recommends_what_is_better_and_not_dearer(found):
     assert ratio[16] == pytest.approx(1.0) and 0.3 < ratio[8] < 0.8  # about a half
 
 
+@pytest.mark.slow
 def test_it_keeps_what_is_best():
     kept = diagnosed(methods={"cvsi": sf.ESTIMATORS["cvsi"], "idem": METHODS["idem"]},
                      current=("cvsi", 16), num_draws=(), factors=(), trials=8, actions=ACTIONS,
@@ -163,6 +166,7 @@ def test_an_estimator_that_does_not_apply_is_left_out():
     assert found.recommendation.verdict == "cannot tell"
 
 
+@pytest.mark.slow
 def test_the_report_says_it_first_and_escapes_names(found, tmp_path):
     path = write(found, tmp_path, "<script>alert(1)</script>", "steinflow diagnose 'a&b'")
     text = path.read_text()

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import steinflow as sf
 from steinflow.diagnosis.errors import Group, grouped, measured, nested
@@ -32,6 +33,7 @@ def test_smaller_numbers_are_the_first_draws_of_the_largest(key):
         np.testing.assert_allclose(apart, apart[0], atol=1e-10)
 
 
+@pytest.mark.slow
 def test_clipped_means_are_judged_where_the_agent_clips(key):
     """The gradient with few draws flies far out of the box: clipped, E[a|x] is within two."""
     levels = sf.Level(jnp.array([0.2, 0.4]), jnp.array([0.8, 0.6]))

@@ -19,6 +19,7 @@ from tests.executors.toys import Toy, compiled, square
 SERIAL = Engine("serial")
 
 
+@pytest.mark.slow
 def test_compilations_are_shared_and_damaged_ones_made_anew(tmp_path, monkeypatch):
     """Two workers compile and write the same at once."""
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)

@@ -28,6 +28,7 @@ def folders(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_study_are_those_of_one_device_bit_for_bit(folders):
     one, four = (pl.read_parquet(folders[count] / "rows.parquet") for count in (1, 4))
     assert one.height > 200
@@ -36,6 +37,7 @@ def test_the_rows_of_a_study_are_those_of_one_device_bit_for_bit(folders):
     assert shares == [18, [4, 4, 4, 6]]
 
 
+@pytest.mark.slow
 def test_four_seeds_on_four_devices_learn_what_they_learn_on_one(folders):
     one, four = (np.load(folders[count] / "agents.npz") for count in (1, 4))
     assert (int(one["used"]), int(four["used"])) == (1, 4)

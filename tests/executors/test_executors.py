@@ -69,6 +69,7 @@ def judge(found):
     assert isinstance(found["dies once"], Done) and found["dies once"].tries == 2
 
 
+@pytest.mark.slow
 def test_what_raises_hangs_or_dies_harms_no_other(tmp_path):
     executor = Processes(Options(workers=2, retries=1, time_limit=1.5))
     began = time.monotonic()
@@ -97,6 +98,7 @@ def judge_starved(executor, group):
     assert int(told[told.index("oom_kill") + 1]) == 2
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_start_end_in_a_sentence():
     with pytest.raises(StudyError, match=r"3 times before it could start \(exit code 3\)"):
         list(Processes(Options(workers=1)).run(Unloadable(), CELLS))

@@ -100,6 +100,7 @@ def round_of(folder, executor, what, rng, kill_node=None):
     judge(folder)
 
 
+@pytest.mark.slow
 def test_kills_of_workers_and_drivers_lose_nothing(tmp_path):
     """STEINFLOW_KILLS=30 for thirty."""
     rng = random.Random(0)
@@ -107,6 +108,7 @@ def test_kills_of_workers_and_drivers_lose_nothing(tmp_path):
         round_of(tmp_path / str(k), "process", ("driver", "worker")[k % 2], rng)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 def test_what_a_killed_cell_had_started_ends_too():
     cell = Toy("parent", does="leave a child")

@@ -18,7 +18,7 @@ from tests.executors.test_executors import (
 from tests.executors.test_kills import KILLS, round_of
 from tests.executors.toys import Toy, cores
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 class Nodes:

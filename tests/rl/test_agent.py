@@ -39,6 +39,7 @@ def agents(learner, seeds):
     return jax.vmap(lambda seed: initial(learner, seed))(jnp.asarray(seeds))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["flow", "diffusion", "gaussian"])
 def test_every_policy_finds_the_best_action_of_a_known_q(policy):
     own = learner(policy=policy, policy_delay=1, actor_lr=3e-3, critic_lr=3e-3)
@@ -72,6 +73,7 @@ def test_states_of_an_update_of_the_policy():
         assert TrainConfig(**options).policy_states == states
 
 
+@pytest.mark.slow
 def test_a_seed_among_others_learns_what_it_learns_alone():
     own = learner()
     together, _ = learn_all(own, agents(own, [3, 4]), data(2, 100, DELAY))

@@ -45,6 +45,7 @@ def pendulum(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_run_holds_what_it_promises(pendulum):
     names = {path.name for path in pendulum.iterdir()}
     assert {"manifest.json", "config.toml", "metrics.jsonl", "seed-0", "seed-1"} <= names
@@ -55,6 +56,7 @@ def test_a_run_holds_what_it_promises(pendulum):
     assert {"episode_return", "critic_loss", "ess", "eval_return"} <= set(rows.columns)
 
 
+@pytest.mark.slow
 def test_eval_prints_its_protocol_and_writes_it(pendulum, capsys):
     assert main(["eval", str(pendulum), "--episodes", "3", "--seed", "7"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
@@ -66,6 +68,7 @@ def test_eval_prints_its_protocol_and_writes_it(pendulum, capsys):
     assert np.allclose(one["best"]["returns"][0], found["best"]["returns"][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["pendulum", "Hopper-v5"])
 def test_play_makes_videos_without_a_display(env, pendulum, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("DISPLAY", raising=False)
@@ -79,6 +82,7 @@ def test_play_makes_videos_without_a_display(env, pendulum, tmp_path, monkeypatc
     assert film.read_bytes()[4:8] == b"ftyp" and picture.read_bytes()[:4] == b"GIF8"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["glfw", "osmesa", "nonsense"])
 def test_no_gl_is_a_sentence(library, tmp_path):
     """A MuJoCo that cannot draw here: what to install and to set."""
@@ -215,6 +219,7 @@ def test_values_are_json_or_words():
     assert values_of(("a=1", "b=x", "c=[2]")) == {"a": 1, "b": "x", "c": [2]}
 
 
+@pytest.mark.slow
 def test_a_tracker_is_told_of_every_record_and_of_the_end(tmp_path, monkeypatch):
     said = []
     library = types.ModuleType("trackio")
@@ -231,6 +236,7 @@ def test_a_tracker_is_told_of_every_record_and_of_the_end(tmp_path, monkeypatch)
     assert said[-1] == "failed"
 
 
+@pytest.mark.slow
 def test_a_folder_is_trained_in_by_one_process(tmp_path, capsys, monkeypatch):
     run = tmp_path / "run"
     arguments = ["train", "Pendulum-v1", *SMALL, "--out", str(run), "--resume", "--steps"]

@@ -50,6 +50,7 @@ def dataset(run, tmp_path_factory):
     return out, returns
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_a_minari_dataset_and_is_read_again(run, dataset):
     out, returns = dataset
     theirs = MinariDataset(out / "data")
@@ -216,6 +217,7 @@ def test_statistics_of_data_are_those_of_steps_one_by_one():
     assert np.allclose(together.mean, apart.mean) and np.allclose(together.square, apart.square)
 
 
+@pytest.mark.slow
 def test_learning_offline_takes_no_step_and_then_goes_online(dataset, tmp_path):
     out, _ = dataset
     config = TrainConfig(**OFFLINE, data=str(out))
@@ -247,6 +249,7 @@ def test_a_batch_has_its_share_of_the_data(dataset):
     trainer.envs.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["cloning", "weighted", "diffusion-ql"])
 def test_each_objective_learns_from_data(objective, tmp_path):
     """Half of the actions are near 1.2, with reward 1, half near -1.2, with none: cloning keeps
@@ -273,6 +276,7 @@ def test_each_objective_learns_from_data(objective, tmp_path):
     assert abs(share - 0.5) < 0.12 if objective == "cloning" else share > 0.8
 
 
+@pytest.mark.slow
 def test_several_seeds_environments_and_rewards_learn_from_data(dataset, tmp_path):
     """And a resume in the middle of the offline part goes on as an undisturbed run."""
     out, _ = dataset
@@ -287,6 +291,7 @@ def test_several_seeds_environments_and_rewards_learn_from_data(dataset, tmp_pat
             assert np.array_equal(array, kept[name]), name
 
 
+@pytest.mark.slow
 def test_data_of_another_environment_is_named(run, tmp_path):
     """Also where its widths are the same."""
     pendulum = train(TrainConfig(**SMALL), "Pendulum-v1", tmp_path / "run")
@@ -331,6 +336,7 @@ def test_data_and_options_that_do_not_go_together(tmp_path):
         train(TrainConfig(steps=0), Point, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_command_line_records_and_learns(run, tmp_path, monkeypatch, capsys):
     """Into a folder that is given relative to this one."""
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ from steinflow.rl.training import train
 from tests.rl.strange import SMALL, Point
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["gaussian", "flow"])
 def test_training_stops_at_no_nan_that_is_hidden(policy, tmp_path):
     """JAX_DEBUG_NANS=1; further: with score targets."""

@@ -119,6 +119,7 @@ def test_functions_and_classes_have_time_limits():
 # row 16: an environment of which one can be open
 
 
+@pytest.mark.slow
 def test_one_that_can_be_open_is_trained_with_eval_envs_1(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Single, "opened", 0)
     monkeypatch.setattr(Single, "most", 0)

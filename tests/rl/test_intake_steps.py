@@ -118,6 +118,7 @@ def test_low_middle_and_high_of_a_box_are_reached(dtype, low, high, right):
         assert found.dtype == own.dtype and found == own
 
 
+@pytest.mark.slow
 def test_a_policy_gives_the_integers_that_training_gave(tmp_path):
     space = gym.spaces.Box(-128, 127, (2,), np.int8)
     made = []
@@ -216,6 +217,7 @@ def test_an_environment_that_ends_python_leaves_a_checkpoint(tmp_path):
 # row 18: seeds
 
 
+@pytest.mark.slow
 def test_seeds_given_to_environments_are_below_2_31(tmp_path):
     assert all(0 <= s < 2**31 for seed in range(50) for s in seeds_of(seed, 20, 16))
     assert train(config(), Choosy, tmp_path / "run").metrics().height

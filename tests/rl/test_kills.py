@@ -20,7 +20,7 @@ from steinflow.rl.run import load
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = (
-    "-m steinflow train tests.rl.toys:Point --estimator noise --steps 4000 --warmup 100 "
+    "-m steinflow train tests.rl.toys:Point --estimator noise --steps 2000 --warmup 100 "
     "--hidden 8 8 --batch-size 16 --num-levels 2 --num-draws 2 --flow-steps 2 --eval-every 400 "
     "--log-every 200 --eval-episodes 2 --resume --seeds 2"
 )
@@ -55,7 +55,7 @@ def test_kills_change_nothing(tmp_path):
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1
-        elif load(killed).metrics()["step"].max() == 4000:  # it came through: from the start
+        elif load(killed).metrics()["step"].max() == 2000:  # it came through: from the start
             subprocess.run(["rm", "-r", str(killed)], check=True)
         said += process.communicate()[1]
     assert start(killed, cache).wait() == 0

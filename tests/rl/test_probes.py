@@ -11,11 +11,13 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.training import train
 from tests.rl.probes import Constant, Delayed, Done, Endless, Matched, Seen
 
+pytestmark = pytest.mark.slow
+
 GAMMA = 0.5
 CONFIG = TrainConfig(
     steps=3_000, warmup=1_000, hidden=(32, 32), batch_size=64, num_draws=8, flow_steps=3,
     gamma=GAMMA, polyak=0.05, chunk=100, critic_lr=3e-3, actor_lr=3e-3, eval_every=3_000,
-    eval_episodes=2, log_every=3_000,
+    eval_episodes=2, log_every=3_000, num_envs=10,
 )  # fmt: skip
 EDGE, FULL = np.float32([[-1], [1]]), np.linspace(-1.0, 1.0, 9)
 

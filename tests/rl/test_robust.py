@@ -9,6 +9,8 @@ from steinflow.rl.config import TrainConfig
 from steinflow.rl.training import train
 from tests.rl.probes import Probe
 
+pytestmark = pytest.mark.slow
+
 STEPS = 1_600
 CONFIG = TrainConfig(
     steps=STEPS, warmup=200, estimator="noise", hidden=(32, 32), batch_size=64, num_draws=8,

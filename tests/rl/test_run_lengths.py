@@ -35,6 +35,7 @@ def run(tmp_path_factory):
 # row 9
 
 
+@pytest.mark.slow
 def test_a_run_never_becomes_shorter_and_its_rates_do_not_rise_again(tmp_path, capsys):
     """Further: the refusal leaves config.toml as it was."""
     out = tmp_path / "run"
@@ -74,6 +75,7 @@ def test_a_run_in_which_nothing_is_learned_is_refused(options, first, tmp_path, 
 # row 41
 
 
+@pytest.mark.slow
 def test_the_steps_that_are_done_are_said(tmp_path, capsys):
     assert main(command(tmp_path / "run", "--num-envs", 3, "--steps", 100)) == 0
     assert "Trained 102 steps." in capsys.readouterr().out
@@ -84,6 +86,7 @@ def test_the_steps_that_are_done_are_said(tmp_path, capsys):
 # row 21
 
 
+@pytest.mark.slow
 def test_episodes_without_an_end_are_told_cut_and_counted(run, tmp_path, capsys):
     """Further: an environment that has a limit is silent, and so is a limit that is given."""
     eternal = ["--env-kwargs", "length=1000000000"]
@@ -100,6 +103,7 @@ def test_episodes_without_an_end_are_told_cut_and_counted(run, tmp_path, capsys)
     assert "No time limit of tests.rl.strange:Point can be seen" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_film_has_a_limit_and_grows_as_it_is_drawn(run, tmp_path, monkeypatch):
     seen, add = [], Film.add
 
@@ -118,6 +122,7 @@ def test_a_film_has_a_limit_and_grows_as_it_is_drawn(run, tmp_path, monkeypatch)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".gif", ".mp4"]
 
 
+@pytest.mark.slow
 def test_evaluation_in_turn_gives_what_all_at_once_give(run):
     """Further: two at once, of which one is idle at the end."""
     import steinflow as sf

@@ -41,6 +41,7 @@ def on(encoding, *words):
 # row 27
 
 
+@pytest.mark.slow
 def test_characters_that_a_terminal_lacks_are_replaced(run):
     """Further: latin-1 has ± but no frames."""
     done = on("cp1252", "train", "--help")

@@ -32,6 +32,7 @@ def library(name, said, **own):
 # rows 7 and 8
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_in_its_trackers(tmp_path, monkeypatch):
     """TensorBoard forgets what comes again; W&B has one run a folder; further: so has trackio, and
     another folder has another id."""
@@ -81,6 +82,7 @@ def test_a_tracker_that_does_not_start_leaves_nothing(tmp_path, capsys, monkeypa
     assert main([*command(run, "--steps", 80), "--track", "wandb"]) == 0
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_is_left_out_and_training_ends(tmp_path, monkeypatch):
     """Further: its network breaks in the middle, and when it finishes."""
     said = []

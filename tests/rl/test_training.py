@@ -38,6 +38,7 @@ def undisturbed(tmp_path_factory):
     return train(config(seeds=2), Point, tmp_path_factory.mktemp("whole") / "run")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_says_what_an_undisturbed_one_does(undisturbed, tmp_path):
     out = tmp_path / "run"
     train(config(seeds=2, steps=400), Point, out)
@@ -50,6 +51,7 @@ def test_a_resumed_run_says_what_an_undisturbed_one_does(undisturbed, tmp_path):
     assert half == json.loads((out / "manifest.json").read_text())
 
 
+@pytest.mark.slow
 def test_statistics_of_rewards_are_resumed_with_several_environments(tmp_path):
     options = {"seeds": 2, "num_envs": 2, "n_step": 3, "policy": "gaussian"}
     whole = train(config(**options), Point, tmp_path / "whole")
@@ -63,6 +65,7 @@ def test_statistics_of_rewards_are_resumed_with_several_environments(tmp_path):
     assert mine["agent.scale"] != resumed.arrays(0, "last")["agent.scale"]  # each seed has its own
 
 
+@pytest.mark.slow
 def test_frames_are_counted_where_actions_are_repeated(tmp_path):
     options = {"action_repeat": 4, "steps": 800, "policy": "gaussian", "policy_delay": 2}
     run = train(config(**options), Point, tmp_path / "run")
@@ -74,6 +77,7 @@ def test_frames_are_counted_where_actions_are_repeated(tmp_path):
     assert (run.evaluate(2, 0, "last").lengths == 13).all()
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_a_signal_ended_is_made_by_the_resumed_run(
     undisturbed, tmp_path, monkeypatch
 ):
@@ -100,6 +104,7 @@ def test_an_evaluation_that_a_signal_ended_is_made_by_the_resumed_run(
     assert told(resumed) == told(undisturbed) and len(calls) == 6
 
 
+@pytest.mark.slow
 def test_an_environment_without_a_state_begins_new_episodes(tmp_path, capsys):
     train(config(steps=300), Forgetful, tmp_path / "run", quiet=True)
     with pytest.warns(EnvironmentWarning, match="new episodes begin"):
@@ -107,6 +112,7 @@ def test_an_environment_without_a_state_begins_new_episodes(tmp_path, capsys):
     assert "Going on from step 300." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_cut_checkpoint_is_refused_and_the_one_before_it_used(undisturbed, tmp_path, capsys):
     out = tmp_path / "run"
     train(config(steps=400), Point, out)
@@ -167,6 +173,7 @@ def test_options_that_do_not_fit_a_run(undisturbed):
         load(undisturbed.path.parent)
 
 
+@pytest.mark.slow
 def test_dotfiles_of_others_stay(tmp_path):
     mine = tmp_path / ".pre-commit-config.yaml"
     mine.write_text("x")
@@ -185,6 +192,7 @@ class Poisoned(Point):
         return (obs * np.float32("nan") if self.resets == 4 else obs), info
 
 
+@pytest.mark.slow
 def test_a_bad_observation_of_a_reset_never_reaches_the_networks(tmp_path):
     with pytest.raises(RunError, match="observation that is not finite"):
         train(config(), Poisoned, tmp_path / "run")
@@ -192,6 +200,7 @@ def test_a_bad_observation_of_a_reset_never_reaches_the_networks(tmp_path):
     assert all(np.isfinite(array).all() for name, array in kept.items() if "agent" in name)
 
 
+@pytest.mark.slow
 def test_a_kill_between_seeds_leaves_a_common_step(tmp_path):
     out = tmp_path / "run"
     train(config(seeds=2, steps=400, keep=1), Point, out)
@@ -210,6 +219,7 @@ def test_a_header_that_was_changed_is_damage(tmp_path):
         checkpoint.read(path)
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_first_checkpoints_of_two_seeds_begins_anew(undisturbed, tmp_path):
     out = tmp_path / "run"
     train(config(seeds=2, steps=200), Point, out)
@@ -229,6 +239,7 @@ def test_an_update_that_cannot_fit_is_said_beforehand(tmp_path, monkeypatch):
     assert not (tmp_path / "config.toml").exists()
 
 
+@pytest.mark.slow
 def test_the_count_of_memory_is_near_the_compilers():
     some = TrainConfig(num_draws=64, batch_size=256, actor_batch=256, hidden=(64, 64))
     learner = Learner(some, Sizes(3, 8))

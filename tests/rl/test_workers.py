@@ -30,6 +30,7 @@ def told(run):
     return run.metrics().drop("seconds", "eval_seconds").to_dicts()
 
 
+@pytest.mark.slow
 def test_processes_change_no_number_and_a_resumed_run_goes_on(tmp_path):
     """Three processes for four environments, of two seeds; states come back through them."""
     whole = train(config(seeds=2), Given, tmp_path / "whole")
@@ -59,6 +60,7 @@ def test_environments_that_sleep_are_stepped_at_once():
     assert ratio > 2.5  # beside other work; benchmarks/env_workers.py measures it alone
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_a_sentence_and_what_was_learned_is_kept(tmp_path):
     with pytest.raises(
         RunError, match=r"Process \d of the environments has ended \(exit code 3\)"

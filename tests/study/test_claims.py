@@ -171,6 +171,7 @@ def study():
     return run_study(StudyConfig(**SMALL), None, quiet=True)
 
 
+@pytest.mark.slow
 def test_the_entries(study):
     assert [entry["id"] for entry in study.claims] == [claim.id for claim in CLAIMS]
     for entry in study.claims:
@@ -191,6 +192,7 @@ def test_what_must_be_so(study):
     assert found["interior-coefficient"]["verdict"] == "refuted"
 
 
+@pytest.mark.slow
 def test_rows_that_are_missing_make_claims_incomplete(study):
     grid = study.grid
     samples = {}

@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from steinflow.cli import main
 
 
+@pytest.mark.slow
 def test_a_config_file(capsys, tmp_path):
     bad = tmp_path / "bad.toml"
     bad.write_text("trails = 3\n")
@@ -23,6 +26,7 @@ def test_a_config_file(capsys, tmp_path):
     assert '"trials": 4' in (tmp_path / "out" / "config.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_misspelt_flag_is_refused():
     done = subprocess.run(
         [sys.executable, "-m", "steinflow", "study", "--trails", "3"],

@@ -37,6 +37,7 @@ def undisturbed(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_what_a_study_leaves(undisturbed):
     names = {path.name for path in undisturbed.iterdir()}
     assert names >= {"rows.parquet", "claims.json", "figures", "report.html", "manifest.json"}
@@ -53,6 +54,7 @@ def test_equal_runs_give_equal_rows(undisturbed):
     assert_frame_equal(run(TINY, quiet=True), rows, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_rerun_computes_nothing(undisturbed):
     subprocess.run(command(undisturbed), check=True, capture_output=True)
     assert json.loads((undisturbed / "manifest.json").read_text())["cells_computed_now"] == 0
@@ -185,6 +187,7 @@ def test_kills_lose_nothing(tmp_path, undisturbed):
     assert not list(out.rglob(".*"))
 
 
+@pytest.mark.slow
 def test_float64_whatever_the_process_uses():
     """The numbers do not depend on the precision of the process that asks."""
     code = (
@@ -222,6 +225,7 @@ def test_bad_options_are_a_sentence(options, says):
         settle(StudyConfig(**options))
 
 
+@pytest.mark.slow
 def test_the_bounds_study_measures_the_flux():
     """On a box the bias of the gradient as published is the exact flux; ours has none."""
     config = StudyConfig(

@@ -26,6 +26,7 @@ def test_simultaneous_intervals_cover_together(trials):
     assert 0.92 <= hits / 600 <= 0.975
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [0.0, 0.1, 0.5])
 def test_replicates_of_a_squared_bias_vary_as_it_does(bias):
     """With a bias that is nothing beside the noise, too, and where one trial is far off."""

@@ -72,6 +72,7 @@ def test_a_sweep_from_failures_to_the_end(sweep, tmp_path, capfd):
         assert written == " ".join(words(cell, out)[: written.count(" ") + 1])
 
 
+@pytest.mark.slow
 def test_serial_process_and_shards_give_the_same_rows(sweep, tmp_path, capfd):
     (tmp_path / "mended").touch()
     outs = {name: tmp_path / name for name in ("serial", "process", "shards")}
@@ -87,6 +88,7 @@ def test_serial_process_and_shards_give_the_same_rows(sweep, tmp_path, capfd):
             assert b"cores 1, flags --xla_cpu_multi_thread_eigen=false" in path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_sweep_by_ray(sweep, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")

@@ -65,6 +65,7 @@ def reference(target, y, level, low, high):
     return float(center + shift), float(second / mass - shift**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [targets.Bimodal, targets.Multimodal])
 @pytest.mark.parametrize("support", [sf.RealSpace(), sf.Box(-1.0, 1.0), sf.Box(-2.0, 0.7)])
 @pytest.mark.parametrize("tau", [0.01, 1.0])
@@ -144,6 +145,7 @@ def test_samples_have_the_right_moments(key, family, support):
         assert jnp.all(jnp.abs(z) < 4.0)
 
 
+@pytest.mark.slow
 def test_mixture_samples_on_a_box_have_the_right_moments(key):
     target = mixture(0.5, support=sf.Box(-1.0, 1.0))
     actions = sample(target, key, 40_000)

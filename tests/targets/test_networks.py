@@ -16,6 +16,7 @@ SUPPORTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("support", SUPPORTS)
 @pytest.mark.parametrize("tau", [0.05, 1.0])
 def test_scores_agree_with_a_full_grid(key, support, tau):
@@ -34,6 +35,7 @@ def test_scores_agree_with_a_full_grid(key, support, tau):
         assert abs(float(target.exact_trace(x, level) / trace) - 1) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("support", SUPPORTS[:2])
 def test_scores_agree_with_a_finer_rule_in_odd_dimensions(key, support, monkeypatch):
     for tau in (0.02, 0.5):

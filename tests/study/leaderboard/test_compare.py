@@ -318,6 +318,7 @@ def page(tmp_path_factory):
     return write(Results(rows, actions), times, folder, "steinflow --out '<script>'")
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained_escaped_and_starts_with_the_bars(page):
     text = page.read_text()
     assert text.startswith("<!DOCTYPE html>") and "prefers-color-scheme: dark" in text

@@ -45,6 +45,7 @@ def test_the_grid_is_the_one_that_is_promised():
     assert len({state_seed(k, d) for k in range(16) for d in (2, 6, 17)}) == 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("support", ["box", "real"])
 def test_the_reference_agrees_with_quadrature(support):
     """Coupled networks in two dimensions have both: z-tests of every component."""
@@ -61,6 +62,7 @@ def test_the_reference_agrees_with_quadrature(support):
         assert jnp.all(mse > 0)
 
 
+@pytest.mark.slow
 def test_a_rerun_finds_what_is_finished(tmp_path):
     def run(board=SMALL):
         return board_run.run(board, tmp_path, quiet=True, engine=campaign.Engine("serial"))
@@ -85,6 +87,7 @@ def test_a_rerun_finds_what_is_finished(tmp_path):
     assert path.read_bytes() == before and shard_bytes(tmp_path) == shards
 
 
+@pytest.mark.slow
 def test_a_change_of_auto_leaves_the_rows_of_published_methods(monkeypatch):
     before = versions.identities(SMALL)
     read = Path.read_text
