@@ -4,6 +4,7 @@ Trains on MultiGoal, compares densities at the start state on a grid, rolls the 
 draws docs/figures/multigoal.svg. Results: benchmarks/results/multigoal.json.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,12 +16,13 @@ from provenance import stamp
 
 from steinflow.io.files import write_json
 from steinflow.report.style import styled
+from steinflow.rl.agent import Learner
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.evaluate import seeds_of
 from steinflow.rl.multigoal import GOALS, MultiGoal
 from steinflow.rl.networks import Gaussian, least
 from steinflow.rl.policies import squashed
-from steinflow.rl.run import Run
+from steinflow.rl.run import Run, load
 from steinflow.rl.sampling import policy_sample, times_of
 from steinflow.rl.training import train
 from steinflow.samplers import steps_of
@@ -29,7 +31,9 @@ from steinflow.schedules import LinearFlow
 HERE = Path(__file__).parent
 OUT = HERE.parent / "runs" / "multigoal"
 TAU, CELLS, FINE = 0.1, 20, 5  # temperature; cells of the grid a side; points of a cell a side
-SAMPLES, ROLLOUTS, RESTARTS, STEPS = 200_000, 1_000, 5, 50  # STEPS of the flow, for its density
+SAMPLES, ROLLOUTS, RESTARTS, STEPS = 200_000, 1_000, 5, 50  # STEPS of a sampler, for its density
+SAMPLERS = {"ode": ("ode", 0.0), "ddpm": ("ddpm", 0.0), "sde": ("sde", 0.0),
+            "sde with a corrector": ("sde", 0.1)}  # name, and signal-to-noise ratio  # fmt: skip
 CONFIG = TrainConfig(
     steps=30_000, temperature=TAU, temperature_mode="fixed", acting_particles=1, eval_particles=1,
     hidden=(128, 128), num_envs=4, chunk=16, warmup=2_000, eval_every=10_000, gamma=0.95,
@@ -54,10 +58,11 @@ def binned(actions: np.ndarray) -> np.ndarray:
     return np.histogram2d(*actions.T, bins=(edges, edges))[0] / len(actions)
 
 
-def learned(run: Run, key: jax.Array) -> np.ndarray:
+def learned(run: Run, key: jax.Array, sampler: str = "ode", corrector: float = 0.0) -> np.ndarray:
     """Actions of the policy at the start, none chosen by Q."""
     policy = jax.tree.map(lambda leaf: leaf[0], run.agents("last")[0].policy)
-    found, steps, obs = [], steps_of(LinearFlow(), times_of(STEPS)), jnp.zeros(2)
+    steps = steps_of(LinearFlow(), times_of(STEPS), sampler, corrector)
+    found, obs = [], jnp.zeros(2)
     for part in jax.random.split(key, 20):
         keys = jax.random.split(part, SAMPLES // 20)
         drawn = jax.vmap(lambda k: policy_sample(k, policy, obs, 2, steps))(keys)
@@ -111,6 +116,14 @@ def rollouts(run: Run) -> tuple[list[np.ndarray], np.ndarray]:
     return [np.stack(env.path) for env in envs], goals
 
 
+def sampled_by(sampler: str, corrector: float) -> Run:
+    """The same policy, whose actions come from another sampler."""
+    run = load(OUT)
+    options = replace(run.config, sampler=sampler, corrector=corrector, flow_steps=STEPS)
+    run.learner = Learner(options, run.learner.sizes)
+    return run
+
+
 def draw(densities: dict[str, np.ndarray], paths: list[np.ndarray], goals: np.ndarray) -> Figure:
     """Densities at the start side by side, and paths."""
     with styled():
@@ -129,25 +142,44 @@ def draw(densities: dict[str, np.ndarray], paths: list[np.ndarray], goals: np.nd
         return figure
 
 
+def variation(p: np.ndarray, q: np.ndarray) -> float:
+    """Total variation of two densities on the grid."""
+    return 0.5 * float(np.abs(p - q).sum())
+
+
+def shares(goals: np.ndarray) -> list[float]:
+    """The share of rollouts that reached each goal."""
+    return [float((goals == goal).mean()) for goal in range(4)]
+
+
+def compared(run: Run, exact: np.ndarray, sampler: str, corrector: float) -> dict[str, object]:
+    """What a sampler makes of the policy: goals reached, and its distance at the start."""
+    density = binned(learned(run, jax.random.key(0), sampler, corrector))
+    goals = shares(rollouts(sampled_by(sampler, corrector))[1])
+    return {"total_variation": variation(density, exact), "reached": goals}
+
+
 def main() -> None:
     with jax.enable_x64(False):
         run = train(CONFIG, MultiGoal, OUT, env_kwargs={"spread": 0.5}, resume=True, quiet=False)
         exact = boltzmann(run)
         flow, normal = (binned(f(run, jax.random.key(0))) for f in (learned, gaussian))
         paths, goals = rollouts(run)
-    distance = {n: 0.5 * float(np.abs(p - exact).sum())
-                for n, p in (("flow", flow), ("gaussian", normal))}  # fmt: skip
-    reached = [float((goals == goal).mean()) for goal in range(4)]
+        samplers = {name: compared(run, exact, *how) for name, how in SAMPLERS.items()}
+    distance = {"flow": variation(flow, exact), "gaussian": variation(normal, exact)}
+    reached = shares(goals)
     figure = draw({"exp(Q/τ)": exact, "flow policy": flow, "tanh-Gaussian": normal}, paths, goals)
     for kind in ("svg", "png"):
         target = HERE.parent / "docs" / "figures" if kind == "svg" else OUT
         figure.savefig(target / f"multigoal.{kind}", dpi=130)
-    found = {"total_variation": distance, "reached": reached}
+    found = {"total_variation": distance, "reached": reached, "samplers": samplers}
     write_json(HERE / "results" / "multigoal.json", found)
     stamp(HERE / "results" / "multigoal.json")
     stamp(HERE.parent / "docs" / "figures" / "multigoal.svg")
     print(f"total variation to exp(Q/tau) at the start: flow {distance['flow']:.3f} (at most .15), "
           f"tanh-Gaussian {distance['gaussian']:.3f} (at least .4)")  # fmt: skip
+    for name, line in samplers.items():
+        print(f"{STEPS} steps of {name}: {line}")
     print(f"goals reached in {ROLLOUTS} rollouts: {', '.join(f'{r:.1%}' for r in reached)}")
 
 

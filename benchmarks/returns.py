@@ -49,6 +49,7 @@ AGENTS: dict[str, dict[str, Any]] = {
     "squared-loss": {"critic": "mse"},
     "squared-loss-raw": {"critic": "mse", "normalise_rewards": False},
     "gaussian": {"policy": "gaussian"},
+    "diffusion-ve": {"policy": "diffusion-ve"},
     **{name: {"estimator": name} for name in ("noise", "gradient", "blend", "rfm")},
 }
 THEIRS = ("sbx-sac", "sbx-sac-5000", "sbx-crossq", "sbx-crossq-256")
