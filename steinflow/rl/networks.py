@@ -70,7 +70,7 @@ class Layers(eqx.Module):
 
 
 def uniform(key: Key[Array, ""], shape: tuple[int, int], fan_in: int) -> Array:
-    """Uniform weights of variance 1/(3 fan_in) (LeCun et al., 1998)."""
+    """Uniform weights of variance 1/(3 fan_in), as those of PyTorch's linear layers."""
     bound = 1.0 / math.sqrt(fan_in)
     return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 

@@ -7,7 +7,7 @@ COMMON = {
     "polyak": 0.005, "normalise": False, "critic": "mse", "normalise_rewards": False,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
-    # Reverse Flow Matching (Li, Tang & Azizan, 2026), configs/rfm.yaml
+    # Reverse Flow Matching (Li, Tang & Azizan, 2026)
     "rfm": COMMON
     | {
         "estimator": "rfm", "num_draws": 100, "temperature": 0.02, "particles": 32,
