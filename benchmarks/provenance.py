@@ -59,6 +59,7 @@ PARTS = {  # names within a sentence, and the paths of their files
         "study/", "command", "extras", "figures", "more_figures", "pages", "report", "style",
     ),
     "leaderboard": but("study/leaderboard/", "figures", "report", "tables", "versions"),
+    "prior preset": but("study/prior/", "figures", "report"),
     "training preset": but("study/training/", "report"),
     "agent": but(
         "rl/", "run_lock", "checkpoint", "commands", "curves", "datasets", "doctor",
@@ -106,6 +107,7 @@ TABLE = {  # paths below benchmarks/results or docs
     ),
     "mutants.json": Result("make mutants-all", ("estimators", "agent"), keeps=True),
     "offline.csv": Result("make bench-offline", (*AGENT, "offline data")),
+    "prior.json": Result("steinflow study --preset prior", (*STUDY, "prior preset")),
     "published.csv": Result("copied from the projects that it names", ()),
     "ranges.json": Result("make ranges", ("package",), keeps=True),
     "returns.csv": Result("make bench-returns", AGENT),
@@ -127,6 +129,7 @@ TABLE = {  # paths below benchmarks/results or docs
     "figures/multigoal.svg": Result(
         "python benchmarks/multigoal.py", (*AGENT, "MultiGoal", "benchmarks/multigoal.py")
     ),
+    "figures/prior.svg": Result("steinflow study --preset prior", (*STUDY, "prior preset")),
     "figures/returns.svg": Result("make bench-returns", AGENT),
     "figures/samplers.svg": Result("make bench-samplers", ("samplers", "benchmarks/samplers.py")),
     "figures/temperature.svg": Result("make study", STUDY),

@@ -64,14 +64,14 @@ def ffmpeg() -> Finding:
     if find_spec("imageio_ffmpeg"):
         return Finding("ffmpeg", f"imageio-ffmpeg {version('imageio-ffmpeg')}", "")
     found = shutil.which("ffmpeg")
-    return Finding("ffmpeg", found or "missing", "" if found else "pip install 'steinflow[rl]'")
+    return Finding("ffmpeg", found or "missing", "" if found else "pip install '.[rl]'")
 
 
 def ray() -> Finding:
     """Ray, for clusters."""
     if find_spec("ray"):
         return Finding("ray", version("ray"), "")
-    return Finding("ray", "missing", "Only clusters need it: pip install 'steinflow[ray]'")
+    return Finding("ray", "missing", "Only clusters need it: pip install '.[ray]'")
 
 
 LOOKS: tuple[Callable[[], Finding], ...] = (

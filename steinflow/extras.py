@@ -45,5 +45,6 @@ def extras_named(needed: str = "study") -> Iterator[None]:
             raise
         extra = needed if EXTRAS[package] == "study" else EXTRAS[package]
         raise MissingExtraError(
-            f"{package} is not installed. Run: pip install 'steinflow[{extra}]'", name=package
+            f"{package} is not installed. In a clone of steinflow run: pip install '.[{extra}]'",
+            name=package,
         ) from error

@@ -82,7 +82,7 @@ def auto() -> Method:
     Approximates: s*(x), on R^d and on a box.
     With: scrambled Sobol draws from the likelihood and from a normal fitted to the gradients
         (`FittedProposal`), weighed by the mixture of all proposals of all levels of a state, and
-        cross-fitted Stein control variates (`ShrunkControlVariate`).
+        a shrunk Stein control variate with a cross-fitted error (`ShrunkControlVariate`).
     Requires: gradients of Q.
     Cost: N values and N gradients, in two calls of N/2.
     Variance: `info.std_error` treats the draws as independent; Sobol draws err less.

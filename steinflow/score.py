@@ -39,7 +39,7 @@ def score_target(
         x: the noisy point, [d].
         level: its noise level, scalars.
         estimator: a name of `ESTIMATORS`, a Method or an estimator; None is `auto()`.
-        proposal: None is the likelihood on the support (truncated on a box).
+        proposal: where draws come from; None is the method's own.
         num_draws: N, a ceiling on the points where Q is evaluated.
 
     Returns:
@@ -79,7 +79,7 @@ def score_targets(
 
     With xs [b, l, d] the l points of a state share their draws: Q is evaluated once at
     the l N actions of all of them, and every level weighs them all by the deterministic
-    mixture of the l proposals (docs/formulas.md).
+    mixture of all their proposals (docs/formulas.md).
 
     Args:
         key: consumed once.

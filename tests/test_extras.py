@@ -96,7 +96,7 @@ def said(words):
 
 def assert_named(extra, package, *commands):
     """Each command is one sentence with this extra."""
-    sentence = f"{package} is not installed. Run: pip install 'steinflow[{extra}]'"
+    sentence = f"{package} is not installed. In a clone of steinflow run: pip install '.[{extra}]'"
     for words in commands:
         assert said(words) == (2, f"steinflow: {sentence}\n"), words
 
@@ -106,7 +106,9 @@ def assert_raised(extra, ask):
     try:
         ask()
     except ModuleNotFoundError as error:
-        assert str(error).endswith(f" is not installed. Run: pip install 'steinflow[{extra}]'")
+        assert str(error).endswith(
+            f" is not installed. In a clone of steinflow run: pip install '.[{extra}]'"
+        )
     else:
         raise AssertionError("nothing was missing")
 

@@ -88,7 +88,7 @@ class Film:
 
     def opened(self, height: int, width: int) -> Any:
         """H.264 by ffmpeg."""
-        ffmpeg = wanted("imageio_ffmpeg", "pip install 'steinflow[rl]'")
+        ffmpeg = wanted("imageio_ffmpeg", "pip install '.[rl]'")
         sink = ffmpeg.write_frames(
             str(self.path), (width, height), fps=self.fps, codec="libx264", quality=7,
             macro_block_size=2, output_params=["-f", "mp4"],
@@ -124,7 +124,7 @@ def write_gif(path: Path, source: Path, fps: float) -> None:
     Raises:
         RunError: ffmpeg fails.
     """
-    ffmpeg = wanted("imageio_ffmpeg", "pip install 'steinflow[rl]'")
+    ffmpeg = wanted("imageio_ffmpeg", "pip install '.[rl]'")
     half = path.with_name(f".{path.name}")
     how = (
         f"fps={min(fps, GIF_FPS)},scale={GIF_WIDTH}:-1,split[a][b];"

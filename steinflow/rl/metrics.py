@@ -202,7 +202,7 @@ WANDB = Host(
 )
 TRACKIO = Host("trackio", {}, False, "Mend that, or leave out --track trackio.")
 TRACKERS = {
-    "tensorboard": (tensorboard, "tensorboardX", "pip install 'steinflow[rl]'"),
+    "tensorboard": (tensorboard, "tensorboardX", "pip install '.[rl]'"),
     "wandb": (partial(hosted, WANDB), "wandb", "pip install wandb"),
     "trackio": (partial(hosted, TRACKIO), "trackio", "pip install trackio"),
 }

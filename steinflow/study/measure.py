@@ -137,7 +137,7 @@ def network_cosine(
     return inner(ours, theirs) / jnp.maximum(scale, np.finfo(scale.dtype).tiny)
 
 
-ESS_EDGES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, jnp.inf)
+ESS_EDGES = (1.0, 2.0, 5.0, 10.0, 30.0, 50.0, 100.0, 200.0, jnp.inf)
 
 
 class Coverage(NamedTuple):

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
+from steinflow.diagnostics import RELIABLE_ESS
 from steinflow.report.style import LOOKS, curve, panels, shared_legend
 from steinflow.study.figures import families, most, pick
 from steinflow.study.measure import ESS_EDGES
@@ -24,7 +25,7 @@ def coverage_figure(coverage: dict[str, np.ndarray]) -> Figure:
             error = np.sqrt(share * (1 - share) / np.maximum(table[1], 1))
             curve(ax, range(share.size), share, error, name)
     ax.axhline(0.95, color="#444444", linewidth=0.8)
-    ax.axvspan(-0.5, 4.5, color="#f2f2f2", zorder=0)
+    ax.axvspan(-0.5, edges.searchsorted(RELIABLE_ESS) - 0.5, color="#f2f2f2", zorder=0)
     ax.text(-0.4, 1.0, "flagged: a lower bound", fontsize=8, va="top")
     ax.set_xticks(range(len(labels)), labels)
     ax.set(xlabel="effective sample size", ylabel="share covered", ylim=(0, 1.02))

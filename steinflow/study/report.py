@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from steinflow.diagnostics import EED_CAP
+from steinflow.diagnostics import EED_CAP, RELIABLE_ESS
 from steinflow.io.files import explained
 from steinflow.report.pages import (
     Picture,
@@ -28,14 +28,15 @@ from steinflow.study.run import Study
 
 MEANING = {
     "alignment-moderate": {
-        "supported": "At these temperatures either objective gives about the same direction; "
-        "choose by variance, not by direction.",
+        "supported": "At these temperatures the two directions are similar, not equal; choose by "
+        "variance.",
         "refuted": "Agreement cannot be taken for granted even at moderate temperatures: with "
         "few draws, or high noise, the two objectives train toward different directions.",
         "depends": "Agreement depends on Q: check it on yours before swapping one for the other.",
     },
     "alignment-degrades": {
-        "supported": "Away from moderate temperatures the choice of estimator matters.",
+        "supported": "Away from moderate temperatures the directions differ more: much at low ones, "
+        "little at high ones.",
         "refuted": "Low temperature is where the choice matters; a high temperature by itself "
         "does not make the two disagree.",
         "depends": "Low temperature is where the choice matters for sure; at high temperature "
@@ -74,8 +75,8 @@ MEANING = {
     "both-consistent": {
         "supported": "With enough draws both are right, once their scales are calibrated.",
         "refuted": "One of the two does not converge to what it should.",
-        "depends": "No condition contradicts consistency, but where the effective sample size "
-        "is near one, 256 draws are too few to see the bias fall.",
+        "depends": "No condition contradicts consistency. Where one is open, its interval includes "
+        "zero: the bias is small already, or varies too much to be seen to fall.",
     },
 }
 OPEN = {
@@ -219,5 +220,6 @@ def render(study: Study, pictures: list[Picture], command: str) -> str:
         most=most(study.rows),
         board=scoreboard(study.rows),
         cover=cover_table(study),
+        least_ess=round(RELIABLE_ESS),
         command=command,
     )

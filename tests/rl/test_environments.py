@@ -109,4 +109,4 @@ def test_pictures_among_the_parts_are_refused():
 def test_what_an_environment_needs_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shimmy", None)
     assert main(["train", "dm_control/cartpole-swingup-v0"]) == 2
-    assert "pip install 'steinflow[dmc]'" in capsys.readouterr().err
+    assert "pip install '.[dmc]'" in capsys.readouterr().err
