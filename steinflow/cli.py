@@ -57,12 +57,12 @@ def main(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):  # what an encoding lacks is replaced
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    from steinflow.io.files import StudyError, damage_told
+    from steinflow.io.files import StudyError, damage_reported
     from steinflow.rl.checkpoint import RunError
 
     command: Any = None
     try:
-        with damage_told():
+        with damage_reported():
             require_positional_first(arguments, KINDS)
             command = with_expanded_paths(parsed(arguments or ["--help"]))
             command = with_expanded_paths(with_defaults(command, arguments))

@@ -168,8 +168,8 @@ def test_asked_again_before_it_is_told_the_same_actions_are_given():
     first, actions = sf.ask(begun())
     again, same_actions = sf.ask(first)
     assert same(same_actions, actions) and same(again.stages, first.stages)
-    told = sf.tell(first, *answer(first, actions))
-    assert len(told.told) == 1 and len(sf.ask(told)[0].stages) == 2
+    after = sf.tell(first, *answer(first, actions))
+    assert len(after.evaluations) == 1 and len(sf.ask(after)[0].stages) == 2
 
 
 def test_later_turns_go_by_other_numbers():
@@ -235,7 +235,7 @@ def told_twice():
     return sf.tell(sf.tell(state, *answers), *answers)
 
 
-def told(values, gradients=None, method="auto"):
+def tell(values, gradients=None, method="auto"):
     return sf.tell(sf.ask(begun(method))[0], values, gradients)
 
 
@@ -246,14 +246,14 @@ WRONG = {
     "estimated too early": (lambda: sf.estimate(begun()), "not done"),
     "estimated before it is told": (lambda: sf.estimate(sf.ask(begun("noise"))[0]), "not done"),
     "asked when done": (lambda: sf.ask(finished(begun("noise"))), "nothing is left to ask"),
-    "no gradients": (lambda: told(jnp.zeros((2, K))), "needs gradients of Q, shape"),
+    "no gradients": (lambda: tell(jnp.zeros((2, K))), "needs gradients of Q, shape"),
     "no Hessians": (
-        lambda: told(jnp.zeros((2, 7)), jnp.zeros((2, 7, 2)), "lfgi"), "needs hessians of Q"
+        lambda: tell(jnp.zeros((2, 7)), jnp.zeros((2, 7, 2)), "lfgi"), "needs hessians of Q"
     ),
-    "too few values": (lambda: told(jnp.zeros((2, 1)), jnp.zeros((2, K, 2))), "values must have"),
-    "flat values": (lambda: told(jnp.zeros(2 * K), jnp.zeros((2, K, 2))), "values must have"),
-    "flat gradients": (lambda: told(jnp.zeros((2, K)), jnp.zeros((2, K))), "gradients must have"),
-    "no values": (lambda: told(None, jnp.zeros((2, K, 2))), "needs values"),
+    "too few values": (lambda: tell(jnp.zeros((2, 1)), jnp.zeros((2, K, 2))), "values must have"),
+    "flat values": (lambda: tell(jnp.zeros(2 * K), jnp.zeros((2, K, 2))), "values must have"),
+    "flat gradients": (lambda: tell(jnp.zeros((2, K)), jnp.zeros((2, K))), "gradients must have"),
+    "no values": (lambda: tell(None, jnp.zeros((2, K, 2))), "needs values"),
 }  # fmt: skip
 
 

@@ -159,7 +159,7 @@ def test_records_of_cells(tmp_path, folder, sealed):
         return store.HEADER + struct.pack("<QI", len(body), zlib.crc32(body)) + body
 
     def load():
-        state.told(cells, state.state(tmp_path, cells))
+        state.summary(cells, state.state(tmp_path, cells))
         state.contents(tmp_path, cells)
 
     fuzz(f"{folder}, sealed {sealed}", path, content, load, seal if sealed else bytes)

@@ -35,7 +35,7 @@ EXACT = "tests/estimators/test_exactness.py"
 BY_HAND = "tests/estimators/test_by_hand.py"
 SCORES = f"{BY_HAND} {EXACT} tests/estimators/test_consistency.py tests/test_score.py"
 FITTED = "tests/proposals/test_by_hand.py tests/proposals/test_fitted.py"
-TOLD = "tests/test_ask_tell.py tests/test_score.py"
+ASK_TELL = "tests/test_ask_tell.py tests/test_score.py"
 LOSSES = (
     "tests/rl/test_losses_by_hand.py tests/rl/test_critic.py tests/rl/test_networks.py "
     "tests/rl/test_agent.py"
@@ -47,9 +47,9 @@ TESTS = {  # a file, or all files of a folder that are not named: their own test
     "truncated_normal.py": "tests/test_truncated_normal.py tests/proposals/test_by_hand.py",
     "proposals/fitted.py": FITTED,
     "proposals": f"{FITTED} tests/proposals/test_proposals.py",
-    "draws": f"{BY_HAND} tests/draws/test_base.py tests/proposals/test_proposals.py {TOLD}",
-    "stages.py": f"tests/proposals/test_by_hand.py {TOLD}",
-    "ask_tell.py": TOLD,
+    "draws": f"{BY_HAND} tests/draws/test_base.py tests/proposals/test_proposals.py {ASK_TELL}",
+    "stages.py": f"tests/proposals/test_by_hand.py {ASK_TELL}",
+    "ask_tell.py": ASK_TELL,
     "spaces.py": "tests/test_spaces.py",
     "conversions.py": "tests/test_schedules.py tests/test_losses.py",
     "study/measure.py": "tests/study/test_measure.py",

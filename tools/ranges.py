@@ -28,7 +28,7 @@ from steinflow.io.files import write_json
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "ranges"
 RESULTS = ROOT / "benchmarks" / "results" / "ranges.json"
-TOLD = ("jax", "numpy", "gymnasium", "ray", "polars")
+REPORTED = ("jax", "numpy", "gymnasium", "ray", "polars")
 TOOLS = ("pytest", "pytest-markdown-docs", "beartype", "hypothesis", "mpmath")
 CORE = (
     "tests/estimators/test_exactness.py", "tests/test_truncated_normal.py",
@@ -144,7 +144,7 @@ def examined(one: Environment, wheel: Path, folder: Path) -> dict[str, object]:
         command = [python, "-m", "pytest", "-q", "-o", "filterwarnings=error:::steinflow"]
         said.append(run(*command, *tests.split(), where=folder, **compiled).splitlines()[-1])
     versions = run(uv, "pip", "list", "--python", python, "--format", "json")
-    found = {p["name"]: p["version"] for p in json.loads(versions) if p["name"] in TOLD}
+    found = {p["name"]: p["version"] for p in json.loads(versions) if p["name"] in REPORTED}
     shutil.rmtree(home)
     return (
         {"python": one.python}

@@ -108,7 +108,7 @@ def scalars(record: Record) -> dict[str, float]:
     }
 
 
-class Told:
+class Reporter:
     """A tracker that may fail: it is left out from then on, and training goes on."""
 
     def __init__(self, name: str, tracker: Tracker) -> None:

@@ -17,7 +17,7 @@ from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.factories import Factory, factory_of
 from steinflow.rl.loop import require_updates
-from steinflow.rl.metrics import Record, Told, tracker
+from steinflow.rl.metrics import Record, Reporter, tracker
 from steinflow.rl.run import Run
 from steinflow.rl.run_lock import run_lock
 from steinflow.rl.session import Session
@@ -72,12 +72,12 @@ def train(
             session.begin(resume, claim)
             with ExitStack() as ends:
                 options = asdict(config), session.step
-                told = [
-                    Told(word, ends.enter_context(start(path, *options)))
+                reporters = [
+                    Reporter(word, ends.enter_context(start(path, *options)))
                     for word, start in starters
                 ]
                 session.write_options()
-                session.go([*told, *map(Called, callbacks)])
+                session.go([*reporters, *map(Called, callbacks)])
         finally:
             session.close()
     return Run(path)

@@ -6,7 +6,7 @@ import types
 import pytest
 
 from steinflow.cli import main
-from steinflow.rl.metrics import TRACKERS, Told, TrackerWarning
+from steinflow.rl.metrics import TRACKERS, Reporter, TrackerWarning
 from tests.rl.strange import FAST
 
 HERE = "tests.rl.strange"
@@ -98,6 +98,6 @@ def test_a_tracker_that_fails_is_left_out_and_training_ends(tmp_path, monkeypatc
 
         train(TrainConfig(**SMALL), Point, tmp_path / "run", track="trackio")
     assert said.count("broken") == 2
-    told = Told("x", lambda record: 1 / 0)
+    reporter = Reporter("x", lambda record: 1 / 0)
     with pytest.warns(TrackerWarning, match="ZeroDivisionError"):
-        told({}), told({})
+        reporter({}), reporter({})

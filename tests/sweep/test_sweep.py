@@ -9,7 +9,7 @@ import pytest
 
 from steinflow.cli import main
 from steinflow.executors.locks import locked
-from steinflow.executors.state import state, told
+from steinflow.executors.state import state, summary
 from steinflow.sweep import work
 from steinflow.sweep.plan import read, words
 from steinflow.sweep.work import reason
@@ -179,7 +179,7 @@ def test_running_cells_are_seen_and_left_alone(sweep, tmp_path, capfd):
     (out / "running").mkdir(parents=True)
     (out / "running" / cells[1].name).touch()  # left behind
     with locked(out / "running" / cells[0].name):
-        assert "0 done, 1 running, 0 failed, 11 to do" in told(cells, state(out, cells))
+        assert "0 done, 1 running, 0 failed, 11 to do" in summary(cells, state(out, cells))
         assert run(sweep, out, "--executor", "serial") == 0
         assert "11 done, 1 running, 0 failed, 0 to do" in capfd.readouterr().out
     assert run(sweep, out, "--executor", "serial") == 0 and len(calls(sweep)) == 12
