@@ -120,13 +120,15 @@ MUTANTS = (
     Mutant("a gradient beyond the bounds", "spaces.py",
            "(y > low) & (y < high)", "(y > low) | (y < high)", SPACES),
     Mutant("a reference that never doubts itself", "diagnosis/reference.py",
-           "found.score - found.mean)", "found.score - found.score)",
+           "moments.score - moments.mean)", "moments.score - moments.score)",
            "tests/diagnosis/test_reference.py -k contradict"),
     Mutant("an unresolved error counted as less", "diagnosis/table.py",
-           "np.maximum(mse - own, 0.0), mse + own)", "np.maximum(mse - own, 0.0), mse - own)",
+           "np.maximum(mse - reference_mse, 0.0), mse + reference_mse)",
+           "np.maximum(mse - reference_mse, 0.0), mse - reference_mse)",
            "tests/diagnosis/test_table.py -k bounds"),
     Mutant("gains upside down", "diagnosis/recommend.py",
-           "without(mine.trace) - without(mine.error)", "without(mine.trace) + without(mine.error)",
+           "without(candidate.trace) - without(candidate.error)",
+           "without(candidate.trace) + without(candidate.error)",
            "tests/diagnosis/test_recommend.py -k student"),
 )  # fmt: skip
 

@@ -122,8 +122,8 @@ def unpacked(content: bytes) -> dict[str, np.ndarray]:
             memory.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as whole:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in whole.infolist()):
+        with zipfile.ZipFile(io.BytesIO(content)) as entries:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.infolist()):
                 raise ValueError("the archive is compressed")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
