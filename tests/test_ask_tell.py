@@ -65,9 +65,9 @@ def finished(state, hand_over=lambda state: state):
     return hand_over(state)
 
 
-def same(found, wanted):
+def same(result, wanted):
     """Bit for bit."""
-    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True)
+    pairs = zip(jax.tree.leaves(result), jax.tree.leaves(wanted), strict=True)
     return all(a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
@@ -76,9 +76,9 @@ def test_it_is_score_targets_bit_for_bit(name, shape, support, dtype):
     xs, levels = problem(shape, dtype)
     target = sf.Boltzmann(q, TAU, SUPPORTS[support])
     wanted = sf.score_targets(jax.random.key(8), target, xs, levels, name, num_draws=DRAWS)
-    found = sf.estimate(finished(begun(name, shape, support, dtype)))
-    assert same(found, wanted)
-    assert found.score.shape == xs.shape and found.score.dtype == xs.dtype
+    result = sf.estimate(finished(begun(name, shape, support, dtype)))
+    assert same(result, wanted)
+    assert result.score.shape == xs.shape and result.score.dtype == xs.dtype
 
 
 def rebuilt(state):
@@ -141,12 +141,12 @@ def test_a_simulator_of_values_only(untyped):
         rows = np.asarray(actions, float).tolist()
         values = [[-((a - 0.4) ** 2) - (b - 0.4) ** 2 for a, b in row] for row in rows]
         state = sf.tell(state, values)
-    found = sf.estimate(state)
-    assert found.score.dtype == jnp.float32 and int(found.info.num_grads.sum()) == 0
+    result = sf.estimate(state)
+    assert result.score.dtype == jnp.float32 and int(result.info.num_grads.sum()) == 0
     quadratic = sf.Boltzmann(lambda a: -jnp.sum((a - 0.4) ** 2), TAU, BOX)
     xs, levels = problem(dtype="float32")
     wanted = sf.score_targets(jax.random.key(8), quadratic, xs, levels, "noise", num_draws=DRAWS)
-    np.testing.assert_allclose(found.score, wanted.score, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.score, wanted.score, rtol=1e-4, atol=1e-5)
 
 
 def test_a_critic_in_numpy(untyped):
@@ -159,9 +159,9 @@ def test_a_critic_in_numpy(untyped):
         values = 0.5 * np.cos(wave) - np.sum((a - 0.4) ** 2, -1)
         gradients = -0.5 * np.sin(wave)[..., None] * np.array([3.0, 1.0]) - 2.0 * (a - 0.4)
         state = sf.tell(state, values, gradients)
-    found, wanted = sf.estimate(state), sf.estimate(finished(begun(dtype="float32")))
-    assert found.score.dtype == jnp.float32
-    np.testing.assert_allclose(found.score, wanted.score, rtol=1e-3, atol=1e-3)
+    result, wanted = sf.estimate(state), sf.estimate(finished(begun(dtype="float32")))
+    assert result.score.dtype == jnp.float32
+    np.testing.assert_allclose(result.score, wanted.score, rtol=1e-3, atol=1e-3)
 
 
 def test_asked_again_before_it_is_told_the_same_actions_are_given():
