@@ -61,9 +61,9 @@ def prepare() -> tuple[Callable[[], Any], int, list[Any], list[Problem], tuple[i
 def check(ours: Any, every: np.ndarray, problem: Problem) -> None:
     """Fail unless noise and gradient at every point, and every MSE, agree at N = 256."""
     slack = 1e-9 * np.linalg.norm(problem.score)  # for what has no variance
-    mine, theirs, (count, trials, points, _) = ours.pair[1], every[:2], every.shape
-    spread = (mine.var(axis=1, ddof=1) + theirs.var(axis=1, ddof=1)) / trials
-    means = (mine.mean(axis=1) - theirs.mean(axis=1)) / (np.sqrt(spread) + slack)
+    first, second, (count, trials, points, _) = ours.pair[1], every[:2], every.shape
+    spread = (first.var(axis=1, ddof=1) + second.var(axis=1, ddof=1)) / trials
+    means = (first.mean(axis=1) - second.mean(axis=1)) / (np.sqrt(spread) + slack)
     losses = np.sum((every - problem.score) ** 2, axis=-1)
     error = np.sqrt(np.sum(losses.var(axis=1, ddof=1) / trials, axis=1)) / points
     error = np.hypot(error, ours.measures.mse_se[-1][:count]) + slack**2

@@ -49,13 +49,13 @@ def cell(target: Any, level: Any) -> dict[str, Any]:
     def scores(method: str) -> Any:
         def one(at: Any) -> Any:
             key, x = at
-            found = sf.score_target(key, target, x, level, method, num_draws=DRAWS)
-            return found.score, found.info.ess
+            estimate = sf.score_target(key, target, x, level, method, num_draws=DRAWS)
+            return estimate.score, estimate.info.ess
 
         return jax.lax.map(lambda at: jax.lax.map(lambda k: one((k, at[1])), at[0]), (keys, xs))
 
-    def t(found: Any, truth: Any) -> Any:
-        error = found - truth[:, None]
+    def t(estimate: Any, truth: Any) -> Any:
+        error = estimate - truth[:, None]
         spread = jnp.std(error, axis=1, ddof=1) / jnp.sqrt(REPLICATES)
         return jnp.mean(error, axis=1) / jnp.maximum(spread, 1e-9 * (1.0 + jnp.abs(truth)))
 
@@ -73,32 +73,32 @@ def cell(target: Any, level: Any) -> dict[str, Any]:
 
 def summary(result: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a cell: numbers of components, and those statistics that are large."""
-    kept = {name: round(float(result[name]), 2) for name in ("ess", "idem from truth")}
+    entry = {name: round(float(result[name]), 2) for name in ("ess", "idem from truth")}
     for method in ("auto", "idem"):
         t = np.abs(result[method][np.isfinite(result[method])])
-        kept[method] = {"tested": t.size, "large": np.round(np.sort(t[t > LARGE]), 2).tolist()}
-    return kept
+        entry[method] = {"tested": t.size, "large": np.round(np.sort(t[t > LARGE]), 2).tolist()}
+    return entry
 
 
 def main() -> None:
     """Run what is missing, and print the verdicts."""
     jax.config.update("jax_enable_x64", True)
-    kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    saved: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     code = code_version(CODE)
-    found: dict[str, Any] = kept["cells"] if kept.get("code") == code else {}
+    entries: dict[str, Any] = saved["cells"] if saved.get("code") == code else {}
     for place, box in BOXES.items():
         for at in cells(PRESETS["box"]):
             name = f"{place} {at.name}"
-            if name not in found:
+            if name not in entries:
                 target = FAMILIES[at.family](at.tau, 2, box)
-                found[name] = summary(jax.device_get(cell(target, at.level)))
-                write_json(RESULTS, {"code": code, "cells": found})
+                entries[name] = summary(jax.device_get(cell(target, at.level)))
+                write_json(RESULTS, {"code": code, "cells": entries})
                 stamp(RESULTS)
                 print(name, flush=True)
     for place in BOXES:
-        mine = {k: v for k, v in found.items() if k.startswith(place)}
-        sure = [v for v in mine.values() if v["ess"] >= LEAST_ESS]
-        unsure = [v for v in mine.values() if v["ess"] < LEAST_ESS]
+        at_place = {k: v for k, v in entries.items() if k.startswith(place)}
+        sure = [v for v in at_place.values() if v["ess"] >= LEAST_ESS]
+        unsure = [v for v in at_place.values() if v["ess"] < LEAST_ESS]
         for method in ("auto", "idem"):
             against = "truth" if method == "auto" else "truth + flux"
             for name, some in (("", sure), (" in the listed cells", unsure)):
@@ -110,10 +110,12 @@ def main() -> None:
                     f"{np.max(t, initial=LARGE):.2f}, limit {limit:.2f}, "
                     f"{int(np.sum(t > limit))} beyond"
                 )
-        far = np.mean([v["idem from truth"] > 10 for v in mine.values()])
+        far = np.mean([v["idem from truth"] > 10 for v in at_place.values()])
         print(f"{place}: idem is over 10 standard errors from the truth in {far:.0%} of the cells")
-        left = [k.removeprefix(place).strip() for k, v in mine.items() if v["ess"] < LEAST_ESS]
-        print(f"{place}: ESS under {LEAST_ESS:g} at a point of: {', '.join(left) or 'none'}\n")
+        unsettled = [
+            k.removeprefix(place).strip() for k, v in at_place.items() if v["ess"] < LEAST_ESS
+        ]
+        print(f"{place}: ESS under {LEAST_ESS:g} at a point of: {', '.join(unsettled) or 'none'}\n")
 
 
 if __name__ == "__main__":

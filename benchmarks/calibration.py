@@ -58,9 +58,9 @@ def code() -> str:
 
 def studies(grid: Grid) -> tuple[list[Cell], Callable[[int], tuple[Any, Any]]]:
     """The cells of a grid, and what gives the scores of all of them for a seed."""
-    found = list(cells(grid))
-    targets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(cell.target for cell in found))
-    level = found[0].level
+    chosen = list(cells(grid))
+    targets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(cell.target for cell in chosen))
+    level = chosen[0].level
 
     @jax.jit
     def of_seed(key: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -84,32 +84,32 @@ def studies(grid: Grid) -> tuple[list[Cell], Callable[[int], tuple[Any, Any]]]:
 
         return jax.lax.map(of_cell, targets)
 
-    return found, lambda seed: jax.device_get(of_seed(jax.random.key(seed)))
+    return chosen, lambda seed: jax.device_get(of_seed(jax.random.key(seed)))
 
 
-def table(found: list[Cell], scores: Any, exact: Any, how: Any) -> Table:
+def table(chosen: list[Cell], scores: Any, exact: Any, how: Any) -> Table:
     """Evidence of every cell."""
     return {
         (cell.family, cell.tau): evidence(
             *score, truth, how, (1.0, 1.0), float(cell.level.sigma / cell.alpha)
         )
-        for cell, score, truth in zip(found, scores, exact, strict=True)
+        for cell, score, truth in zip(chosen, scores, exact, strict=True)
     }
 
 
 def truth_of(grid: Grid, count: int, say: Callable[[str], None]) -> Table:
     """The evidence of `count` studies as one."""
-    found, scores_of = studies(grid)
+    chosen, scores_of = studies(grid)
     equal = resampling(grid.trials, 0)[:1]
     total: dict[Any, Any] = {}
     began = time.monotonic()
     for k in range(count):
-        for at, one in table(found, *scores_of(FAR + k), equal).items():
+        for at, one in table(chosen, *scores_of(FAR + k), equal).items():
             parts = np.stack([np.concatenate(one.most), np.concatenate(one.least)])
             total[at] = total.get(at, 0.0) + parts / count
         if k == count // 20:
             say(f"the truth: {(time.monotonic() - began) * count / (k + 1) / 60:.0f} minutes")
-    ratio = float(found[0].level.sigma / found[0].alpha)
+    ratio = float(chosen[0].level.sigma / chosen[0].alpha)
     return {
         at: Evidence(*(Statistics(*(row[:, None])) for row in rows), ratio)
         for at, rows in total.items()
@@ -127,39 +127,41 @@ def main() -> None:
     grid = Grid("paper", given.trials, given.points, num_draws=(8, 64), alphas=(0.8,))
     about = {"trials": given.trials, "query_points": given.points, "num_draws": grid.num_draws,
              "truth": TRUTH, "code": code()}  # fmt: skip
-    kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if kept.get("about") != json.loads(json.dumps(about)):
-        kept = {"about": about, "blocks": {}}
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if results.get("about") != json.loads(json.dumps(about)):
+        results = {"about": about, "blocks": {}}
     claims = [claim for claim in CLAIMS if not claim.exact]  # computed, not estimated
-    blocks = [k for k in range(max(1, given.studies // BLOCK)) if str(k) not in kept["blocks"]]
-    if "truth" not in kept:
+    blocks = [k for k in range(max(1, given.studies // BLOCK)) if str(k) not in results["blocks"]]
+    if "truth" not in results:
         truth = truth_of(grid, TRUTH, say)
-        kept["truth"] = {
+        results["truth"] = {
             c.id: {named(*at): float(c.statistic(truth, at)[0]) for at in c.conditions}
             for c in claims
         }
-        kept["verdicts"] = {c.id: judge(c, pointed(truth), given.trials)["verdict"] for c in claims}
-        write_json(RESULTS, kept)
+        results["verdicts"] = {
+            c.id: judge(c, pointed(truth), given.trials)["verdict"] for c in claims
+        }
+        write_json(RESULTS, results)
     if blocks:
-        found, scores_of = studies(grid)
+        chosen, scores_of = studies(grid)
     for block in blocks:
-        began, told = time.monotonic(), []
+        began, judgements = time.monotonic(), []
         for seed in range(BLOCK * block, BLOCK * (block + 1)):
             how = resampling(grid.trials, seed)
-            known = table(found, *scores_of(seed), how)
-            told.append(judged(claims, known, kept["truth"], given.trials))
-        kept["blocks"][str(block)] = {
+            known = table(chosen, *scores_of(seed), how)
+            judgements.append(judged(claims, known, results["truth"], given.trials))
+        results["blocks"][str(block)] = {
             claim.id: {
-                "covered": sum(one[claim.id][0] for one in told),
-                "verdicts": [one[claim.id][1] for one in told],
-                "missed": [at for one in told for at in one[claim.id][2]],
+                "covered": sum(one[claim.id][0] for one in judgements),
+                "verdicts": [one[claim.id][1] for one in judgements],
+                "missed": [at for one in judgements for at in one[claim.id][2]],
             }
             for claim in claims
         }
-        write_json(RESULTS, kept)
+        write_json(RESULTS, results)
         say(f"block {block}: {(time.monotonic() - began) / BLOCK:.2f} s a study")
     stamp(RESULTS)
-    report(kept, say)
+    report(results, say)
 
 
 def named(family: str, tau: float, estimator: str = "") -> str:
@@ -179,7 +181,7 @@ def pointed(truth: Table) -> Table:
 
 def judged(claims: list[Any], known: Table, right: Any, trials: int) -> dict[str, Any]:
     """claim -> whether all intervals cover, the verdict, and where they do not."""
-    found = {}
+    result = {}
     for claim in claims:
         entry = judge(claim, known, trials)
         missed = []
@@ -189,20 +191,20 @@ def judged(claims: list[Any], known: Table, right: Any, trials: int) -> dict[str
             slack = 1e-9 * (1.0 + abs(exact))
             if not one["low"] - slack <= exact <= one["high"] + slack:
                 missed.append(at)
-        found[claim.id] = not missed, entry["verdict"], missed
-    return found
+        result[claim.id] = not missed, entry["verdict"], missed
+    return result
 
 
-def report(kept: dict[str, Any], say: Callable[[str], None]) -> None:
+def report(results: dict[str, Any], say: Callable[[str], None]) -> None:
     """A line a claim: coverage, opposite verdicts, and where intervals miss most."""
     opposite = {"supported": "refuted", "refuted": "supported"}
-    for name, verdict in kept["verdicts"].items():
-        parts = [block[name] for block in kept["blocks"].values()]
+    for name, verdict in results["verdicts"].items():
+        parts = [block[name] for block in results["blocks"].values()]
         count = BLOCK * len(parts)
         covered = sum(part["covered"] for part in parts)
         low, high = binomtest(covered, count).proportion_ci(method="wilson")
-        told = [v for part in parts for v in part["verdicts"]]
-        wrong = sum(v == opposite.get(verdict) for v in told)
+        verdicts = [v for part in parts for v in part["verdicts"]]
+        wrong = sum(v == opposite.get(verdict) for v in verdicts)
         missed = [at for part in parts for at in part["missed"]]
         worst = max(set(missed), key=missed.count) if missed else "none"
         say(

@@ -59,13 +59,13 @@ def measured(states: int, levels: int, draws: int, rounds: int) -> dict[str, Any
             begun = time.perf_counter()
             jax.block_until_ready(run(argument))
             seconds[name].append(time.perf_counter() - begun)
-    found = {name: np.array(each[1:]) for name, each in seconds.items()}
+    times = {name: np.array(each[1:]) for name, each in seconds.items()}
 
     def ratio(above: str, below: str) -> float:
-        return round(float(np.median(found[above] / found[below])), 3)
+        return round(float(np.median(times[above] / times[below])), 3)
 
     return {
-        "milliseconds": {name: round(1e3 * float(np.median(s)), 2) for name, s in found.items()},
+        "milliseconds": {name: round(1e3 * float(np.median(s)), 2) for name, s in times.items()},
         "auto over its critic calls": ratio("auto", "critic, values and gradients"),
         "qne over its critic calls": ratio("qne", "critic, values"),
         "gradient over value": ratio("critic, values and gradients", "critic, values"),
@@ -77,8 +77,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=31)
     given = parser.parse_args()
-    found = {"x".join(map(str, size)): measured(*size, given.rounds) for size in SIZES}
-    print(json.dumps(found | {"bar": "auto at most 1.3 times its critic calls"}, indent=2))
+    results = {"x".join(map(str, size)): measured(*size, given.rounds) for size in SIZES}
+    print(json.dumps(results | {"bar": "auto at most 1.3 times its critic calls"}, indent=2))
 
 
 if __name__ == "__main__":

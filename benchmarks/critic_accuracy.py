@@ -113,8 +113,8 @@ def squared_errors(
     method = as_method(one.estimator, None)
 
     def trial(key: Any) -> Any:
-        found = sf.score_targets(key, target, xs[None], levels, method, num_draws=one.draws)
-        return jnp.sum((found.score[0, 0] - score) ** 2)
+        estimates = sf.score_targets(key, target, xs[None], levels, method, num_draws=one.draws)
+        return jnp.sum((estimates.score[0, 0] - score) ** 2)
 
     return jax.lax.map(trial, jax.random.split(key, count))
 
@@ -146,21 +146,21 @@ def measured(run: Run, step: int, contestants: Sequence[Contestant], trials: int
     learner: Learner = run.learner
     like = jax.eval_shape(partial(initial, learner), jnp.zeros((), jnp.int32))
     state = jax.tree.map(jnp.asarray, checkpoint.filled("agent", like, arrays))
-    kept = arrays["replay.obs"][0]
+    replayed = arrays["replay.obs"][0]
     rng, key = np.random.default_rng(step), jax.random.key(step)
-    seen = kept[rng.integers(len(kept), size=STATES)]
+    observations = replayed[rng.integers(len(replayed), size=STATES)]
     if run.config.normalise:
         normaliser = Normaliser(1, learner.sizes.obs)
         normaliser.restore(0, part("normaliser.", arrays))
-        seen = normaliser(seen[None])[0]
-    seen = jnp.asarray(seen)
+        observations = normaliser(observations[None])[0]
+    observations = jnp.asarray(observations)
     tau = learner.actor.temperature.tau(state.temperature, state.scale)
     dim = learner.sizes.action
-    actions = learner.actor.sample(key, state.policy, seen, dim, 1).actions[:, 0]
+    actions = learner.actor.sample(key, state.policy, observations, dim, 1).actions[:, 0]
     levels = levels_of(TIMES)
     alpha, sigma = levels.alpha[:, None], levels.sigma[:, None]
     sums = np.zeros((3, len(contestants), len(TIMES)))
-    for i, (obs, action) in enumerate(zip(seen, actions, strict=True)):
+    for i, (obs, action) in enumerate(zip(observations, actions, strict=True)):
         key, for_noise, for_truth, for_trials, for_more = jax.random.split(key, 5)
         eps = jax.random.normal(for_noise, (len(TIMES), dim))
         inner = jnp.arctanh(jnp.clip(action, -0.999, 0.999))
@@ -173,12 +173,12 @@ def measured(run: Run, step: int, contestants: Sequence[Contestant], trials: int
             sums[1, m] += np.asarray(trace)
             sums[2, m] += np.asarray(error)
             for j, moment in enumerate(TIMES):
-                own = levels_of(companions(moment, one.levels))
+                shared = levels_of(companions(moment, one.levels))
                 more = jax.random.normal(jax.random.fold_in(for_more, j), (one.levels, dim))
-                near = own.alpha[:, None] * at + own.sigma[:, None] * more
+                near = shared.alpha[:, None] * at + shared.sigma[:, None] * more
                 errors = squared_errors(
                     jax.random.fold_in(for_trials, j), state.critics, tau, obs,
-                    near.at[0].set(xs[j]), own, scores[j], one, trials,
+                    near.at[0].set(xs[j]), shared, scores[j], one, trials,
                 )  # fmt: skip
                 sums[0, m, j] += float(errors.mean())
         print(f"state {i + 1} of {STATES}", flush=True)
@@ -189,13 +189,13 @@ def rows_of(run: Run, task: str, step: int, trials: int) -> pl.DataFrame:
     """A row a noise level: EED of both methods, and what the truth errs over their MSE."""
     default = Contestant("auto", run.config.num_draws, run.config.num_levels)
     both = [default, Contestant("rfm", RFM_DRAWS, 1)]
-    found = measured(run, step, both, trials)
-    unsure = found.truth_error / found.squared_error
+    result = measured(run, step, both, trials)
+    unsure = result.truth_error / result.squared_error
     words = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     return pl.DataFrame({
-        "task": task, "step": step, "time": TIMES, "tau": found.tau, "trials": trials,
-        "default": found.eed[0], "rfm": found.eed[1],
+        "task": task, "step": step, "time": TIMES, "tau": result.tau, "trials": trials,
+        "default": result.eed[0], "rfm": result.eed[1],
         "default_truth_error": unsure[0], "rfm_truth_error": unsure[1], "commit": commit,
     }).with_columns(pl.col(pl.Float64).round_sig_figs(4))  # fmt: skip
 

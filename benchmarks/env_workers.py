@@ -53,13 +53,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
-    found: dict[str, list[float]] = {"0": [], "8": []}
+    results: dict[str, list[float]] = {"0": [], "8": []}
     for _ in range(options.turns):
-        for workers, speeds in found.items():
+        for workers, speeds in results.items():
             speeds.append(round(steps_a_second(int(workers), options.steps), 1))
-    medians = {workers: float(np.median(speeds)) for workers, speeds in found.items()}
+    medians = {workers: float(np.median(speeds)) for workers, speeds in results.items()}
     ratio = round(medians["8"] / medians["0"], 2)
-    about = {"environments": COUNT, "sleep": SLEEP, "steps_a_second": found, "ratio": ratio}
+    about = {"environments": COUNT, "sleep": SLEEP, "steps_a_second": results, "ratio": ratio}
     path = HERE / "results" / "env_workers.json"
     path.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
     stamp(path)

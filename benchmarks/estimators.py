@@ -37,7 +37,7 @@ from steinflow.io.files import write_json
 from steinflow.study.leaderboard.grid import Board, Group, Unit, groups, support_of
 from steinflow.study.leaderboard.problems import Problem, boltzmann_of
 from steinflow.study.leaderboard.run import seed_of
-from steinflow.study.leaderboard.versions import ROWS, code_version, kept
+from steinflow.study.leaderboard.versions import ROWS, cached_problem, code_version
 
 RESULTS = Path(__file__).parent / "results" / "estimators.json"
 TRUTHS = Path("runs") / "bench-estimators"  # kept, by a hash of their code
@@ -97,7 +97,7 @@ def with_estimator(estimator: Any) -> Variant:
 
 def variants() -> dict[str, Variant]:
     """The default first, then each change of one part that is not the default already."""
-    found = {
+    result = {
         "default": Variant(AUTO),
         "no fit": Variant(replace(AUTO, proposal=None)),
         "independent draws": Variant(replace(AUTO, quasi=False)),
@@ -110,7 +110,7 @@ def variants() -> dict[str, Variant]:
         "values only": Variant(sf.Method(None, sf.NoiseExpectation(), quasi=True)),
     }
     same = repr(AUTO)
-    return {k: v for k, v in found.items() if k == "default" or repr(v.method) != same
+    return {k: v for k, v in result.items() if k == "default" or repr(v.method) != same
             or not v.shared}  # fmt: skip
 
 
@@ -136,23 +136,23 @@ def posed(size: Size, options: Options, unit: Unit, group: Group) -> Problem:
     """A problem with its truth."""
     board = board_of(size, options)
     key = jax.random.split(seed_of(board, unit, group))[0]
-    return kept(TRUTHS / size.name, board, unit, group, key)
+    return cached_problem(TRUTHS / size.name, board, unit, group, key)
 
 
 def scores(key: Any, target: Any, xs: Any, levels: sf.Level, variant: Variant, draws: int) -> Any:
     """Scores [b, l, d] of b states at l levels, which share their draws or not."""
     if variant.shared:
-        found = sf.score_targets(key, target, xs, levels, variant.method, num_draws=draws)
-        return found.score
+        estimates = sf.score_targets(key, target, xs, levels, variant.method, num_draws=draws)
+        return estimates.score
     (batch, count), repeated = xs.shape[:2], eqx.filter(target.context, eqx.is_array)
     repeated = jax.tree.map(lambda leaf: jnp.repeat(leaf, count, axis=0), repeated)
     context = eqx.combine(repeated, target.context)
     tau = jnp.repeat(jnp.broadcast_to(target.tau, (batch,)), count)
-    alone = sf.Boltzmann(target.q, tau, target.support, context)
+    single = sf.Boltzmann(target.q, tau, target.support, context)
     tiled = jax.tree.map(lambda leaf: jnp.tile(leaf, batch), levels)
     flat = xs.reshape(-1, xs.shape[-1])
-    found = sf.score_targets(key, alone, flat, tiled, variant.method, num_draws=draws)
-    return found.score.reshape(xs.shape)
+    estimates = sf.score_targets(key, single, flat, tiled, variant.method, num_draws=draws)
+    return estimates.score.reshape(xs.shape)
 
 
 @eqx.filter_jit
@@ -168,8 +168,8 @@ def errors(
         target = boltzmann_of(problem.kind, tau, members, support)
 
         def trial(key: Any) -> Any:
-            found = scores(key, target, x[None], levels, variant, draws)[0]
-            return jnp.sum((found - score) ** 2, axis=-1)
+            estimate = scores(key, target, x[None], levels, variant, draws)[0]
+            return jnp.sum((estimate - score) ** 2, axis=-1)
 
         return jnp.mean(jax.lax.map(trial, jax.random.split(key, trials), batch_size=4), axis=0)
 
@@ -277,7 +277,7 @@ def ratios(
     ratio = 1.0 if name == "default" else cells.get(f"time {size.name} {name}")
     if ratio is None:
         return None
-    found: dict[str, list[Any]] = {}
+    logs_of: dict[str, list[Any]] = {}
     for unit, group in places(board_of(size, options)):
         at = f"{unit.support} {unit.distribution} {group.family} {group.tau:g}"
         names = [f"mse {size.name} {n} {k} {at}" for n in ("default", name)
@@ -290,10 +290,10 @@ def ratios(
             base, _, low, high = (np.array(cells[one][half]) for one in names)
             for cost, factor in (("evaluations", variant.per_evaluation), ("time", 1.0 / ratio)):
                 log = interpolated(low, high, factor) - np.log(base)
-                found.setdefault(f"{cost}, {half}", []).append(log)
-    means = {key: float(np.exp(np.mean(logs))) for key, logs in found.items()}
-    if "evaluations, held out" in found:
-        means["worst cell"] = float(np.exp(np.max(found["evaluations, held out"])))
+                logs_of.setdefault(f"{cost}, {half}", []).append(log)
+    means = {key: float(np.exp(np.mean(logs))) for key, logs in logs_of.items()}
+    if "evaluations, held out" in logs_of:
+        means["worst cell"] = float(np.exp(np.max(logs_of["evaluations, held out"])))
     return {"time over the default's": ratio, **means}
 
 
@@ -333,13 +333,15 @@ def main() -> None:
     every = {k: v for k, v in variants().items()
              if k == "default" or given.variants is None or k in given.variants}  # fmt: skip
     about = {"code": code_version(ROWS), "states": given.states, "trials": given.trials}
-    found: dict[str, Any] = json.loads(given.results.read_text()) if given.results.exists() else {}
-    if found.get("about") != about:
-        found = {"about": about, "cells": {}}
-    cells: dict[str, Any] = found["cells"]
+    results: dict[str, Any] = (
+        json.loads(given.results.read_text()) if given.results.exists() else {}
+    )
+    if results.get("about") != about:
+        results = {"about": about, "cells": {}}
+    cells: dict[str, Any] = results["cells"]
     todo = [one for one in work(sizes, options, every) if one[0] not in cells]
     print(f"{len(todo)} cells to compute; the first few say how long it takes", flush=True)
-    run(todo, cells, lambda: write_json(given.results, found), time.monotonic() + given.seconds)
+    run(todo, cells, lambda: write_json(given.results, results), time.monotonic() + given.seconds)
     stamp(given.results)
     table(cells, sizes, options, every)
 

@@ -134,8 +134,8 @@ def pose(support: str, dim: int, kind: str, tau: float, seed: int, log2_referenc
     space = support_of(support)
     every = members(seed + dim, dim, space)
     number = KINDS.index(kind)
-    alone = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], every[kind])
-    tau = tau * float(spread(alone)[0])
+    single = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], every[kind])
+    tau = tau * float(spread(single)[0])
     every = {k: at_temperature(one, jnp.asarray(tau)) for k, one in every.items()}
     key = jax.random.fold_in(jax.random.key(seed), 1000 * dim + number)
     action = actions_of(key, every[kind], jnp.zeros(dim), support == "box")
@@ -157,8 +157,8 @@ def long_run(net: Any, xs: Any, log2_reference: int) -> tuple[Any, Any]:
     blank = Problem(jnp.asarray(0), {BOARD_KINDS[-1]: first}, first.tau, xs[None], none, zero,
                     xs[None], none, zero, zero, zero)  # fmt: skip
     board = Board(log2_reference=log2_reference)
-    found = referenced(blank, board)
-    return found.score[0], found.reference_mse[0]
+    reference = referenced(blank, board)
+    return reference.score[0], reference.reference_mse[0]
 
 
 @eqx.filter_jit
@@ -180,8 +180,8 @@ def estimates(keys: Any, posed: Posed, support: Any, num_draws: int, shared: boo
 
     def trial(key: Any) -> Any:
         def z(method: str) -> Any:
-            found = sf.score_targets(key, target, xs, levels, method, num_draws=num_draws)
-            score, info = (leaf for leaf in found)
+            estimate = sf.score_targets(key, target, xs, levels, method, num_draws=num_draws)
+            score, info = (leaf for leaf in estimate)
             shape = posed.xs.shape
             error = score.reshape(shape) - posed.score
             # a linear or quadratic Q can leave nothing: rounding is no error
@@ -293,10 +293,10 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     store = Path("runs") / "evidence" / f"{given.out.stem}.json"
     about = {"code": code_version(ROWS), "keys": given.keys, "seed": given.seed}
-    found: dict[str, Any] = json.loads(store.read_text()) if store.exists() else {}
-    if found.get("about") != about:
-        found = {"about": about, "cells": {}}
-    cells, problems, until = found["cells"], {}, time.monotonic() + given.seconds
+    results: dict[str, Any] = json.loads(store.read_text()) if store.exists() else {}
+    if results.get("about") != about:
+        results = {"about": about, "cells": {}}
+    cells, problems, until = results["cells"], {}, time.monotonic() + given.seconds
     every = [(g, kind, tau) for g in grid(given) for kind in given.kinds for tau in given.taus
              if kind != "coupled" or g[1] == 2 or tau >= 0.5]  # fmt: skip
     name_of = lambda at: "-".join(map(str, (*at[0], *at[1:])))  # noqa: E731
@@ -317,7 +317,7 @@ def main() -> None:
                  "levels": 5 if shared else 1, "dtype": dtype}  # fmt: skip
         cells[name_of(at)] = [fixed | row for row in rows]
         store.parent.mkdir(parents=True, exist_ok=True)
-        write_json(store, found)
+        write_json(store, results)
         spent = time.monotonic() - begun
         if number in (20, 60) or number % 200 == 199:
             total = spent * len(todo) / (number + 1) / 60

@@ -72,9 +72,9 @@ def merge(files: int = 10_000, each: int = 100) -> None:
                 data.append(PREFIX.pack(len(body), zlib.crc32(body)) + body)
             (Path(name) / f"{k:05d}.shard").write_bytes(b"".join(data))
         clock = time.monotonic()
-        found = read(Path(name))
+        records = read(Path(name))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{len(found):,} records of {files:,} files: {time.monotonic() - clock:.1f} s")
+        print(f"{len(records):,} records of {files:,} files: {time.monotonic() - clock:.1f} s")
         print(f"{memory:.2f} GiB at most in this process")
 
 

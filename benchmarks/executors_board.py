@@ -42,8 +42,8 @@ def part_of(states: int, trials: int) -> tuple[Board, list[Cell]]:
 
 def rows(out: Path, wanted: list[Cell]) -> list[pl.DataFrame]:
     """What all cells gave."""
-    found = contents(out, wanted)
-    return [pl.read_parquet(io.BytesIO(found[cell])) for cell in wanted]
+    records = contents(out, wanted)
+    return [pl.read_parquet(io.BytesIO(records[cell])) for cell in wanted]
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
         return
 
     sizes = ["--states", str(given.states), "--trials", str(given.trials)]
-    here = cores_here()
+    available = cores_here()
     more = {"JAX_COMPILATION_CACHE_DIR": str(COMPILED / "compiled"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
@@ -71,7 +71,7 @@ def main() -> None:
             words = [sys.executable, __file__, *sizes, "--run", executor, shard, str(folder / out)]
             pin(cores)
             process = subprocess.Popen(words, env=os.environ | more)
-            pin(here)
+            pin(available)
             return process
 
         def seconds(executor: str, cores: list[int], out: str) -> float:
@@ -79,18 +79,19 @@ def main() -> None:
             assert start(executor, "0/1", cores, out).wait() == 0
             return time.monotonic() - began
 
-        warm = seconds("process", here, "warm")
-        whole = sum(state(folder / "warm", wanted).done.values())
+        warm = seconds("process", available, "warm")
+        computing = sum(state(folder / "warm", wanted).done.values())
         print(
-            f"{len(wanted)} cells; compiling took {warm:.0f} s, {whole:.0f} s of one core. Less "
-            f"than {2.7 * whole / 60.0:.0f} minutes for the rest",
+            f"{len(wanted)} cells; compiling took {warm:.0f} s, {computing:.0f} s of one core. "
+            f"Less than {2.7 * computing / 60.0:.0f} minutes for the rest",
             flush=True,
         )
-        spent = {"serial": seconds("serial", here[:1], "serial")}
-        spent |= {name: seconds(name, here, name) for name in ("process", "ray")}
+        spent = {"serial": seconds("serial", available[:1], "serial")}
+        spent |= {name: seconds(name, available, name) for name in ("process", "ray")}
         began = time.monotonic()
         shares = [
-            start("serial", f"{k}/{SHARDS}", [here[k % len(here)]], "shards") for k in range(SHARDS)
+            start("serial", f"{k}/{SHARDS}", [available[k % len(available)]], "shards")
+            for k in range(SHARDS)
         ]
         assert [share.wait() for share in shares] == [0] * SHARDS
         spent[f"{SHARDS} shards"] = time.monotonic() - began
@@ -103,7 +104,7 @@ def main() -> None:
     for name, time_spent in spent.items():
         print(f"{name:10} {time_spent:6.1f} s, {spent['serial'] / time_spent:.2f} times serial")
     about = {"cells": len(wanted), "states": given.states, "trials": given.trials}
-    about |= {"rows": count, "cores": len(here)}
+    about |= {"rows": count, "cores": len(available)}
     write_json(RESULTS, about | {"seconds": spent})
     stamp(RESULTS)
 

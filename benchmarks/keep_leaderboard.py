@@ -13,8 +13,8 @@ RESULTS = HERE / "results" / "leaderboard.json"
 
 
 def main() -> None:
-    found = json.loads((FOLDER / "leaderboard.json").read_text())
-    RESULTS.write_text(json.dumps({"commit": COMMIT} | found, indent=1) + "\n")
+    results = json.loads((FOLDER / "leaderboard.json").read_text())
+    RESULTS.write_text(json.dumps({"commit": COMMIT} | results, indent=1) + "\n")
     stamp(RESULTS)
     shutil.copy(FOLDER / "figures" / "levels.svg", FIGURE)
     stamp(FIGURE, RESULTS)

@@ -52,7 +52,7 @@ def main() -> int:
         steps=given.steps, hidden=(64, 64), buffer_size=50_000, updates_per_step=0.25,
         batch_size=64, actor_batch=32, eval_every=each, eval_episodes=2, log_every=each, keep=2,
     )  # fmt: skip
-    seen: list[tuple[int, float, int]] = []
+    entries: list[tuple[int, float, int]] = []
     spent: list[float] = []
     save = training.Session.save
 
@@ -60,29 +60,29 @@ def main() -> int:
         began = time.thread_time()
         save(session, environments)
         spent.append(time.thread_time() - began)
-        seen.append((session.trainer.step, resident(), compilations.count))
+        entries.append((session.trainer.step, resident(), compilations.count))
         if len(spent) == 5:
-            left = session.trainer.elapsed * given.steps / session.trainer.step
-            print(f"about {left / 60:.0f} minutes in all", flush=True)
+            expected = session.trainer.elapsed * given.steps / session.trainer.step
+            print(f"about {expected / 60:.0f} minutes in all", flush=True)
 
     training.Session.save = timed  # type: ignore[method-assign]
     began, compilations = time.monotonic(), Compilations()
     monitoring.register_event_duration_secs_listener(compilations.listen)
     with tempfile.TemporaryDirectory() as name:
         training.train(config, "tests.rl.toys:Point", Path(name) / "run", quiet=True)
-    early = next(entry for entry in seen if entry[0] >= min(FIRST, given.steps // 10))
+    early = next(entry for entry in entries if entry[0] >= min(FIRST, given.steps // 10))
     each_tenth = [float(np.median(part)) for part in np.array_split(spent, 10)]
     first, last = each_tenth[1], each_tenth[-1]
-    growth = seen[-1][1] / early[1] - 1.0
-    more = seen[-1][2] - early[2]
+    growth = entries[-1][1] / early[1] - 1.0
+    more = entries[-1][2] - early[2]
     hours = (time.monotonic() - began) / 3600
     print(f"{given.steps:,} steps in {hours:.2f} hours: {early[1]:.0f} MB at step {early[0]:,}, "
-          f"{seen[-1][1]:.0f} at the end ({100 * growth:+.1f} %), {more} compilations more, "
+          f"{entries[-1][1]:.0f} at the end ({100 * growth:+.1f} %), {more} compilations more, "
           f"a checkpoint {1e3 * first:.0f} ms early, {1e3 * last:.0f} ms late")  # fmt: skip
     if given.steps >= 2_000_000:
         write_json(RESULTS, {
             "steps": given.steps, "hours": round(hours, 2), "mb_early": early[1],
-            "mb_end": seen[-1][1], "more_compilations": more,
+            "mb_end": entries[-1][1], "more_compilations": more,
             "checkpoint_seconds": [round(s, 4) for s in each_tenth], "jax": jax.__version__,
         })  # fmt: skip
         stamp(RESULTS)

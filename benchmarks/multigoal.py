@@ -62,12 +62,12 @@ def learned(run: Run, key: jax.Array, sampler: str = "ode", corrector: float = 0
     """Actions of the policy at the start, none chosen by Q."""
     policy = jax.tree.map(lambda leaf: leaf[0], run.agents("last")[0].policy)
     steps = steps_of(LinearFlow(), times_of(STEPS), sampler, corrector)
-    found, obs = [], jnp.zeros(2)
+    samples, obs = [], jnp.zeros(2)
     for part in jax.random.split(key, 20):
         keys = jax.random.split(part, SAMPLES // 20)
         drawn = jax.vmap(lambda k: policy_sample(k, policy, obs, 2, steps))(keys)
-        found.append(np.asarray(drawn))
-    return np.concatenate(found)
+        samples.append(np.asarray(drawn))
+    return np.concatenate(samples)
 
 
 def gaussian(run: Run, key: jax.Array) -> np.ndarray:
@@ -95,8 +95,8 @@ def gaussian(run: Run, key: jax.Array) -> np.ndarray:
         (policy, _), _ = jax.lax.scan(step, start, jax.random.split(rest, 2_000))
         return policy, jnp.mean(jax.vmap(lambda k: loss(policy, k))(jax.random.split(last, 50)))
 
-    found = [fitted(k) for k in jax.random.split(key, RESTARTS)]
-    policy = min(found, key=lambda pair: float(pair[1]))[0]
+    fits = [fitted(k) for k in jax.random.split(key, RESTARTS)]
+    policy = min(fits, key=lambda pair: float(pair[1]))[0]
     eps = jax.random.normal(jax.random.key(1), (SAMPLES, 2))
     return np.asarray(squashed(policy, obs, eps)[0])
 
@@ -172,8 +172,8 @@ def main() -> None:
     for kind in ("svg", "png"):
         target = HERE.parent / "docs" / "figures" if kind == "svg" else OUT
         figure.savefig(target / f"multigoal.{kind}", dpi=130)
-    found = {"total_variation": distance, "reached": reached, "samplers": samplers}
-    write_json(HERE / "results" / "multigoal.json", found)
+    results = {"total_variation": distance, "reached": reached, "samplers": samplers}
+    write_json(HERE / "results" / "multigoal.json", results)
     stamp(HERE / "results" / "multigoal.json")
     stamp(HERE.parent / "docs" / "figures" / "multigoal.svg")
     print(f"total variation to exp(Q/tau) at the start: flow {distance['flow']:.3f} (at most .15), "

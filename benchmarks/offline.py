@@ -49,10 +49,10 @@ Cell = tuple[str, str, str, int]
 
 def teacher(task: str, source: str) -> Path:
     """The run that is recorded."""
-    half, whole, _, _ = TASKS[task]
+    half, full, _, _ = TASKS[task]
     out = ROOM / f"{task}-{'trained' if source == 'trained' else 'half'}"
     if not (out / "done").exists():
-        steps = whole if source == "trained" else half
+        steps = full if source == "trained" else half
         train(TrainConfig(steps=steps, seed=TEACHER, keep=1), task, out, resume=True)
         (out / "done").touch()
     return out
@@ -75,14 +75,14 @@ def compute(task: str, source: str, objective: str, seed: int) -> None:
     run = train(
         replace(config, eval_every=config.offline_steps), task, path.with_suffix(""), resume=True
     )
-    found = run.evaluate(EPISODES, 10_000, "last")
+    returns = run.evaluate(EPISODES, 10_000, "last")
     known = returns_of(steps_from(str(data), run.learner.sizes.obs, run.actions))
     words = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     rows = pl.DataFrame({
         "task": task, "data": source, "objective": objective, "seed": seed,
         "data_return": known.mean(), "data_se": known.std(ddof=1) / np.sqrt(len(known)),
-        "eval_return": found.mean[0], "eval_se": found.standard_error[0], "commit": commit,
+        "eval_return": returns.mean[0], "eval_se": returns.standard_error[0], "commit": commit,
     })  # fmt: skip
     write(path, rows)
 
@@ -103,8 +103,8 @@ def judge() -> None:
     for (task, source), part in sorted(rows.group_by(["task", "data"])):
         known = part.row(0, named=True)
         print(f"{task}, {source}: data {known['data_return']:.0f} ± {known['data_se']:.0f}")
-        for (objective,), own in sorted(part.group_by(["objective"])):
-            each = own["eval_return"].to_numpy()
+        for (objective,), subset in sorted(part.group_by(["objective"])):
+            each = subset["eval_return"].to_numpy()
             error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.nan
             print(f"  {objective:14} {each.mean():8.0f} ± {error:4.0f}  {np.round(each).tolist()}")
 
@@ -124,22 +124,22 @@ def main() -> None:
         for task, source in product(options.tasks, SOURCES):
             dataset(task, source)
         cells = list(product(options.tasks, SOURCES, OBJECTIVES, options.seeds))
-        free: SimpleQueue[int] = SimpleQueue()
+        idle: SimpleQueue[int] = SimpleQueue()
         cores = sorted(os.sched_getaffinity(0))[:2]
         for core in cores:
-            free.put(core)
+            idle.put(core)
 
         def one(cell: Cell) -> None:
-            core = free.get()
+            core = idle.get()
             words = ["taskset", "-c", str(core), sys.executable, __file__, "--cell"]
             ended = subprocess.run([*words, *map(str, cell)], check=False)
-            free.put(core)
+            idle.put(core)
             print(*cell, "is done" if ended.returncode == 0 else "failed", flush=True)
 
         with ThreadPoolExecutor(len(cores)) as pool:
             list(pool.map(one, (cell for cell in cells if not path_of(*cell).exists())))
-        found = [pl.read_csv(path) for path in sorted(ROOM.glob("*.csv"))]
-        write(RESULTS, pl.concat(found))
+        tables = [pl.read_csv(path) for path in sorted(ROOM.glob("*.csv"))]
+        write(RESULTS, pl.concat(tables))
         stamp(RESULTS)
     judge()
 

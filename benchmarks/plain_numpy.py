@@ -76,10 +76,10 @@ def spread(w: np.ndarray, row: np.ndarray, square: np.ndarray) -> np.ndarray:
     return np.maximum(1.0 - np.sum(share**2, axis=1), TINY)
 
 
-def unexplained(product: Any, square: Any, whole: Any, free: Any) -> np.ndarray:
+def unexplained(product: Any, square: Any, total: Any, degrees_of_freedom: Any) -> np.ndarray:
     """Share of u that a fit leaves over the one that it was free to leave."""
-    left = np.maximum(1.0 - over(product**2, square * whole), 32 * EPS)
-    return np.minimum(1.0, left / np.maximum(free, TINY))
+    residual = np.maximum(1.0 - over(product**2, square * total), 32 * EPS)
+    return np.minimum(1.0, residual / np.maximum(degrees_of_freedom, TINY))
 
 
 def first_coefficient(w: np.ndarray, u: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,23 +87,27 @@ def first_coefficient(w: np.ndarray, u: np.ndarray, h: np.ndarray) -> tuple[np.n
     ess, even = 1.0 / np.sum(w**2, axis=1)[:, None], 0.5 * (w + 1.0 / w.shape[1])
     v, g = (row - np.einsum("xk,xkd->xd", even, row)[:, None] for row in (u, h))
     wide, product, square = dot(even, v, v), dot(even, v, g), dot(even, g, g)
-    free = spread(even, g, square) * max(0.0, 1.0 - 2.0 / w.shape[1])
-    missed = unexplained(product, square, wide, free)
-    odds, broad = (0.02 / (missed * ess)) ** 2, -over(product, square)
+    degrees_of_freedom = spread(even, g, square) * max(0.0, 1.0 - 2.0 / w.shape[1])
+    residual = unexplained(product, square, wide, degrees_of_freedom)
+    odds, broad = (0.02 / (residual * ess)) ** 2, -over(product, square)
     p, s, total = (part.sum(axis=1, keepdims=True) for part in (product, square, wide))
     anywhere = -(over(p**2, s * total) ** 2) * over(p, s)
 
-    whole, product, square = dot(w, u, u), dot(w, u, h), dot(w, h, h)
-    near = np.where(whole > TINY, over(whole, np.sum(w * (1.0 - w), axis=1)[:, None]), wide)
-    missed = np.minimum(1.0, missed * np.maximum(1.0, over(wide, near)))
-    trust = 1.0 / (1.0 + (missed * ess / 0.02) ** 2)
-    p, s, total = (part.sum(axis=1, keepdims=True) for part in (product, square, whole))
+    variance, product, square = dot(w, u, u), dot(w, u, h), dot(w, h, h)
+    near = np.where(variance > TINY, over(variance, np.sum(w * (1.0 - w), axis=1)[:, None]), wide)
+    residual = np.minimum(1.0, residual * np.maximum(1.0, over(wide, near)))
+    trust = 1.0 / (1.0 + (residual * ess / 0.02) ** 2)
+    p, s, total = (part.sum(axis=1, keepdims=True) for part in (product, square, variance))
     anywhere *= np.clip(over(-anywhere * (2.0 * p + anywhere * s), total), 0.0, 1.0)
     equations = np.maximum(DIM * (ess - 1.0), 0.0)
     doubt = unexplained(p, s, total, 1.0 - 1.0 / np.maximum(equations, 1.0))
     scalar = over(anywhere * doubt - over(p, s) * equations, equations + doubt)
-    free = (1.0 - 1.5 / ess) * spread(w, h, square)
-    share = square.mean(axis=1, keepdims=True) / ess * unexplained(product, square, whole, free)
+    degrees_of_freedom = (1.0 - 1.5 / ess) * spread(w, h, square)
+    share = (
+        square.mean(axis=1, keepdims=True)
+        / ess
+        * unexplained(product, square, variance, degrees_of_freedom)
+    )
     return trust * broad + (1.0 - trust) * over(share * scalar - product, square + share), odds
 
 
@@ -120,10 +124,10 @@ def polynomial(
     offsets = [row - np.take_along_axis(row, top, axis=1) for row in (u, *bases)]
     about, *rows = [row - w[:, None] @ row for row in offsets]
     ess = 1.0 / np.sum(w**2, axis=1)[:, None]
-    whole = left = dot(w, about, about)
+    variance = residual = dot(w, about, about)
     squares, products, shares = [], [], []
     for m, row in enumerate(rows):
-        own = square = dot(w, row, row)
+        row_variance = square = dot(w, row, row)
         product = dot(w, row, about)
         for j in range(m):
             inner = sum(lower[m, i] * lower[j, i] * squares[i] for i in range(j))
@@ -131,17 +135,17 @@ def polynomial(
             lower[m, j] = np.where(squares[j] > 0.0, over(cross, squares[j]), 0.0)
             square = square - lower[m, j] ** 2 * squares[j]
             product = product - lower[m, j] * products[j]
-        square = np.where(square > 32 * EPS * own, square, 0.0)
+        square = np.where(square > 32 * EPS * row_variance, square, 0.0)
         if m == 0:
             c, odds = first_coefficient(w, about, row)
         else:
             explained = over(product**2, square)
-            chance = np.maximum(left - explained, 32 * EPS * whole)
+            chance = np.maximum(residual - explained, 32 * EPS * variance)
             with np.errstate(over="ignore"):  # no freedom: no belief
-                chance /= np.maximum((ess - 4.0 - m) * spread(w, row, own), TINY)
+                chance /= np.maximum((ess - 4.0 - m) * spread(w, row, row_variance), TINY)
                 belief = np.maximum(1.0 - chance / (explained + TINY), 0.0)
             c = -over(product, square) * np.where(square > 0.0, belief, 0.0)
-        left = left + c * (2.0 * product + c * square)
+        residual = residual + c * (2.0 * product + c * square)
         squares.append(square)
         products.append(product)
         shares.append(c)
@@ -174,7 +178,7 @@ def numpy_trial(problem: Problem, eps: np.ndarray) -> tuple[np.ndarray, ...]:
     scalar, diagonal, matrix = fits(w, u, h)
     ess = 1.0 / np.sum(w**2, axis=1)
     bent = curvature(problem, (w[:, None] @ action)[:, 0])  # symmetric
-    found = [
+    results = [
         *(reduced(w, 0, terms) for terms in (u, slope / alpha, u + problem.best_c * h)),
         reduced(w, 0, u + h @ bent),
         reduced(w, 1, u + scalar[:, None, None] * h),
@@ -182,7 +186,7 @@ def numpy_trial(problem: Problem, eps: np.ndarray) -> tuple[np.ndarray, ...]:
         reduced(w, DIM, u + h @ matrix.swapaxes(1, 2)),
         reduced(w, ORDER, polynomial(w, u, h, action, problem)),  # auto
     ]
-    scores, errors = (np.stack(part) for part in zip(*found, strict=True))
+    scores, errors = (np.stack(part) for part in zip(*results, strict=True))
     return scores, errors, ess
 
 

@@ -185,12 +185,12 @@ def is_silent(line: ast.AST) -> bool:
 
 def version(rests_on: Iterable[str], texts: Texts) -> Version:
     """A hash of each part. Files count by what is in them: one that is moved changes nothing."""
-    found = {}
+    hashes = {}
     for part in rests_on:
         pattern = PARTS.get(part, re.escape(part))
         each = sorted(digest(text) for path, text in texts.items() if re.fullmatch(pattern, path))
-        found[part] = hashlib.sha256("".join(each).encode()).hexdigest()[:12]
-    return found
+        hashes[part] = hashlib.sha256("".join(each).encode()).hexdigest()[:12]
+    return hashes
 
 
 def name_of(path: Path) -> str:
@@ -207,16 +207,16 @@ def row(name: str) -> Result:
     Raises:
         ValueError: there is none.
     """
-    found = TABLE.get(name)
-    if found is None:
+    entry = TABLE.get(name)
+    if entry is None:
         raise ValueError(f"{name} is not in the table of benchmarks/provenance.py. Add it there.")
-    return found
+    return entry
 
 
 def recorded() -> dict[str, dict[str, Version]]:
     """The versions of every result, by commit."""
-    found: dict[str, dict[str, Version]] = json.loads(VERSIONS.read_text("utf-8"))
-    return found
+    versions: dict[str, dict[str, Version]] = json.loads(VERSIONS.read_text("utf-8"))
+    return versions
 
 
 def stamp(path: Path, *drawn_from: Path) -> None:
@@ -256,11 +256,11 @@ def made(path: Path, result: Result, known: dict[str, Version]) -> dict[str, Ver
 def changed(name: str, known: dict[str, dict[str, Version]], texts: Texts) -> dict[str, list[str]]:
     """The parts of a result's code that are not what they were, by the commit that made it."""
     now = version(row(name).rests_on, texts)
-    found = {
+    parts_by_commit = {
         commit: [part for part in now if then.get(part) != now[part]]
         for commit, then in known[name].items()
     }
-    return {commit: parts for commit, parts in found.items() if parts}
+    return {commit: parts for commit, parts in parts_by_commit.items() if parts}
 
 
 def published() -> list[str]:
@@ -271,17 +271,23 @@ def published() -> list[str]:
 
 def problems(known: dict[str, Any], texts: Texts) -> list[str]:
     """Results of which nothing is known, and rows of the table that name no code."""
-    found = []
+    sentences = []
     for name in published():
         if name not in TABLE:
-            found.append(f"{name} is not in the table of benchmarks/provenance.py. Add it there.")
+            sentences.append(
+                f"{name} is not in the table of benchmarks/provenance.py. Add it there."
+            )
         elif name not in known:
-            found.append(f"versions.json has no {name}. Call stamp where it is written.")
-    found += [f"versions.json has {name}, which is gone." for name in set(known) - set(published())]
+            sentences.append(f"versions.json has no {name}. Call stamp where it is written.")
+    sentences += [
+        f"versions.json has {name}, which is gone." for name in set(known) - set(published())
+    ]
     for part in {part for result in TABLE.values() for part in result.rests_on}:
         if not any(re.fullmatch(PARTS.get(part, re.escape(part)), path) for path in texts):
-            found.append(f"No file is {part} of the table of benchmarks/provenance.py. Mend it.")
-    return sorted(found)
+            sentences.append(
+                f"No file is {part} of the table of benchmarks/provenance.py. Mend it."
+            )
+    return sorted(sentences)
 
 
 def main() -> int:
@@ -289,13 +295,13 @@ def main() -> int:
     for name in sys.argv[1:]:
         stamp(Path(name))
     known = recorded()
-    stale = {name: found for name in sorted(known) if (found := changed(name, known, TEXTS))}
+    stale = {name: older for name in sorted(known) if (older := changed(name, known, TEXTS))}
     for name, commits in {} if sys.argv[1:] else stale.items():
         for commit, parts in commits.items():
             print(f"{name} ({commit}) is older than {', '.join(parts)}: {row(name).command}")
-    found = problems(known, TEXTS)
-    print("\n".join(found) or f"{len(stale)} of {len(known)} results are of earlier code.")
-    return int(bool(found))
+    sentences = problems(known, TEXTS)
+    print("\n".join(sentences) or f"{len(stale)} of {len(known)} results are of earlier code.")
+    return int(bool(sentences))
 
 
 if __name__ == "__main__":

@@ -87,8 +87,8 @@ def ours(agent: str, task: str, seed: int, steps: int) -> list[dict[str, float]]
     run = train(config, task, path_of(agent, task, seed, steps).with_suffix(""), resume=True)
     rows = run.metrics().drop_nulls("eval_return").unique("step", keep="last").sort("step")
     training = pl.col("seconds") - pl.col("eval_seconds").cum_sum()
-    found = rows.select("step", training.alias("seconds"), "eval_return").to_dicts()
-    return [*found[:-1], found[-1] | {"one_sample": one_sample(run)}]
+    entries = rows.select("step", training.alias("seconds"), "eval_return").to_dicts()
+    return [*entries[:-1], entries[-1] | {"one_sample": one_sample(run)}]
 
 
 def one_sample(run: Run) -> float:
@@ -112,14 +112,16 @@ def theirs(agent: str, task: str, seed: int, steps: int) -> list[dict[str, float
 
 def compute(agent: str, task: str, seed: int, steps: int) -> None:
     """Write the result of a cell."""
-    found = (theirs if agent in THEIRS else ours)(agent, task, seed, steps)
+    entries = (theirs if agent in THEIRS else ours)(agent, task, seed, steps)
     words = ["git", "rev-parse", "--short", "HEAD"]
-    said = subprocess.run(words, capture_output=True, text=True, check=True, cwd=HERE)
+    output = subprocess.run(words, capture_output=True, text=True, check=True, cwd=HERE)
     about = {"agent": agent, "task": task, "seed": seed}
-    rows = [about | {"one_sample": None} | row | {"commit": said.stdout.strip()} for row in found]
+    rows = [
+        about | {"one_sample": None} | row | {"commit": output.stdout.strip()} for row in entries
+    ]
     columns = ["agent", "task", "seed", "step", "seconds", "eval_return", "one_sample", "commit"]
-    kept = pl.DataFrame(rows, infer_schema_length=None).select(columns)
-    write(path_of(agent, task, seed, steps), kept)
+    table = pl.DataFrame(rows, infer_schema_length=None).select(columns)
+    write(path_of(agent, task, seed, steps), table)
 
 
 def work(core: int, cells: SimpleQueue[Cell], stop: threading.Event) -> None:
@@ -138,13 +140,13 @@ def collect() -> None:
     """Add what is done to the results; the longest run of a cell stays, the newer of two equals."""
     new = sorted(CELLS.glob("*.csv"), key=lambda path: path.stat().st_mtime)
     parts = [read(path) for path in (RESULTS, *new) if path.exists()]
-    found: dict[tuple[str, str, int], pl.DataFrame] = {}
+    by_cell: dict[tuple[str, str, int], pl.DataFrame] = {}
     for part in parts:
         for cell, rows in part.group_by(["agent", "task", "seed"], maintain_order=True):
-            if cell not in found or rows["step"].max() >= found[cell]["step"].max():
-                found[cell] = rows
-    if found:
-        write(RESULTS, pl.concat([found[cell] for cell in sorted(found)]))
+            if cell not in by_cell or rows["step"].max() >= by_cell[cell]["step"].max():
+                by_cell[cell] = rows
+    if by_cell:
+        write(RESULTS, pl.concat([by_cell[cell] for cell in sorted(by_cell)]))
         stamp(RESULTS)
 
 

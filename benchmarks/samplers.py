@@ -109,12 +109,12 @@ def main() -> None:
                     steps = steps_of(schedule, times, sampler, corrector)
                     if steps.noise is None:
                         steps = steps._replace(noise=jnp.zeros(count))
-                    found = np.asarray(distances(target, steps, jax.random.key(count)))
+                    result = np.asarray(distances(target, steps, jax.random.key(count)))
                     rows.append({
                         "target": target, "schedule": type(schedule).__name__,
                         "sampler": sampler + (f", corrector {corrector}" if corrector else ""),
-                        "steps": count, "energy": float(found.mean()),
-                        "std_error": float(found.std(ddof=1) / np.sqrt(PARTS)),
+                        "steps": count, "energy": float(result.mean()),
+                        "std_error": float(result.std(ddof=1) / np.sqrt(PARTS)),
                     })  # fmt: skip
                     print(*rows[-1].values(), flush=True)
     table = pl.DataFrame(rows)

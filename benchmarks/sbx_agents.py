@@ -76,8 +76,8 @@ def returns(agent: str, env_id: str, steps: int, every: int, episodes: int, seed
             totals.append(total)
         evaluating += time.perf_counter() - paused
         seconds = time.perf_counter() - began - evaluating
-        said = {"step": step, "seconds": seconds, "eval_return": float(np.mean(totals))}
-        print(json.dumps(said), flush=True)
+        entry = {"step": step, "seconds": seconds, "eval_return": float(np.mean(totals))}
+        print(json.dumps(entry), flush=True)
 
 
 if __name__ == "__main__":

@@ -103,9 +103,14 @@ def central(costs: Costs, cells: int, workers: int) -> float:
 def shards(costs: Costs, cells: int, workers: int) -> float:
     """Every worker knows its own cells, and looks once at what is finished: half of it, say."""
     before = reading(costs, cells // 2, workers, workers)
-    own = math.ceil(cells / workers) * (costs.cell + costs.append)
+    compute = math.ceil(cells / workers) * (costs.cell + costs.append)
     return (
-        costs.start + before + costs.compile + costs.load + own + reading(costs, cells, workers, 1)
+        costs.start
+        + before
+        + costs.compile
+        + costs.load
+        + compute
+        + reading(costs, cells, workers, 1)
     )
 
 
@@ -116,18 +121,18 @@ def main() -> None:
     rows = []
     for way in (central, shards):
         for cells, workers in SIZES:
-            whole, ideal = way(costs, cells, workers), cells * costs.cell / workers
+            total, ideal = way(costs, cells, workers), cells * costs.cell / workers
             without = {
                 name: way(replace(costs, **{name: 0.0}), cells, workers)
                 for name in asdict(costs)
                 if name != "cell"
             }
             first = min(without, key=without.__getitem__)
-            row = {"way": way.__name__, "cells": cells, "workers": workers, "seconds": whole}
-            rows.append(row | {"efficiency": ideal / whole, "first": first})
+            row = {"way": way.__name__, "cells": cells, "workers": workers, "seconds": total}
+            rows.append(row | {"efficiency": ideal / total, "first": first})
             print(
-                f"{way.__name__:8} {cells:9,} cells {workers:6,} workers {whole:9,.0f} s, "
-                f"{100 * ideal / whole:5.1f} % computing; without {first} {without[first]:,.0f} s"
+                f"{way.__name__:8} {cells:9,} cells {workers:6,} workers {total:9,.0f} s, "
+                f"{100 * ideal / total:5.1f} % computing; without {first} {without[first]:,.0f} s"
             )
     write_json(RESULTS, {"costs": asdict(costs), "rows": rows})
     stamp(RESULTS)

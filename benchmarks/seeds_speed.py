@@ -42,9 +42,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             together = seconds(folder, options.steps, 0, SEEDS)
-            alone = [seconds(folder, options.steps, seed, 1) for seed in range(SEEDS)]
-        turns.append({"together": together, "alone": alone, "ratio": together / sum(alone)})
-        print(f"{SEEDS} seeds at once {together:.1f} s, one after another {sum(alone):.1f} s: "
+            separate = [seconds(folder, options.steps, seed, 1) for seed in range(SEEDS)]
+        turns.append({"together": together, "alone": separate, "ratio": together / sum(separate)})
+        print(f"{SEEDS} seeds at once {together:.1f} s, one after another {sum(separate):.1f} s: "
               f"{turns[-1]['ratio']:.2f} (bar .8)", flush=True)  # fmt: skip
     write_json(RESULTS, {"steps": options.steps, "turns": turns})
     stamp(RESULTS)

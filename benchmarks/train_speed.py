@@ -74,8 +74,8 @@ class Timed:
     @property
     def gflop(self) -> float:
         """Operations an update, as XLA counts the body of the scan once."""
-        found = self.compiled.cost_analysis()
-        return found["flops"] / 1e9 / self.learner.config.policy_delay
+        costs = self.compiled.cost_analysis()
+        return costs["flops"] / 1e9 / self.learner.config.policy_delay
 
     def acting(self) -> float:
         """Milliseconds for one action of one environment."""
@@ -151,10 +151,10 @@ def main() -> None:
             f"{name:22} {median(values):8.2f} ms an update, {median(values) / base:6.2f} × SBX SAC"
         )
         if name in agents:
-            own = agents[name]
-            least = 1e3 * own.gflop / rate
-            line += f", {own.gflop:6.2f} GFLOP ({least:.1f} ms at that rate), "
-            line += f"compiled in {own.compile_seconds:.0f} s"
+            agent = agents[name]
+            fastest = 1e3 * agent.gflop / rate
+            line += f", {agent.gflop:6.2f} GFLOP ({fastest:.1f} ms at that rate), "
+            line += f"compiled in {agent.compile_seconds:.0f} s"
         print(line)
     rfm = median(times["preset rfm"]) / median(times["default"])
     print(f"preset rfm / default: {rfm:.1f}")

@@ -101,12 +101,12 @@ def add_estimators(group: str = "steinflow.estimators") -> None:
     One that is broken, or whose name is taken, is left out with a warning
     (docs/adding-an-estimator.md).
     """
-    found: dict[EntryPoint, str] = {}
+    entries: dict[EntryPoint, str] = {}
     for package in distributions():
         if group in (package.read_text("entry_points.txt") or ""):
-            mine = package.entry_points.select(group=group)
-            found |= dict.fromkeys(mine, package.metadata["Name"])
-    for entry, package_name in found.items():
+            selected = package.entry_points.select(group=group)
+            entries |= dict.fromkeys(selected, package.metadata["Name"])
+    for entry, package_name in entries.items():
         who = f"The estimator {entry.name!r} of {package_name} is left out:"
         if entry.name in ESTIMATORS:
             warn(f"{who} the name is taken. Give its entry point another.", stacklevel=2)

@@ -26,7 +26,7 @@ from steinflow.checks import (
     require_positive,
     require_shape,
 )
-from steinflow.draws import Reply, Told, record
+from steinflow.draws import Evaluations, Reply, record
 from steinflow.estimators import Estimate
 from steinflow.estimators.reduce import reduce
 from steinflow.levels import Level, cast
@@ -48,7 +48,7 @@ class State(eqx.Module):
     support: AbstractSupport  # of the actions
     method: Method
     stages: tuple[Stage, ...]  # drawn
-    told: tuple[Told, ...]
+    evaluations: tuple[Evaluations, ...]
     num_draws: int = eqx.field(static=True)
     has_levels: bool = eqx.field(static=True)  # whether xs had the axis l
 
@@ -63,7 +63,7 @@ class State(eqx.Module):
     @property
     def done(self) -> bool:
         """Whether every turn has been told."""
-        return len(self.told) == len(self.sizes)
+        return len(self.evaluations) == len(self.sizes)
 
     @property
     def needs_gradient(self) -> bool:
@@ -150,7 +150,7 @@ def ask(state: State) -> tuple[State, Float[Array, "b k d"]]:
     """
     if state.done:
         raise ValueError("The state is done, nothing is left to ask. Call estimate(state).")
-    if len(state.stages) == len(state.told):
+    if len(state.stages) == len(state.evaluations):
         stage = next_stage(state)
         state = eqx.tree_at(lambda s: s.stages, state, (*state.stages, stage))
     return state, asked_actions(state)
@@ -169,7 +169,7 @@ def tell(state: State, values: Any, gradients: Any = None, hessians: Any = None)
     Raises:
         ValueError: nothing was asked, a shape does not fit, or the method needs gradients.
     """
-    if len(state.stages) == len(state.told):
+    if len(state.stages) == len(state.evaluations):
         raise ValueError("Nothing was asked. Call state, actions = ask(state) before tell.")
     shape = (state.keys.shape[0], *state.stages[-1].action.shape[1:])
     needs = (("values", values, True), ("gradients", gradients, state.needs_gradient),
@@ -183,8 +183,8 @@ def tell(state: State, values: Any, gradients: Any = None, hessians: Any = None)
                 "a method of values alone, such as 'noise'."
             )
         given.append(None if array is None else as_reply(name, array, wanted))
-    told = recorded(state, Reply(*given))  # type: ignore[arg-type]
-    return eqx.tree_at(lambda s: s.told, state, (*state.told, told))
+    evaluations = recorded(state, Reply(*given))  # type: ignore[arg-type]
+    return eqx.tree_at(lambda s: s.evaluations, state, (*state.evaluations, evaluations))
 
 
 @broadcasting
@@ -209,7 +209,7 @@ def next_stage(state: State) -> Stage:
     stage = len(state.stages)
     keys = jax.vmap(jax.random.fold_in, (0, None))(state.keys, stage)
     return jax.vmap(next_of_state, (0, STATES, 0, 0, None, None))(
-        keys, state.points, state.stages, state.told, state.method, state.sizes[stage]
+        keys, state.points, state.stages, state.evaluations, state.method, state.sizes[stage]
     )
 
 
@@ -217,7 +217,7 @@ def next_of_state(
     key: Array,
     points: Point,
     stages: tuple[Stage, ...],
-    told: tuple[Told, ...],
+    evaluations: tuple[Evaluations, ...],
     method: Method,
     size: int,
 ) -> Stage:
@@ -225,7 +225,7 @@ def next_of_state(
     draws so far."""
     given, axes = method.proposal, over_points(points)
     if stages:
-        draws, draw_axes = weighed(stages, told, points)
+        draws, draw_axes = weighed(stages, evaluations, points)
         proposal = jax.vmap(given.fit, (draw_axes, axes))(draws, points)  # type: ignore
     elif isinstance(given, FittedProposal):
         proposal = jax.vmap(given.first, (axes,))(points)
@@ -242,11 +242,11 @@ def asked_actions(state: State) -> Float[Array, "b k d"]:
 
 
 @eqx.filter_jit
-def recorded(state: State, reply: Reply) -> Told:
+def recorded(state: State, reply: Reply) -> Evaluations:
     """What was said of the last stage, in the method's space and in units of tau."""
     variable, inner, support = state.method.variable, state.points.support, state.support
 
-    def one(action: Array, reply: Reply, tau: Array) -> Told:
+    def one(action: Array, reply: Reply, tau: Array) -> Evaluations:
         return record(action, variable.pull_back(action, reply, tau, support), tau, inner)
 
     return jax.vmap(one)(state.stages[-1].action, reply, state.tau)
@@ -256,23 +256,23 @@ def recorded(state: State, reply: Reply) -> Told:
 def estimated(state: State) -> Estimate:
     """Estimates of every state."""
     axes = (STATES, 0, 0, 0, None, None)
-    found = jax.vmap(of_state, axes)(
-        state.points, state.tau, state.stages, state.told, state.method, state.support
+    result = jax.vmap(of_state, axes)(
+        state.points, state.tau, state.stages, state.evaluations, state.method, state.support
     )
-    found = jax.tree.map(jax.lax.stop_gradient, found)
-    return found if state.has_levels else jax.tree.map(lambda leaf: leaf[:, 0], found)
+    result = jax.tree.map(jax.lax.stop_gradient, result)
+    return result if state.has_levels else jax.tree.map(lambda leaf: leaf[:, 0], result)
 
 
 def of_state(
     points: Point,
     tau: Array,
     stages: tuple[Stage, ...],
-    told: tuple[Told, ...],
+    evaluations: tuple[Evaluations, ...],
     method: Method,
     support: AbstractSupport,
 ) -> Estimate:
     """The l estimates of one state; NaN where a traced argument is out of range."""
-    draws, axes = weighed(stages, told, points)
+    draws, axes = weighed(stages, evaluations, points)
     level, (low, high) = points.level, support.bounds(points.x.shape[-1])
     sound = (tau > 0) & (level.alpha > 0) & (level.sigma > 0) & jnp.all(low < high)
     result = jax.vmap(reduce, (axes, over_points(points), None, None))(

@@ -39,10 +39,10 @@ def as_leaf(value: Numbers) -> Any:
     if isinstance(value, jax.Array):
         return value
     try:
-        found = np.asarray(value)
-        if not any(jnp.issubdtype(found.dtype, kind) for kind in (np.floating, np.integer, bool)):
+        array = np.asarray(value)
+        if not any(jnp.issubdtype(array.dtype, kind) for kind in (np.floating, np.integer, bool)):
             raise TypeError
-        return found.astype(np.float64)
+        return array.astype(np.float64)
     except (TypeError, ValueError):
         raise ValueError(
             f"A number or an array of real numbers is wanted, got {type(value).__name__} "
@@ -66,10 +66,10 @@ def require_positive(name: str, value: Any, why: str) -> None:
         raise ValueError(f"{name} must be positive and finite, got {value}. {why}")
 
 
-def require_at_least(name: str, value: int, least: int, why: str) -> None:
+def require_at_least(name: str, value: int, minimum: int, why: str) -> None:
     """Raise unless an integer option is large enough."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}. {why}")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}. {why}")
 
 
 def require_shape(name: str, value: Any, shapes: Iterable[tuple[int, ...]], why: str) -> None:
@@ -100,10 +100,10 @@ def as_numbers(name: str, value: Any, remedy: str) -> NDArray[np.float32]:
         ValueError: they are none, such as a dictionary, or rows of different lengths.
     """
     try:
-        found = np.asarray(value)
-        if found.dtype.kind not in "fiub":
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
             raise TypeError
-        return found.astype(np.float32)
+        return array.astype(np.float32)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be numbers, got {type(value).__name__}. {remedy}") from None
 

@@ -57,12 +57,12 @@ def main(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):  # what an encoding lacks is replaced
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    from steinflow.io.files import StudyError, damage_told
+    from steinflow.io.files import StudyError, damage_reported
     from steinflow.rl.checkpoint import RunError
 
     command: Any = None
     try:
-        with damage_told():
+        with damage_reported():
             require_positional_first(arguments, KINDS)
             command = with_expanded_paths(parsed(arguments or ["--help"]))
             command = with_expanded_paths(with_defaults(command, arguments))
@@ -74,12 +74,12 @@ def main(arguments: Sequence[str]) -> int:
         print(f"steinflow: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = "What was finished is kept; the same command goes on."
-        own = {
+        default = "What was finished is kept; the same command goes on."
+        sentences = {
             rl.Train: "What was finished is kept; the same command with --resume goes on.",
             Diagnose: "A diagnosis is written at its end: nothing was kept.",
         }
-        print(f"\nsteinflow: stopped. {own.get(type(command), kept)}", file=sys.stderr)
+        print(f"\nsteinflow: stopped. {sentences.get(type(command), default)}", file=sys.stderr)
         return 130
 
 
@@ -87,9 +87,9 @@ def parsed(arguments: Sequence[str], default: Any = None) -> Any:
     """The command of a line, over other defaults if they are given."""
     kind: Any = Command if default is None else type(default)
     given = {} if default is None else {"default": default}
-    own = arguments if default is None else arguments[1:]
+    options = arguments if default is None else arguments[1:]
     name = "steinflow" if default is None else f"steinflow {arguments[0]}"
-    return tyro.cli(kind, args=own, prog=name, config=(tyro.conf.AvoidSubcommands,), **given)
+    return tyro.cli(kind, args=options, prog=name, config=(tyro.conf.AvoidSubcommands,), **given)
 
 
 def with_defaults(command: Any, arguments: Sequence[str]) -> Any:
@@ -108,8 +108,8 @@ def with_defaults(command: Any, arguments: Sequence[str]) -> Any:
 def defaults_of_training(line: rl.TrainLine, arguments: Sequence[str]) -> dict[str, Any]:
     """What --config and --preset say."""
     options = {} if line.run.config is None else options_of(rl.Train, line.run.config)
-    said = {word.partition("=")[0] for word in arguments}
-    name = line.run.preset if "--preset" in said else options.get("preset", "")
+    flags = {word.partition("=")[0] for word in arguments}
+    name = line.run.preset if "--preset" in flags else options.get("preset", "")
     options = rl.options_of_preset(name) | options
     if line.data.offline_steps or options.get("offline_steps"):
         return {"steps": 0} | options  # none in the environment, if nobody asks for them
@@ -132,7 +132,7 @@ def doctor(command: Doctor) -> int:
     width = max(len(finding.what) for finding in findings)
     for finding in findings:
         mark = "ok     " if not finding.remedy else "FAILED " if finding.essential else "-      "
-        print(f"{mark} {finding.what:{width}} {finding.found}")
+        print(f"{mark} {finding.what:{width}} {finding.result}")
         if finding.remedy:
             print(f"{'':16}{finding.remedy}")
     bad = any(finding.remedy and finding.essential for finding in findings)

@@ -14,7 +14,7 @@ class Finding(NamedTuple):
     """One line of the doctor: what was looked at, what was found, and the remedy."""
 
     what: str
-    found: str
+    result: str
     remedy: str  # empty where nothing is wrong
     essential: bool = False
 
@@ -29,12 +29,12 @@ def python() -> Finding:
 def jax_version() -> Finding:
     """JAX, in the supported range."""
     try:
-        found = version("jax")
+        installed = version("jax")
     except PackageNotFoundError:
         return Finding("jax", "missing", "pip install 'jax>=0.10.2,<0.13'", essential=True)
-    numbers = tuple(int(part) for part in found.split(".")[:3])
+    numbers = tuple(int(part) for part in installed.split(".")[:3])
     good = (0, 10, 2) <= numbers < (0, 13)
-    return Finding("jax", found, "" if good else "pip install 'jax>=0.10.2,<0.13'", True)
+    return Finding("jax", installed, "" if good else "pip install 'jax>=0.10.2,<0.13'", True)
 
 
 def device() -> Finding:
@@ -42,19 +42,19 @@ def device() -> Finding:
     try:
         import jax
 
-        found = ", ".join(str(d) for d in jax.devices())
+        names = ", ".join(str(d) for d in jax.devices())
     except Exception as error:  # noqa: BLE001 - any failure of a backend is a finding
         remedy = "Set JAX_PLATFORMS=cpu, or mend the accelerator's driver."
         return Finding("device", f"none ({error})", remedy, essential=True)
-    return Finding("device", found, "")
+    return Finding("device", names, "")
 
 
 def library(name: str, what: str, remedy: str) -> Callable[[], Finding]:
     """A shared library, by the name the linker knows."""
 
     def look() -> Finding:
-        found = ctypes.util.find_library(name)
-        return Finding(what, found or "missing", "" if found else remedy)
+        path = ctypes.util.find_library(name)
+        return Finding(what, path or "missing", "" if path else remedy)
 
     return look
 
@@ -63,8 +63,8 @@ def ffmpeg() -> Finding:
     """An encoder for videos: imageio-ffmpeg's own, or the system's."""
     if find_spec("imageio_ffmpeg"):
         return Finding("ffmpeg", f"imageio-ffmpeg {version('imageio-ffmpeg')}", "")
-    found = shutil.which("ffmpeg")
-    return Finding("ffmpeg", found or "missing", "" if found else "pip install '.[rl]'")
+    path = shutil.which("ffmpeg")
+    return Finding("ffmpeg", path or "missing", "" if path else "pip install '.[rl]'")
 
 
 def ray() -> Finding:

@@ -71,15 +71,15 @@ def score_matching_loss(
         goal = jax.lax.stop_gradient(convert(score, x, level))
         given = (x, level) if context is None else (x, level, context)
         try:
-            found = predict(*given)
+            predicted = predict(*given)
         except TypeError as error:
             raise ValueError(
                 f"predict could not be called ({error}). It takes x [d], a level and, where the "
                 "targets have a context, that of the state."
             ) from error
-        require_shape("The result of predict", found, [goal.shape], "It is compared with [d].")
+        require_shape("The result of predict", predicted, [goal.shape], "It is compared with [d].")
         scale = 1.0 if weight is None else weight(level)
-        return scale * jnp.sum((found - goal) ** 2)
+        return scale * jnp.sum((predicted - goal) ** 2)
 
     if xs.ndim == 3:
         one = jax.vmap(one, (0, 0, 0, None))

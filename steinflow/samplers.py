@@ -35,20 +35,20 @@ class Steps(NamedTuple):
 def ode(schedule: AbstractSchedule, t: Array, to: Array) -> Step:
     """The probability flow, x' = alpha' E[a|x] + sigma' E[eps|x] (DDIM: Song, Meng & Ermon, 2021,
     eq. 12 with sigma_t = 0)."""
-    here, there = schedule(t), schedule(to)
-    keep = there.sigma / here.sigma
-    return keep, there.alpha - keep * here.alpha, jnp.zeros_like(keep)
+    level, next_level = schedule(t), schedule(to)
+    keep = next_level.sigma / level.sigma
+    return keep, next_level.alpha - keep * level.alpha, jnp.zeros_like(keep)
 
 
 def ddpm(schedule: AbstractSchedule, t: Array, to: Array) -> Step:
     """Ancestral sampling: x' ~ p(x'|x, a) at a = E[a|x], with its own variance (Ho, Jain & Abbeel,
     2020, eq. 6 and 7, for any alpha and sigma)."""
-    here, there = schedule(t), schedule(to)
-    ratio = here.alpha / there.alpha
-    share = (ratio * there.sigma / here.sigma) ** 2  # of x's noise that x' had already
+    level, next_level = schedule(t), schedule(to)
+    ratio = level.alpha / next_level.alpha
+    share = (ratio * next_level.sigma / level.sigma) ** 2  # of x's noise that x' had already
     keep = share / ratio
-    noise = there.sigma * jnp.sqrt(jnp.maximum(1.0 - share, 0.0))
-    return keep, there.alpha - keep * here.alpha, noise
+    noise = next_level.sigma * jnp.sqrt(jnp.maximum(1.0 - share, 0.0))
+    return keep, next_level.alpha - keep * level.alpha, noise
 
 
 def sde(schedule: AbstractSchedule, t: Array, to: Array) -> Step:
@@ -56,12 +56,12 @@ def sde(schedule: AbstractSchedule, t: Array, to: Array) -> Step:
 
     dx = (alpha'/alpha x + g² s) dt + g dw,   g² = 2 sigma (sigma alpha'/alpha - sigma').
     """
-    here = schedule(t)
+    level = schedule(t)
     alpha_rate, sigma_rate = schedule.rates(t)
-    growth = alpha_rate / here.alpha
-    squared = 2.0 * here.sigma * (here.sigma * growth - sigma_rate)
-    pull = (to - t) * squared / here.sigma**2  # of the score (alpha E[a|x] - x)/sigma²
-    return 1.0 + (to - t) * growth - pull, pull * here.alpha, jnp.sqrt((to - t) * squared)
+    growth = alpha_rate / level.alpha
+    squared = 2.0 * level.sigma * (level.sigma * growth - sigma_rate)
+    pull = (to - t) * squared / level.sigma**2  # of the score (alpha E[a|x] - x)/sigma²
+    return 1.0 + (to - t) * growth - pull, pull * level.alpha, jnp.sqrt((to - t) * squared)
 
 
 SAMPLERS: dict[str, Callable[[AbstractSchedule, Array, Array], Step]] = {
@@ -93,14 +93,14 @@ def steps_of(
     rule, times = lookup("sampler", sampler, SAMPLERS), jnp.asarray(times)
     levels = jax.vmap(schedule)(times)
     steps = jax.vmap(lambda t, to: rule(schedule, t, to))(times[:-1], times[1:])
-    here, there, last = (part_of(levels, at) for at in (slice(-1), slice(1, None), -1))
+    level, next_level, last = (part_of(levels, at) for at in (slice(-1), slice(1, None), -1))
     if corrector:
-        size = jnp.full_like(there.alpha, 2.0 * corrector**2)  # in units of sigma²
-        after = 1.0 - size, size * there.alpha, jnp.sqrt(2.0 * size) * there.sigma
-        steps, here = jax.tree.map(in_turn, (steps, here), (after, there))
+        size = jnp.full_like(next_level.alpha, 2.0 * corrector**2)  # in units of sigma²
+        after = 1.0 - size, size * next_level.alpha, jnp.sqrt(2.0 * size) * next_level.sigma
+        steps, level = jax.tree.map(in_turn, (steps, level), (after, next_level))
     keep, mean, noise = steps
     quiet = sampler == "ode" and not corrector
-    return Steps(levels.sigma[0], here, keep, mean, None if quiet else noise, last)
+    return Steps(levels.sigma[0], level, keep, mean, None if quiet else noise, last)
 
 
 def in_turn(first: Float[Array, " k"], second: Float[Array, " k"]) -> Float[Array, " 2*k"]:

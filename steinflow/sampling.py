@@ -65,8 +65,8 @@ def sample(
     steps = steps_of(schedule, times, sampler, corrector)
 
     def mean(key: Array, x: Array, level: Level) -> Array:
-        found = score_target(key, target, x, level, method, num_draws=num_draws)
-        return posterior_mean(found.score, x, level)
+        estimate = score_target(key, target, x, level, method, num_draws=num_draws)
+        return posterior_mean(estimate.score, x, level)
 
     def one(key: Array) -> Array:
         return method.action(target, denoise(key, steps, mean, dim))

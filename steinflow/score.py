@@ -61,8 +61,8 @@ def score_target(
     state = start(key[None], x[None], level, target.tau, target.support, method, num_draws)
     arrays, rest = eqx.partition(context_of(target), eqx.is_array)
     context = eqx.combine(jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], arrays), rest)
-    found = answered(with_context(target, context), state)
-    return jax.tree.map(lambda leaf: leaf[0], found)
+    estimates = answered(with_context(target, context), state)
+    return jax.tree.map(lambda leaf: leaf[0], estimates)
 
 
 @broadcasting
@@ -112,10 +112,10 @@ def score_targets(
 def answered(targets: AbstractTarget, state: State) -> Estimate:
     """The estimate of a state whose questions a JAX Q answers."""
     check_problem(eqx.tree_at(lambda t: t.tau, targets, state.tau), state.points.x[:, 0])
-    return estimate(told_all(targets, state))
+    return estimate(evaluate_all(targets, state))
 
 
-def told_all(
+def evaluate_all(
     targets: AbstractTarget, state: State, gradient: bool = False, hessian: bool = False
 ) -> State:
     """The state, done: Q is evaluated with the derivatives that its method needs, or more."""
@@ -144,11 +144,11 @@ def shared_draws(
     arrays, rest = eqx.partition(context_of(target), eqx.is_array)
     context = eqx.combine(jax.tree.map(lambda leaf: leaf[None], arrays), rest)
     state = start(key[None], xs[None], levels, target.tau, target.support, method, num_draws)
-    state = told_all(with_context(target, context), state, gradient, hessian)
-    parts = (state.stages, state.told, state.points.x, state.points.level)
-    stages, told, x, level = jax.tree.map(lambda leaf: leaf[0], parts)
+    state = evaluate_all(with_context(target, context), state, gradient, hessian)
+    parts = (state.stages, state.evaluations, state.points.x, state.points.level)
+    stages, evaluations, x, level = jax.tree.map(lambda leaf: leaf[0], parts)
     points = Point(x, level, state.points.support)
-    return weighed(stages, told, points)[0], points
+    return weighed(stages, evaluations, points)[0], points
 
 
 @eqx.filter_jit

@@ -16,7 +16,7 @@ import numpy as np
 from jax.nn import logsumexp
 from jaxtyping import Array, Float, Key
 
-from steinflow.draws import Draws, Told, evaluate, materialised, record, uniforms
+from steinflow.draws import Draws, Evaluations, evaluate, materialised, record, uniforms
 from steinflow.points import Point, log_likelihood
 from steinflow.proposals import AbstractProposal
 from steinflow.targets.boltzmann import AbstractTarget
@@ -89,9 +89,11 @@ def log_ratio(q: AbstractProposal, action: Array, point: Point) -> Array:
 AT_POINTS = Draws(None, None, None, None, 0, None)  # type: ignore[arg-type]  # axes of `vmap`
 
 
-def weighed(stages: Sequence[Stage], told: Sequence[Told], points: Point) -> tuple[Draws, Draws]:
+def weighed(
+    stages: Sequence[Stage], evaluations: Sequence[Evaluations], points: Point
+) -> tuple[Draws, Draws]:
     """All draws so far, and the axes of `jax.vmap` over the points: only log_prior has one."""
-    every = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *told)
+    every = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *evaluations)
     action = jnp.concatenate([stage.action for stage in stages])
     log_prior = log_priors(stages, points)
     draws = Draws(action, every.value, every.gradient, every.hessian, log_prior, every.invalid)
@@ -109,6 +111,13 @@ def from_uniforms(
     """The draws of one point that given uniform numbers turn into, with a JAX Q."""
     action = materialised(proposal.actions(uniform, point).astype(point.x.dtype))
     reply = evaluate(target, action, gradient, hessian)
-    told = record(action, reply, jnp.asarray(target.tau), point.support)
+    evaluations = record(action, reply, jnp.asarray(target.tau), point.support)
     log_prior = proposal.log_ratio(action, point)
-    return Draws(action, told.value, told.gradient, told.hessian, log_prior, told.invalid)
+    return Draws(
+        action,
+        evaluations.value,
+        evaluations.gradient,
+        evaluations.hessian,
+        log_prior,
+        evaluations.invalid,
+    )

@@ -87,12 +87,12 @@ def tail_quantile(u: Array, a: Array, b: Array) -> Array:
     """The quantile for 1 <= a < b: solve log tail ratio = log(1 - u (1 - ratio at b))."""
     a = jnp.maximum(a, 1.0)
     width = jnp.maximum(b - a, 0.0)
-    here = log_mills(a)
+    log_ratio = log_mills(a)
     goal = jnp.log1p(u * jnp.expm1(log_tail_ratio(a, width)))
     step = -2.0 * goal / (a + jnp.sqrt(a * a - 2.0 * goal))
     for _ in range(HALLEY_STEPS):
         mills = log_mills(a + step)
         hazard = math.sqrt(2.0 / math.pi) * jnp.exp(-mills)
-        newton = (mills - here - step * (a + 0.5 * step) - goal) / hazard
+        newton = (mills - log_ratio - step * (a + 0.5 * step) - goal) / hazard
         step = jnp.maximum(step + newton / (1.0 + 0.5 * newton * (hazard - a - step)), 0.0)
     return a + jnp.minimum(step, width)

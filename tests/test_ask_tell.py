@@ -65,9 +65,9 @@ def finished(state, hand_over=lambda state: state):
     return hand_over(state)
 
 
-def same(found, wanted):
+def same(result, wanted):
     """Bit for bit."""
-    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True)
+    pairs = zip(jax.tree.leaves(result), jax.tree.leaves(wanted), strict=True)
     return all(a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
@@ -76,9 +76,9 @@ def test_it_is_score_targets_bit_for_bit(name, shape, support, dtype):
     xs, levels = problem(shape, dtype)
     target = sf.Boltzmann(q, TAU, SUPPORTS[support])
     wanted = sf.score_targets(jax.random.key(8), target, xs, levels, name, num_draws=DRAWS)
-    found = sf.estimate(finished(begun(name, shape, support, dtype)))
-    assert same(found, wanted)
-    assert found.score.shape == xs.shape and found.score.dtype == xs.dtype
+    result = sf.estimate(finished(begun(name, shape, support, dtype)))
+    assert same(result, wanted)
+    assert result.score.shape == xs.shape and result.score.dtype == xs.dtype
 
 
 def rebuilt(state):
@@ -141,12 +141,12 @@ def test_a_simulator_of_values_only(untyped):
         rows = np.asarray(actions, float).tolist()
         values = [[-((a - 0.4) ** 2) - (b - 0.4) ** 2 for a, b in row] for row in rows]
         state = sf.tell(state, values)
-    found = sf.estimate(state)
-    assert found.score.dtype == jnp.float32 and int(found.info.num_grads.sum()) == 0
+    result = sf.estimate(state)
+    assert result.score.dtype == jnp.float32 and int(result.info.num_grads.sum()) == 0
     quadratic = sf.Boltzmann(lambda a: -jnp.sum((a - 0.4) ** 2), TAU, BOX)
     xs, levels = problem(dtype="float32")
     wanted = sf.score_targets(jax.random.key(8), quadratic, xs, levels, "noise", num_draws=DRAWS)
-    np.testing.assert_allclose(found.score, wanted.score, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result.score, wanted.score, rtol=1e-4, atol=1e-5)
 
 
 def test_a_critic_in_numpy(untyped):
@@ -159,17 +159,17 @@ def test_a_critic_in_numpy(untyped):
         values = 0.5 * np.cos(wave) - np.sum((a - 0.4) ** 2, -1)
         gradients = -0.5 * np.sin(wave)[..., None] * np.array([3.0, 1.0]) - 2.0 * (a - 0.4)
         state = sf.tell(state, values, gradients)
-    found, wanted = sf.estimate(state), sf.estimate(finished(begun(dtype="float32")))
-    assert found.score.dtype == jnp.float32
-    np.testing.assert_allclose(found.score, wanted.score, rtol=1e-3, atol=1e-3)
+    result, wanted = sf.estimate(state), sf.estimate(finished(begun(dtype="float32")))
+    assert result.score.dtype == jnp.float32
+    np.testing.assert_allclose(result.score, wanted.score, rtol=1e-3, atol=1e-3)
 
 
 def test_asked_again_before_it_is_told_the_same_actions_are_given():
     first, actions = sf.ask(begun())
     again, same_actions = sf.ask(first)
     assert same(same_actions, actions) and same(again.stages, first.stages)
-    told = sf.tell(first, *answer(first, actions))
-    assert len(told.told) == 1 and len(sf.ask(told)[0].stages) == 2
+    after = sf.tell(first, *answer(first, actions))
+    assert len(after.evaluations) == 1 and len(sf.ask(after)[0].stages) == 2
 
 
 def test_later_turns_go_by_other_numbers():
@@ -235,7 +235,7 @@ def told_twice():
     return sf.tell(sf.tell(state, *answers), *answers)
 
 
-def told(values, gradients=None, method="auto"):
+def tell(values, gradients=None, method="auto"):
     return sf.tell(sf.ask(begun(method))[0], values, gradients)
 
 
@@ -246,14 +246,14 @@ WRONG = {
     "estimated too early": (lambda: sf.estimate(begun()), "not done"),
     "estimated before it is told": (lambda: sf.estimate(sf.ask(begun("noise"))[0]), "not done"),
     "asked when done": (lambda: sf.ask(finished(begun("noise"))), "nothing is left to ask"),
-    "no gradients": (lambda: told(jnp.zeros((2, K))), "needs gradients of Q, shape"),
+    "no gradients": (lambda: tell(jnp.zeros((2, K))), "needs gradients of Q, shape"),
     "no Hessians": (
-        lambda: told(jnp.zeros((2, 7)), jnp.zeros((2, 7, 2)), "lfgi"), "needs hessians of Q"
+        lambda: tell(jnp.zeros((2, 7)), jnp.zeros((2, 7, 2)), "lfgi"), "needs hessians of Q"
     ),
-    "too few values": (lambda: told(jnp.zeros((2, 1)), jnp.zeros((2, K, 2))), "values must have"),
-    "flat values": (lambda: told(jnp.zeros(2 * K), jnp.zeros((2, K, 2))), "values must have"),
-    "flat gradients": (lambda: told(jnp.zeros((2, K)), jnp.zeros((2, K))), "gradients must have"),
-    "no values": (lambda: told(None, jnp.zeros((2, K, 2))), "needs values"),
+    "too few values": (lambda: tell(jnp.zeros((2, 1)), jnp.zeros((2, K, 2))), "values must have"),
+    "flat values": (lambda: tell(jnp.zeros(2 * K), jnp.zeros((2, K, 2))), "values must have"),
+    "flat gradients": (lambda: tell(jnp.zeros((2, K)), jnp.zeros((2, K))), "gradients must have"),
+    "no values": (lambda: tell(None, jnp.zeros((2, K, 2))), "needs values"),
 }  # fmt: skip
 
 

@@ -57,8 +57,8 @@ def brought(*extras):
                 or any(needed.marker.evaluate({"extra": e}) for e in ("", *one.extras))
             ]  # fmt: skip
     names = {name for name, *_ in seen}
-    found = packages().items()
-    return {package for package, of in found if names & set(map(canonicalize_name, of))}
+    result = packages().items()
+    return {package for package, of in result if names & set(map(canonicalize_name, of))}
 
 
 class Finder:
@@ -123,15 +123,15 @@ def modules_that_lack_something():
     """Modules of the package that cannot be imported here; each lacks what an extra brings."""
     from steinflow.extras import EXTRAS
 
-    found = set()
+    result = set()
     for path in files():
         name = ".".join(("steinflow", *path.with_suffix("").parts)).removesuffix(".__init__")
         try:
             import_module(name)
         except ModuleNotFoundError as error:
             assert error.name.partition(".")[0] in EXTRAS, (name, error)
-            found.add(name)
-    return found
+            result.add(name)
+    return result
 
 
 def with_the_core():
@@ -147,8 +147,8 @@ def with_the_core():
 
     key, level, box = jax.random.key(0), sf.Level(0.8, 0.6), sf.Box(-1.0, 1.0)
     target, x = sf.Boltzmann(q, 0.5, box), jnp.array([0.1, 0.2])
-    found = sf.score_target(key, target, x, level, num_draws=32)
-    assert jnp.all(jnp.isfinite(found.score)) and found.info.ess > 1
+    estimate = sf.score_target(key, target, x, level, num_draws=32)
+    assert jnp.all(jnp.isfinite(estimate.score)) and estimate.info.ess > 1
     state = sf.begin(key, x[None], level, 0.5, box, num_draws=32)
     while not state.done:
         state, actions = sf.ask(state)

@@ -102,9 +102,9 @@ def scores_of(apply, estimator="noise"):
     return scores
 
 
-def close(found, wanted, relative):
+def close(actual, wanted, relative):
     """Whether all errors are below relative (1 + |wanted|)."""
-    return bool(jnp.all(jnp.abs(found - wanted) <= relative * (1 + jnp.abs(wanted))))
+    return bool(jnp.all(jnp.abs(actual - wanted) <= relative * (1 + jnp.abs(wanted))))
 
 
 def shifted(tree, by):
@@ -135,9 +135,9 @@ def test_equal_weights_give_equal_scores(key, jitted, name):
     observations, xs = problem()
     rest = observations, xs, LEVELS, TAU
     wanted = jitted["function"](key, KINDS["function"].params, *rest)
-    found = jitted[name](key, KINDS[name].params, *rest)
-    assert wanted.dtype == found.dtype == jnp.float64 and found.shape == (BATCH, 3, DIM)
-    assert close(found, wanted, 1e-12)
+    actual = jitted[name](key, KINDS[name].params, *rest)
+    assert wanted.dtype == actual.dtype == jnp.float64 and actual.shape == (BATCH, 3, DIM)
+    assert close(actual, wanted, 1e-12)
     other = jitted[name](key, shifted(KINDS[name].params, 0.1), *rest)
     assert jnp.all(jnp.abs(other - wanted) > 1e-6)  # every score depends on the weights
 
@@ -157,24 +157,24 @@ def test_equal_weights_give_equal_scores_by_default(key):
 @pytest.mark.parametrize("name", KINDS)
 def test_jit_over_a_batch_equals_eager_calls_one_by_one(key, jitted, name):
     kind, (observations, xs) = KINDS[name], problem()
-    found = jitted[name](key, kind.params, observations, xs[:, 0], ONE_EACH, TAU)
+    actual = jitted[name](key, kind.params, observations, xs[:, 0], ONE_EACH, TAU)
     for k, one_key in enumerate(jax.random.split(key, BATCH)):
         q = lambda action, k=k: kind.apply(kind.params, observations[k], action)  # noqa: E731
         level = jax.tree.map(lambda leaf, k=k: leaf[k], ONE_EACH)
         one = sf.score_target(one_key, sf.Boltzmann(q, TAU), xs[k, 0], level, "noise", num_draws=8)
-        assert close(found[k], one.score, 1e-10)
+        assert close(actual[k], one.score, 1e-10)
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_state_sees_its_own_observation_only(key, jitted, name):
     """With levels that share draws: state k is the same when all states observe what k does."""
     kind, (observations, xs) = KINDS[name], problem()
-    found = jitted[name](key, kind.params, observations, xs, LEVELS, TAU)
+    actual = jitted[name](key, kind.params, observations, xs, LEVELS, TAU)
     for k in range(BATCH):
         same = jnp.tile(observations[k], (BATCH, 1))
         other = jitted[name](key, kind.params, same, xs, LEVELS, TAU)
-        assert close(other[k], found[k], 1e-13)
-        assert not close(other[k - 1], found[k - 1], 1e-6)
+        assert close(other[k], actual[k], 1e-13)
+        assert not close(other[k - 1], actual[k - 1], 1e-6)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -186,9 +186,9 @@ def test_vmap_over_critics_equals_one_critic_at_a_time(key, jitted, name):
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *ensemble)
     keys = jax.random.split(key, 3)
     over_critics = jax.vmap(scores_of(kind.apply), in_axes=(0, 0, None, None, None, None))
-    found = jax.jit(over_critics)(keys, stacked, *rest)
+    actual = jax.jit(over_critics)(keys, stacked, *rest)
     for k, params in enumerate(ensemble):
-        assert close(found[k], jitted[name](keys[k], params, *rest), 1e-10)
+        assert close(actual[k], jitted[name](keys[k], params, *rest), 1e-10)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -216,9 +216,9 @@ def test_a_target_with_a_module_is_an_argument(key):
 
     xs = problem()[1][:, 0]
     first, second = (eqx.nn.MLP(DIM, "scalar", 8, 1, key=jax.random.key(k)) for k in range(2))
-    found = [scores(key, sf.Boltzmann(module, TAU), xs) for module in (first, second, first)]
+    actual = [scores(key, sf.Boltzmann(module, TAU), xs) for module in (first, second, first)]
     assert len(traces) == 1
-    assert jnp.array_equal(found[0], found[2]) and not close(found[0], found[1], 1e-6)
+    assert jnp.array_equal(actual[0], actual[2]) and not close(actual[0], actual[1], 1e-6)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -252,8 +252,8 @@ def test_the_gradient_of_a_loss_reaches_the_prediction_alone(key, jitted, name):
         guess = jnp.einsum("ij,blj,l->bli", actor, xs, LEVELS.alpha)
         return jnp.mean(jnp.sum((guess - goals) ** 2, axis=-1))
 
-    *found, to_critic = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(actor, xs, kind.params)
-    for slope, wanted in zip(found, jax.grad(fixed, argnums=(0, 1))(actor, xs), strict=True):
+    *actual, to_critic = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(actor, xs, kind.params)
+    for slope, wanted in zip(actual, jax.grad(fixed, argnums=(0, 1))(actor, xs), strict=True):
         assert close(slope, wanted, 1e-10) and jnp.linalg.norm(slope) > 0.1
     assert all(bool(jnp.all(slope == 0)) for slope in jax.tree.leaves(to_critic))
 

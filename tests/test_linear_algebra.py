@@ -30,18 +30,18 @@ def test_centring_keeps_small_differences():
     """Rows near 1e8 whose mean is nearly the first row: a plain mean would round it away."""
     rows = 1e8 + jnp.array([[0.0], [1.0], [3.0]])
     weight = jnp.array([1.0 - 2e-9, 1e-9, 1e-9])
-    found = centred(rows, weight, jnp.argmax(weight))[0, 0]
-    assert abs(float(found) + 4e-9) < 1e-15
+    result = centred(rows, weight, jnp.argmax(weight))[0, 0]
+    assert abs(float(result) + 4e-9) < 1e-15
     assert abs(float((rows - weight @ rows)[0, 0]) + 4e-9) > 1e-10
 
 
 def test_inverse_root(key):
     root = jax.random.normal(key, (5, 5))
     matrix = root @ root.T + 0.1 * jnp.eye(5)
-    found = inverse_root(matrix)
-    assert np.allclose(found.T @ found, np.linalg.inv(matrix), rtol=1e-9)
-    assert np.isclose(-2 * jnp.log(jnp.diag(found)).sum(), np.linalg.slogdet(matrix)[1])
-    assert np.allclose(found, np.tril(found))
+    result = inverse_root(matrix)
+    assert np.allclose(result.T @ result, np.linalg.inv(matrix), rtol=1e-9)
+    assert np.isclose(-2 * jnp.log(jnp.diag(result)).sum(), np.linalg.slogdet(matrix)[1])
+    assert np.allclose(result, np.tril(result))
 
 
 def test_the_package_never_calls_lapack():

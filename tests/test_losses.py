@@ -40,18 +40,18 @@ def test_blending_losses_and_targets_has_one_parameter_gradient(key, units):
 
 def test_the_loss_is_the_weighted_squared_error(key):
     xs = jax.random.normal(key, (3, 2))
-    loss, found = sf.score_matching_loss(
+    loss, estimate = sf.score_matching_loss(
         lambda x, level: jnp.zeros(2), key, TARGET, xs, LEVELS, "noise",
         units="noise", weight=lambda level: level.sigma,
     )  # fmt: skip
-    noise = -LEVELS.sigma[:, None] * found.score
+    noise = -LEVELS.sigma[:, None] * estimate.score
     assert jnp.allclose(loss, jnp.mean(LEVELS.sigma * jnp.sum(noise**2, axis=1)))
 
 
 def test_levels_of_a_state_in_a_loss(key):
     xs = jax.random.normal(key, (4, 3, 2))
-    loss, found = sf.score_matching_loss(lambda x, level: x, key, TARGET, xs, LEVELS)
-    assert loss.shape == () and found.score.shape == (4, 3, 2)
+    loss, estimate = sf.score_matching_loss(lambda x, level: x, key, TARGET, xs, LEVELS)
+    assert loss.shape == () and estimate.score.shape == (4, 3, 2)
 
 
 def test_training_on_targets_approaches_the_exact_score(key):
@@ -94,9 +94,9 @@ def test_a_conditional_policy_sees_the_state(key):
     def predict(x, level, at):
         return at + level.alpha * x
 
-    loss, found = sf.score_matching_loss(predict, *arguments, num_draws=4)
+    loss, estimate = sf.score_matching_loss(predict, *arguments, num_draws=4)
     guess = seen[:, None] + LEVELS.alpha[:, None] * xs
-    assert jnp.allclose(loss, jnp.mean(jnp.sum((guess - found.score) ** 2, axis=-1)))
+    assert jnp.allclose(loss, jnp.mean(jnp.sum((guess - estimate.score) ** 2, axis=-1)))
     flat, one = sf.score_matching_loss(
         predict, key, target, xs[:, 0], sf.Level(0.5, 0.5), "noise", num_draws=4
     )

@@ -55,7 +55,7 @@ def good(done):
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory):
+def plugin(tmp_path_factory):
     """The skeleton, copied."""
     copy = tmp_path_factory.mktemp("copy") / "mine"
     shutil.copytree(SKELETON, copy)
@@ -63,10 +63,10 @@ def mine(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def site(mine, tmp_path_factory):
+def site(plugin, tmp_path_factory):
     """A folder that it is installed in."""
     into = tmp_path_factory.mktemp("site")
-    install(mine, into)
+    install(plugin, into)
     return into
 
 
@@ -74,8 +74,8 @@ def test_it_is_listed(site):
     assert "level-blend" in good(python(site, "-m", "steinflow", "list"))
 
 
-def test_its_own_tests_pass_whichever_is_imported_first(site, mine):
-    good(python(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=mine))
+def test_its_own_tests_pass_whichever_is_imported_first(site, plugin):
+    good(python(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=plugin))
 
 
 @pytest.mark.slow

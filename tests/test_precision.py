@@ -21,10 +21,10 @@ TOLERANCE = 1e-3
 
 def estimators(dim, bounded):
     """Name -> (estimator, least ESS at which precisions must agree)."""
-    found = {name: (sf.ESTIMATORS[name].estimator, 2.0) for name in METHODS[:-1]}
+    rules = {name: (sf.ESTIMATORS[name].estimator, 2.0) for name in METHODS[:-1]}
     if dim > 2:
-        del found["lfgi"]
-    return found | {"matrix": (sf.ControlVariate(sf.InSample("matrix")), 2.0 * dim)}
+        del rules["lfgi"]
+    return rules | {"matrix": (sf.ControlVariate(sf.InSample("matrix")), 2.0 * dim)}
 
 
 @pytest.mark.parametrize(("dim", "bounded"), [(2, False), (6, True)])
@@ -43,23 +43,23 @@ def test_float32_agrees_with_float64_on_the_same_draws(dim, bounded):
             draws_here, point = draws._replace(log_prior=log_prior), Point(x, level, support)
             top = jnp.max(draws_here.log_weight)
             draws_here = draws_here._replace(value=draws_here.value - top)
-            found = []
+            result = []
             for estimator, _ in table.values():
                 exact = weights(draws_here) @ estimator.terms(draws_here, point)
                 low = cast((draws_here, point, estimator), jnp.float32)
                 rough = weights(low[0]) @ low[2].terms(low[0], low[1])
-                found.append((exact, rough.astype(exact.dtype), rough.dtype == jnp.float32))
+                result.append((exact, rough.astype(exact.dtype), rough.dtype == jnp.float32))
             scale = jnp.linalg.norm(target.exact_score(x, level))
             scale = scale + target.exact_trace(x, level) ** 0.5
-            return found, scale, 1.0 / jnp.sum(weights(draws_here) ** 2)
+            return result, scale, 1.0 / jnp.sum(weights(draws_here) ** 2)
 
         return jax.vmap(one)(draws.log_prior, points.x, points.level)
 
     tested = 0
     for number, family in enumerate(FAMILIES):
         for tau in (0.02, 0.1, 0.5, 2.0):
-            found, scale, ess = at(jax.random.key(number), FAMILIES[family](tau, dim, support))
-            for name, (exact, rough, is_low) in zip(table, found, strict=True):
+            result, scale, ess = at(jax.random.key(number), FAMILIES[family](tau, dim, support))
+            for name, (exact, rough, is_low) in zip(table, result, strict=True):
                 assert np.all(is_low), name
                 resolved = ess > table[name][1]
                 gap = jnp.linalg.norm(rough - exact, axis=-1) / scale
@@ -86,6 +86,6 @@ def test_nothing_is_nan_at_the_ends(name, dtype):
                 for reach in (0.0, 10.0, -10.0):
                     x = jnp.array([alpha, 3.0 * alpha], dtype) + reach * (1.0 - alpha)
                     numbers = (jnp.asarray(v, dtype) for v in (tau, alpha, size))
-                    found = score(jax.random.key(0), *numbers, x.astype(dtype))
-                    assert found.dtype == dtype
-                    assert jnp.all(jnp.isfinite(found)), (tau, alpha, size, reach)
+                    result = score(jax.random.key(0), *numbers, x.astype(dtype))
+                    assert result.dtype == dtype
+                    assert jnp.all(jnp.isfinite(result)), (tau, alpha, size, reach)

@@ -123,14 +123,14 @@ def compiled(pair, bounded):
     dim, count = pair
 
     @jax.jit
-    def found(key, problem):
+    def estimates(key, problem):
         target, level = target_of(problem, bounded)
         return {
             name: sf.score_target(key, target, problem.x, level, method, num_draws=count)
             for name, method in methods(dim, count).items()
         }
 
-    return found
+    return estimates
 
 
 def estimates(pair, bounded, dtype, seed, problem):
@@ -141,10 +141,10 @@ def in_type(problem, dtype):
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), problem)
 
 
-def gap(found, wanted, sigma):
+def gap(result, wanted, sigma):
     """Relative to the scores, and to the length that a term has."""
-    scale = np.linalg.norm(found) + np.linalg.norm(wanted) + 1.0 / sigma
-    return np.linalg.norm(np.asarray(found) - np.asarray(wanted)) / scale
+    scale = np.linalg.norm(result) + np.linalg.norm(wanted) + 1.0 / sigma
+    return np.linalg.norm(np.asarray(result) - np.asarray(wanted)) / scale
 
 
 @pytest.mark.slow
@@ -153,13 +153,13 @@ def test_finite_input_gives_finite_scores(pair, dtype, bounded):
     @examples
     @given(problems(pair[0]), seeded)
     def check(problem, seed):
-        for name, found in estimates(pair, bounded, dtype, seed, problem).items():
-            assert found.score.dtype == dtype
-            assert np.all(np.isfinite(found.score)), (name, found)
-            assert np.all(np.isfinite(found.info.coefficient)), (name, found)
-            assert np.all(found.info.std_error >= 0.0), (name, found)
-            assert 0.999 <= found.info.ess <= 1.001 * pair[1], (name, found)
-            assert 0.0 < found.info.max_weight < 1.001 and found.info.num_invalid == 0
+        for name, estimate in estimates(pair, bounded, dtype, seed, problem).items():
+            assert estimate.score.dtype == dtype
+            assert np.all(np.isfinite(estimate.score)), (name, estimate)
+            assert np.all(np.isfinite(estimate.info.coefficient)), (name, estimate)
+            assert np.all(estimate.info.std_error >= 0.0), (name, estimate)
+            assert 0.999 <= estimate.info.ess <= 1.001 * pair[1], (name, estimate)
+            assert 0.0 < estimate.info.max_weight < 1.001 and estimate.info.num_invalid == 0
 
     check()
 
@@ -175,8 +175,8 @@ def test_a_constant_added_to_q_changes_nothing(pair, dtype, bounded):
     def check(problem, seed, shift):
         more = problem._replace(shape=problem.shape._replace(shift=shift * problem.tau))
         first = estimates(pair, bounded, dtype, seed, problem)
-        for name, found in estimates(pair, bounded, dtype, seed, more).items():
-            assert gap(found.score, first[name].score, problem.sigma) < LOOSE[dtype], name
+        for name, estimate in estimates(pair, bounded, dtype, seed, more).items():
+            assert gap(estimate.score, first[name].score, problem.sigma) < LOOSE[dtype], name
 
     check()
 
@@ -213,13 +213,13 @@ def test_a_box_moved_and_scaled_moves_and_scales_the_score(pair, dtype):
             x=scale * problem.x + problem.alpha * by,
         )
         first = estimates(pair, True, dtype, seed, problem)
-        for name, found in estimates(pair, True, dtype, seed, moved).items():
+        for name, estimate in estimates(pair, True, dtype, seed, moved).items():
             if name == "rfm":  # works in the latent space, whose noise is not scaled
                 continue
             wanted, least = first[name].score / scale, problem.sigma
             if name in STRAIGHT:  # terms as long as 1/(alpha half-width), which nearly cancel
                 least = min(least, problem.alpha * np.min(problem.high - problem.low) / 2.0)
-            assert gap(found.score, wanted, scale * least) < LOOSE[dtype], name
+            assert gap(estimate.score, wanted, scale * least) < LOOSE[dtype], name
 
     check()
 
@@ -241,7 +241,7 @@ def on_draws(pair, bounded):
     dim, count = pair
 
     @jax.jit
-    def found(key, problem, order, turn):
+    def estimates(key, problem, order, turn):
         draws, point = drawn(key, problem, bounded, count)
         both = (draws, point), turned(permuted(draws, order), point, turn)
         table = {}
@@ -250,7 +250,7 @@ def on_draws(pair, bounded):
             table[name] = tuple(reduce(*each, rule, True).score for each in both)
         return table, effective_sample_size(weights(draws))
 
-    return found
+    return estimates
 
 
 def changed(pair, bounded, dtype, seed, problem, order=None, turn=None):
@@ -290,8 +290,8 @@ def test_the_order_of_draws_does_not_matter(pair, dtype, bounded):
     @given(problems(pair[0], STEEP[dtype]), seeded)
     def check(problem, seed):
         order = np.random.default_rng(seed).permutation(pair[1])
-        found = changed(pair, bounded, dtype, seed, problem, order)
-        for name, (first, again) in found.items():
+        estimates = changed(pair, bounded, dtype, seed, problem, order)
+        for name, (first, again) in estimates.items():
             assert gap(again, first, problem.sigma) < LOOSE[dtype], name
 
     check()
@@ -304,8 +304,8 @@ def test_axes_swapped_and_mirrored_swap_and_mirror_the_score(pair, dtype, bounde
     def check(problem, seed):
         rng = np.random.default_rng(seed)
         turn = np.eye(pair[0])[rng.permutation(pair[0])] * rng.choice([-1.0, 1.0], pair[0])
-        found = changed(pair, bounded, dtype, seed, problem, turn=turn)
-        for name, (first, again) in found.items():
+        estimates = changed(pair, bounded, dtype, seed, problem, turn=turn)
+        for name, (first, again) in estimates.items():
             assert gap(again, turn @ first, problem.sigma) < LOOSE[dtype], name
 
     check()
@@ -326,9 +326,9 @@ def test_turning_everything_turns_the_score(pair, dtype):
     @given(problems(pair[0], STEEP[dtype]), seeded)
     def check(problem, seed):
         turn = np.asarray(random_rotation(jax.random.key(seed), pair[0]))
-        found = changed(pair, False, dtype, seed, problem, turn=turn)
-        for name in set(TURNING) & set(found):
-            first, again = found[name]
+        estimates = changed(pair, False, dtype, seed, problem, turn=turn)
+        for name in set(TURNING) & set(estimates):
+            first, again = estimates[name]
             assert gap(again, turn @ first, problem.sigma) < LOOSE[dtype], name
 
     check()
@@ -371,10 +371,10 @@ def test_a_flat_q_weighs_all_draws_alike(pair, dtype, bounded):
     @given(problems(pair[0]), seeded)
     def check(problem, seed):
         flat = problem._replace(shape=problem.shape._replace(size=0.0, shift=problem.shape.size))
-        found = estimates(pair, bounded, dtype, seed, flat)
-        assert abs(found["noise"].info.ess / pair[1] - 1.0) < LOOSE[dtype]
-        assert bounded or np.all(found["gradient"].score == 0.0)
-        assert all(np.all(np.isfinite(each.score)) for each in found.values())
+        result = estimates(pair, bounded, dtype, seed, flat)
+        assert abs(result["noise"].info.ess / pair[1] - 1.0) < LOOSE[dtype]
+        assert bounded or np.all(result["gradient"].score == 0.0)
+        assert all(np.all(np.isfinite(each.score)) for each in result.values())
 
     check()
 
@@ -396,10 +396,10 @@ def test_a_posterior_of_no_width_sees_the_gradient_at_its_place(pair, dtype, bou
         bend = shape.size / thin.tau * (2.0 + np.sum(shape.height * np.sum(shape.wave**2, 1)))
         reach = 10.0 * math.sqrt(pair[0]) * sigma / alpha
         bound = bend / shape.unit**2 * reach / alpha
-        found = estimates(pair, bounded, dtype, seed, thin)["gradient"].score
+        result = estimates(pair, bounded, dtype, seed, thin)["gradient"].score
         if not bounded:
             rounding = 100 * float(jnp.finfo(dtype).eps) * np.linalg.norm(slope)
-            assert np.linalg.norm(found - slope) < bound + rounding
-        assert np.all(np.isfinite(found))
+            assert np.linalg.norm(result - slope) < bound + rounding
+        assert np.all(np.isfinite(result))
 
     check()

@@ -50,10 +50,10 @@ def variance_of(schedule, sampler, count, corrector=0.0, prior=0.3):
 def test_the_variance_of_a_normal_is_met_to_first_order(schedule, sampler):
     """What is left is at least halved where the steps are doubled; the limit is that of a path
     that starts without any of the action."""
-    found = [variance_of(schedule, sampler, n) for n in (128, 256, 512, 1024)]
-    changes = np.abs(np.diff(found))
+    result = [variance_of(schedule, sampler, n) for n in (128, 256, 512, 1024)]
+    changes = np.abs(np.diff(result))
     assert np.all(changes[:-1] > 1.7 * changes[1:])
-    assert abs(found[-1] - 0.3) < 0.02 * 0.3
+    assert abs(result[-1] - 0.3) < 0.02 * 0.3
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -82,12 +82,12 @@ def test_ddpm_is_the_posterior_of_ho_jain_and_abbeel():
 
 def test_the_flow_moves_along_the_schedule():
     """alpha E[a|x] + sigma E[eps|x], and no noise is drawn."""
-    level, there, x, mean = sf.Level(0.25, 0.75), sf.Level(0.5, 0.5), 0.4, -0.2
+    level, next_level, x, mean = sf.Level(0.25, 0.75), sf.Level(0.5, 0.5), 0.4, -0.2
     steps = steps_of(sf.LinearFlow(), jnp.array([0.25, 0.5]))
     eps = (x - level.alpha * mean) / level.sigma
     moved = steps.keep[0] * x + steps.mean[0] * mean
     assert steps.noise is None
-    assert abs(float(moved) - (there.alpha * mean + there.sigma * eps)) < 1e-12
+    assert abs(float(moved) - (next_level.alpha * mean + next_level.sigma * eps)) < 1e-12
 
 
 def test_the_sde_at_small_steps_has_the_flow_as_its_drift_but_for_half_of_the_score():
@@ -139,18 +139,18 @@ def test_exact_scores_give_exact_samples(kind, sampler, key):
     """The distance falls with the steps, into that of exact samples."""
     predict, draw = kind()
     exact, others = (draw(jax.random.key(n), 800) for n in (1, 2))
-    found = []
+    results = []
     for count in (4, 32):
         steps = steps_of(sf.LinearFlow(), midpoints(count), sampler)
 
         def one(key, steps=steps):
             return denoise(key, steps, lambda key, x, level: predict(x, level), 2)
 
-        found.append(jax.jit(jax.vmap(one))(jax.random.split(key, 800)))
+        results.append(jax.jit(jax.vmap(one))(jax.random.split(key, 800)))
     if kind is wells:
-        assert all(jnp.all(jnp.abs(a) <= 1.0) for a in found)
+        assert all(jnp.all(jnp.abs(a) <= 1.0) for a in results)
     floor = abs(energy(exact, others)) + 2.5e-3  # some standard errors at 800 samples
-    assert energy(found[1], exact) < floor < energy(found[0], exact)
+    assert energy(results[1], exact) < floor < energy(results[0], exact)
 
 
 @pytest.mark.slow

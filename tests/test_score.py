@@ -24,11 +24,11 @@ BOXED = Boltzmann(bowl, 0.5, sf.Box(-1.0, 1.0))
 
 
 def test_what_an_estimate_holds(key):
-    found = sf.score_target(key, TARGET, X, LEVEL, num_draws=128)
-    assert found.score.shape == (2,) and found.info.std_error.shape == (2,)
-    assert 1 <= found.info.ess <= 128 and 0 < found.info.max_weight <= 1
-    assert int(found.info.num_values) == 128 and int(found.info.num_grads) == 128
-    assert bool(found.info.reliable) == (float(found.info.ess) >= sf.diagnostics.RELIABLE_ESS)
+    estimate = sf.score_target(key, TARGET, X, LEVEL, num_draws=128)
+    assert estimate.score.shape == (2,) and estimate.info.std_error.shape == (2,)
+    assert 1 <= estimate.info.ess <= 128 and 0 < estimate.info.max_weight <= 1
+    assert int(estimate.info.num_values) == 128 and int(estimate.info.num_grads) == 128
+    assert bool(estimate.info.reliable) == (float(estimate.info.ess) >= sf.diagnostics.RELIABLE_ESS)
     noise = sf.score_target(key, TARGET, X, LEVEL, "noise", num_draws=128)
     assert int(noise.info.num_grads) == 0 and float(noise.info.coefficient) == 0
 
@@ -42,16 +42,16 @@ def test_names_methods_and_estimators_are_the_same(key):
 @pytest.mark.parametrize("name", sf.ESTIMATORS)
 def test_every_method_works_on_both_supports(key, name):
     for target in (TARGET, BOXED):
-        found = sf.score_target(key, target, X, LEVEL, name, num_draws=32)
-        assert jnp.all(jnp.isfinite(found.score))
+        estimate = sf.score_target(key, target, X, LEVEL, name, num_draws=32)
+        assert jnp.all(jnp.isfinite(estimate.score))
 
 
 def test_the_std_error_is_that_of_repetition(key):
     """The delta method against 500 repetitions, within a tenth."""
-    found = jax.vmap(lambda k: sf.score_target(k, TARGET, X, LEVEL, "noise", num_draws=512))(
+    estimate = jax.vmap(lambda k: sf.score_target(k, TARGET, X, LEVEL, "noise", num_draws=512))(
         jax.random.split(key, 500)
     )
-    ratio = jnp.sqrt(jnp.mean(found.info.std_error**2, axis=0)) / jnp.std(found.score, axis=0)
+    ratio = jnp.sqrt(jnp.mean(estimate.info.std_error**2, axis=0)) / jnp.std(estimate.score, axis=0)
     assert jnp.all(jnp.abs(ratio - 1) < 0.1)
 
 
@@ -105,12 +105,12 @@ def test_levels_of_a_state_share_their_evaluations(key):
         return bowl(a)
 
     levels = sf.Level(jnp.array([0.2, 0.5, 0.9]), jnp.array([0.8, 0.5, 0.1]))
-    found = sf.score_targets(key, Boltzmann(counted, 0.5), jnp.ones((4, 3, 2)), levels)
-    assert found.score.shape == (4, 3, 2) and found.info.ess.shape == (4, 3)
-    assert int(found.info.num_values.sum()) == 4 * 3 * 64
+    estimates = sf.score_targets(key, Boltzmann(counted, 0.5), jnp.ones((4, 3, 2)), levels)
+    assert estimates.score.shape == (4, 3, 2) and estimates.info.ess.shape == (4, 3)
+    assert int(estimates.info.num_values.sum()) == 4 * 3 * 64
     per_state = sf.Level(jnp.tile(levels.alpha, (4, 1)), jnp.tile(levels.sigma, (4, 1)))
     again = sf.score_targets(key, Boltzmann(bowl, 0.5), jnp.ones((4, 3, 2)), per_state)
-    assert jnp.allclose(found.score, again.score)
+    assert jnp.allclose(estimates.score, again.score)
 
 
 def test_modules_and_closures_as_q(key):
@@ -152,8 +152,8 @@ def test_float32_agrees_with_float64(key):
 
 
 def test_float32_points_stay_float32(key):
-    found = sf.score_target(key, BOXED, X.astype(jnp.float32), LEVEL)
-    assert found.score.dtype == jnp.float32
+    estimate = sf.score_target(key, BOXED, X.astype(jnp.float32), LEVEL)
+    assert estimate.score.dtype == jnp.float32
 
 
 def test_extreme_inputs_are_finite(key):
@@ -164,8 +164,8 @@ def test_extreme_inputs_are_finite(key):
             level = sf.Level(alpha, 1 - alpha)
             x = jnp.full(3, alpha + 10 * (1 - alpha), jnp.float32)
             for name in sf.ESTIMATORS:
-                found = sf.score_target(key, target, x, level, name, num_draws=32)
-                assert jnp.all(jnp.isfinite(found.score)), (alpha, scale, name)
+                estimate = sf.score_target(key, target, x, level, name, num_draws=32)
+                assert jnp.all(jnp.isfinite(estimate.score)), (alpha, scale, name)
 
 
 BAD = {
@@ -289,24 +289,24 @@ def test_traced_bad_values_of_q_are_counted(key):
     def holes(a):
         return jnp.where(a[0] > 0.5, jnp.inf, bowl(a))
 
-    found = jax.jit(lambda k: sf.score_target(k, Boltzmann(holes, 0.5), X, LEVEL))(key)
-    assert jnp.all(jnp.isnan(found.score)) and 0 < int(found.info.num_invalid) < 64
+    estimate = jax.jit(lambda k: sf.score_target(k, Boltzmann(holes, 0.5), X, LEVEL))(key)
+    assert jnp.all(jnp.isnan(estimate.score)) and 0 < int(estimate.info.num_invalid) < 64
 
     def rough(a):  # finite values, gradients that are not
         return bowl(a) + jnp.sqrt(jnp.abs(a[0] - a[0]))
 
-    found = jax.jit(lambda k: sf.score_target(k, Boltzmann(rough, 0.5), X, LEVEL))(key)
-    assert jnp.all(jnp.isnan(found.score)) and int(found.info.num_invalid) == 64
+    estimate = jax.jit(lambda k: sf.score_target(k, Boltzmann(rough, 0.5), X, LEVEL))(key)
+    assert jnp.all(jnp.isnan(estimate.score)) and int(estimate.info.num_invalid) == 64
 
 
 def test_minus_infinity_is_weight_zero(key):
     def half(a):
         return jnp.where(a[0] > 0.2, -jnp.inf, bowl(a))
 
-    found = sf.score_target(key, Boltzmann(half, 0.5), X, LEVEL, "noise", num_draws=4096)
-    assert int(found.info.num_invalid) == 0 and jnp.all(jnp.isfinite(found.score))
+    estimate = sf.score_target(key, Boltzmann(half, 0.5), X, LEVEL, "noise", num_draws=4096)
+    assert int(estimate.info.num_invalid) == 0 and jnp.all(jnp.isfinite(estimate.score))
 
 
 def test_numpy_points_are_welcome(key, untyped):
-    found = sf.score_target(key, TARGET, np.array([0.3, -0.2]), LEVEL)
-    assert jnp.allclose(found.score, sf.score_target(key, TARGET, X, LEVEL).score)
+    estimate = sf.score_target(key, TARGET, np.array([0.3, -0.2]), LEVEL)
+    assert jnp.allclose(estimate.score, sf.score_target(key, TARGET, X, LEVEL).score)

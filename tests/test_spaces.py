@@ -52,10 +52,10 @@ def test_a_space_stands_for_actions_in_the_box(name):
 def test_on_the_whole_space_nothing_changes(name):
     space, real = SPACES[name], sf.RealSpace()
     reply = Reply(jnp.sum(Y, -1), 2.0 * Y, None)
-    found = space.pull_back(Y, reply, jnp.asarray(TAU), real)
+    result = space.pull_back(Y, reply, jnp.asarray(TAU), real)
     assert jnp.array_equal(space.action(Y, real), Y)
-    assert jnp.array_equal(found.value, reply.value)
-    assert jnp.array_equal(found.gradient, reply.gradient)
+    assert jnp.array_equal(result.value, reply.value)
+    assert jnp.array_equal(result.gradient, reply.gradient)
 
 
 def test_which_methods_are_consistent_where():

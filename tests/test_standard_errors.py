@@ -61,28 +61,28 @@ def repeated(keys, number, tau, members, xs, levels, support, num_draws, shared)
     target = sf.Boltzmann(q, jnp.full(count, tau), support, members)
 
     def once(key):
-        def found(method):
+        def estimates(method):
             if not shared:
                 return sf.score_targets(key, target, xs, levels, method, num_draws=num_draws)
-            found = sf.score_targets(key, target, xs[None], levels, method, num_draws=num_draws)
-            return jax.tree.map(lambda leaf: leaf[0], found)
+            estimates = sf.score_targets(key, target, xs[None], levels, method, num_draws=num_draws)
+            return jax.tree.map(lambda leaf: leaf[0], estimates)
 
-        return found("auto"), found("noise")
+        return estimates("auto"), estimates("noise")
 
     return jax.lax.map(once, keys, batch_size=8)
 
 
-def errors_of(found, exact):
+def errors_of(result, exact):
     """|error|/std_error, [keys, level, d]."""
-    error = np.asarray(found.info.std_error, float)
-    gap = np.abs(np.asarray(found.score, float) - np.asarray(exact))
+    error = np.asarray(result.info.std_error, float)
+    gap = np.abs(np.asarray(result.score, float) - np.asarray(exact))
     return gap / np.maximum(error, 1e-6 * (1.0 + np.abs(np.asarray(exact))))
 
 
 @pytest.fixture(scope="module")
 def cells():
     """Of every cell that counts: errors in units of the standard error, and where reliable."""
-    found, levels = [], jax.tree.map(jnp.asarray, LEVELS)
+    result, levels = [], jax.tree.map(jnp.asarray, LEVELS)
     for index, (name, dim, num_draws, shared, dtype) in enumerate(SETTINGS):
         support = SUPPORTS[name]
         for number, kind in enumerate(KINDS):
@@ -104,11 +104,11 @@ def cells():
                 counts &= np.mean(plain > 3.0, axis=(0, 2)) <= 0.05
                 reliable = np.asarray(auto.info.reliable)
                 where = (name, dim, num_draws, shared, dtype, kind, factor)
-                found += [
+                result += [
                     ((*where, float(ALPHAS[k])), ours[:, k], reliable[:, k])
                     for k in np.flatnonzero(counts)
                 ]
-    return found
+    return result
 
 
 @pytest.mark.slow

@@ -49,10 +49,10 @@ def test_log_mass_and_quantile(case, dtype, tolerance):
         numbers.append(rng.uniform())
     a, b = (jnp.asarray(np.array(e, dtype)) for e in zip(*ends, strict=True))
     u = jnp.asarray(np.array(numbers, dtype))
-    found, z = np.asarray(log_mass(a, b), float), np.asarray(quantile(u, a, b), float)
+    result, z = np.asarray(log_mass(a, b), float), np.asarray(quantile(u, a, b), float)
     for k in range(a.size):
         expected = exact_log_mass(a[k], b[k])
-        assert abs(found[k] - expected) <= tolerance * max(1.0, abs(expected))
+        assert abs(result[k] - expected) <= tolerance * max(1.0, abs(expected))
         assert float(a[k]) <= z[k] <= float(b[k])
         if float(a[k]) < z[k] < float(b[k]):
             share = np.exp(exact_log_mass(a[k], z[k]) - expected)
@@ -63,8 +63,8 @@ def test_log_mass_and_quantile(case, dtype, tolerance):
 def test_a_chance_as_good_as_zero_keeps_its_digits(chance):
     """Of intervals so long that truncation counts for nothing."""
     for right in (20.0, 30.0):
-        found = quantile(jnp.asarray(chance), jnp.asarray(-20.0), jnp.asarray(right))
-        assert float(found) == pytest.approx(ndtri(chance), rel=1e-12)
+        result = quantile(jnp.asarray(chance), jnp.asarray(-20.0), jnp.asarray(right))
+        assert float(result) == pytest.approx(ndtri(chance), rel=1e-12)
 
 
 def test_extremes_are_finite():

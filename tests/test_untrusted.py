@@ -114,8 +114,8 @@ def test_options_of_a_run(copy):
 
 def test_checkpoints(copy):
     [path] = (copy / "seed-0" / "checkpoints").iterdir()
-    found = fuzz("checkpoint", path, path.read_bytes(), lambda: Run(copy).arrays(0, "best"))
-    assert found["read"] < 0.1 * COUNT + 2  # a digest that does not fit is refused
+    result = fuzz("checkpoint", path, path.read_bytes(), lambda: Run(copy).arrays(0, "best"))
+    assert result["read"] < 0.1 * COUNT + 2  # a digest that does not fit is refused
 
 
 def test_checkpoints_with_the_right_digest(tmp_path):
@@ -159,7 +159,7 @@ def test_records_of_cells(tmp_path, folder, sealed):
         return store.HEADER + struct.pack("<QI", len(body), zlib.crc32(body)) + body
 
     def load():
-        state.told(cells, state.state(tmp_path, cells))
+        state.summary(cells, state.state(tmp_path, cells))
         state.contents(tmp_path, cells)
 
     fuzz(f"{folder}, sealed {sealed}", path, content, load, seal if sealed else bytes)

@@ -148,27 +148,27 @@ def strict():
 def test_strict_promotion(name, support):
     """Traced only: no promotion is left to be found where it runs."""
     target = sf.Boltzmann(bowl, 0.5, support)
-    own = sf.Boltzmann(bowl, jnp.array([0.5, 0.4]), support)
+    per_state = sf.Boltzmann(bowl, jnp.array([0.5, 0.4]), support)
     levels = sf.Level(jnp.array([0.3, 0.5, 0.9]), jnp.array([0.7, 0.5, 0.1]))
     box = sf.Boltzmann(bowl, 0.5, sf.Box([-1.0, 0.0], [1.0, 2.0])) if support.has_bounds else target
 
     def both(key, xs):
         method = METHODS[name]
-        flat = sf.score_targets(key, own, xs[:, 0], LEVEL, method, num_draws=6)
+        flat = sf.score_targets(key, per_state, xs[:, 0], LEVEL, method, num_draws=6)
         shared = sf.score_targets(key, box, xs, levels, method, num_draws=6)
         return flat, shared, sf.score_target(key, target, xs[0, 0], LEVEL, method, num_draws=6)
 
     for dtype in (jnp.float32, jnp.float64):
         with strict():
-            found = jax.eval_shape(both, KEY, jax.ShapeDtypeStruct((2, 3, 2), dtype))
-        assert all(each.score.dtype == dtype for each in found)
-        assert all(each.info.std_error.dtype == dtype for each in found)
+            result = jax.eval_shape(both, KEY, jax.ShapeDtypeStruct((2, 3, 2), dtype))
+        assert all(each.score.dtype == dtype for each in result)
+        assert all(each.info.std_error.dtype == dtype for each in result)
 
 
 def test_strict_promotion_of_what_is_not_jitted(untyped):
     with strict():
-        found = sf.score_target(KEY, sf.Boltzmann(bowl, 0.5, BOX), X, LEVEL, num_draws=3)
-        assert jnp.all(jnp.isfinite(found.score))
+        estimate = sf.score_target(KEY, sf.Boltzmann(bowl, 0.5, BOX), X, LEVEL, num_draws=3)
+        assert jnp.all(jnp.isfinite(estimate.score))
         loss, _ = sf.score_matching_loss(
             lambda x, level: level.alpha * x, KEY, TARGET, XS, LEVEL, "noise", num_draws=2,
             units="velocity", weight=lambda level: level.sigma,

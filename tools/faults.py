@@ -82,17 +82,17 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 def parts(out: Path) -> Finished:
     """Finished cells of a study, in files of their own or in those of workers."""
-    found = {}
+    digests = {}
     for path in (out / "parts").glob("*.npz"):
         try:
             arrays = unpacked(path.read_bytes())
         except ValueError:
             continue
         del arrays["header"]
-        found[path.stem] = digest(arrays)
+        digests[path.stem] = digest(arrays)
     for name, content in store.read(out / "cells").items():
-        found[name.rpartition("-")[0]] = digest(unpacked(content[SECONDS.size :]))
-    return found
+        digests[name.rpartition("-")[0]] = digest(unpacked(content[SECONDS.size :]))
+    return digests
 
 
 def newest(out: Path) -> tuple[int, list[tuple[dict[str, np.ndarray], dict[str, Any]]]]:
@@ -105,23 +105,23 @@ def newest(out: Path) -> tuple[int, list[tuple[dict[str, np.ndarray], dict[str, 
 
 def is_trained(out: Path) -> bool:
     """Whether a run has come to its end, with the last evaluation."""
-    step, kept = newest(out)
-    return step == LAST and not any(header["owed"] for _, header in kept)
+    step, checkpoints = newest(out)
+    return step == LAST and not any(header["owed"] for _, header in checkpoints)
 
 
 def learned(out: Path) -> Finished:
     """Records of a training run up to its newest whole checkpoint, and that."""
-    step, kept = newest(out)
-    found = {f"checkpoint {step} {k}": agent(arrays) for k, (arrays, _) in enumerate(kept)}
+    step, checkpoints = newest(out)
+    result = {f"checkpoint {step} {k}": agent(arrays) for k, (arrays, _) in enumerate(checkpoints)}
     for record in metrics.read(out / "metrics.jsonl"):
         if record["step"] <= step:
             text = json.dumps({k: v for k, v in record.items() if not k.endswith("seconds")})
             if "actor_loss" in record:  # means since the last one, or since a signal was obeyed
                 text = "means"
             name = f"{record['step']} {record['seed']} {sorted(record)}"
-            assert name not in found or text == "means", f"{name} twice"
-            found[name] = text
-    return found
+            assert name not in result or text == "means", f"{name} twice"
+            result[name] = text
+    return result
 
 
 def agent(arrays: dict[str, np.ndarray]) -> str:
@@ -131,24 +131,24 @@ def agent(arrays: dict[str, np.ndarray]) -> str:
 
 def swept(out: Path) -> Finished:
     """Finished cells of a sweep, and what they learned."""
-    found = {}
+    result = {}
     for name in store.read(out / "cells"):
-        told = learned(out / "runs" / name)
-        kept = {k: v for k, v in told.items() if v != "means"}  # a signal adds some
-        found[name] = json.dumps(kept, sort_keys=True)
-    return found
+        records = learned(out / "runs" / name)
+        compared = {k: v for k, v in records.items() if v != "means"}  # a signal adds some
+        result[name] = json.dumps(compared, sort_keys=True)
+    return result
 
 
 def exported(out: Path) -> Finished:
     """Files of an export that are what its sums say."""
     sums = out / "export" / "SHA256SUMS"
     lines = [line.split("  ") for line in sums.read_text().splitlines()] if sums.exists() else []
-    found = {}
+    result = {}
     for right, name in lines:
         path = out / "export" / name
         if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == right:
-            found[name] = right
-    return found
+            result[name] = right
+    return result
 
 
 def works(sweep: Path) -> list[Work]:
@@ -232,19 +232,19 @@ class Chain:
     def complete(self) -> str:
         """Run the command to its end."""
         process = start(self.work.command(self.out))
-        said = process.communicate(timeout=600)[1]
-        assert process.returncode == 0 and self.work.is_complete(self.out), said
-        assert "Traceback" not in said, said
-        return said
+        output = process.communicate(timeout=600)[1]
+        assert process.returncode == 0 and self.work.is_complete(self.out), output
+        assert "Traceback" not in output, output
+        return output
 
     def now(self) -> Finished:
         """What is finished; all that is read is right."""
         with warnings.catch_warnings(action="ignore"):
-            found = self.work.finished(self.out)
+            finished = self.work.finished(self.out)
         if hasattr(self, "right") and self.work.name != "export":
-            odd = {k: v for k, v in found.items() if self.right.get(k, v) != v}
+            odd = {k: v for k, v in finished.items() if self.right.get(k, v) != v}
             assert not odd, f"not what an undisturbed run gives: {list(odd)}"
-        return found
+        return finished
 
     def missing(self) -> set[str]:
         """What an undisturbed run gives, and is not there."""
@@ -271,29 +271,29 @@ class Chain:
         early = process.poll() is None
         if early:
             process.send_signal(what)
-        said = process.communicate(timeout=120)[1]
-        self.heard(said)
-        assert early or process.returncode == 0, said
+        output = process.communicate(timeout=120)[1]
+        self.heard(output)
+        assert early or process.returncode == 0, output
 
     def crowded(self) -> None:
         """A disk that has room for little more than there is."""
         used = sum(p.stat().st_blocks * 512 for p in self.folder.rglob("*") if p.is_file())
         resize(self.folder, used + (self.rng.choice((8, 64, 512)) << 10))
         process = start(self.work.command(self.out))
-        said = process.communicate(timeout=600)[1]
+        output = process.communicate(timeout=600)[1]
         resize(self.folder, 256 << 20)
-        self.heard(said)
-        assert process.returncode in (0, 1, 2), said  # 1: a cell of a sweep failed
-        assert process.returncode == 0 or "free some space" in said.lower(), said
+        self.heard(output)
+        assert process.returncode in (0, 1, 2), output  # 1: a cell of a sweep failed
+        assert process.returncode == 0 or "free some space" in output.lower(), output
 
     def damaged(self, fault: str) -> None:
         """Damage a file, and let the command go on to its end; without a file, after its end."""
         kind, how = fault.split(": ")
-        there = self.of(kind)
-        if not there:
+        existing = self.of(kind)
+        if not existing:
             self.complete()
-        path = self.rng.choice(there or self.of(kind))
-        before, told = self.now(), self.out_of_order()
+        path = self.rng.choice(existing or self.of(kind))
+        before, disorder = self.now(), self.out_of_order()
         data = bytearray(path.read_bytes())
         at, lengths = self.rng.randrange(len(data)), last_length(path)
         if how == "cut":
@@ -302,49 +302,52 @@ class Chain:
             data[at] ^= 1 << self.rng.randrange(8)
         path.write_bytes(data)
         after = self.now()
-        seen = after != before or self.out_of_order() != told
-        self.counts["seen"] += seen
+        noticed = after != before or self.out_of_order() != disorder
+        self.counts["seen"] += noticed
         process = start(self.work.command(self.out))
-        said = process.communicate(timeout=600)[1]
-        if process.returncode == 2 and "Train from the start" in said:
+        output = process.communicate(timeout=600)[1]
+        if process.returncode == 2 and "Train from the start" in output:
             self.counts["refused"] += 1
             self.anew(3)
             return
-        if process.returncode == 2 and "later steinflow" in said:
+        if process.returncode == 2 and "later steinflow" in output:
             path.unlink()  # as it says
             self.counts["refused"] += 1
-        assert process.returncode in (0, 2), said
-        said += self.complete()
+        assert process.returncode in (0, 2), output
+        output += self.complete()
         words = ("damaged", "not a whole", "made again", "was not what", "cut", "no whole")
         silent = how == "cut" and path.suffix in (".shard", ".jsonl")  # as when a process ends
         silent |= at in lengths  # that looks the same
         newest = path.suffix != ".safetensors" or self.work.name == "export"
-        assert not seen or silent or not newest or any(w in said for w in words), (path, said)
+        assert not noticed or silent or not newest or any(w in output for w in words), (
+            path,
+            output,
+        )
         if self.work.name != "export":  # lines of metrics that were damaged are gone for good
             gone = set(before) - set(after) if kind == "metrics" else set[str]()
             missing = set(self.right) - set(self.now())
-            assert missing <= gone, (path, missing, said)
+            assert missing <= gone, (path, missing, output)
         self.anew(3)
 
     def of(self, kind: str) -> list[Path]:
         """Files that may be damaged."""
-        found = (p for pattern in self.work.files[kind] for p in self.out.glob(pattern))
-        return sorted(p for p in found if p.stat().st_size)
+        paths = (p for pattern in self.work.files[kind] for p in self.out.glob(pattern))
+        return sorted(p for p in paths if p.stat().st_size)
 
     def out_of_order(self) -> list[str]:
         """Files unlike their manifest."""
         return unlike_manifest(self.out)
 
-    def heard(self, said: str) -> None:
+    def heard(self, output: str) -> None:
         """Nothing is lost, and no traceback; a chain that has come to its end is compared, and
         begins anew."""
         lost = self.before - set(self.now())
         lost = {name for name in lost if not name.startswith("checkpoint")}  # old ones go
         assert not lost, f"{lost} was finished"
-        early = said.strip().endswith("KeyboardInterrupt")  # before there was anything to keep
-        assert "Traceback" not in said or early, said
+        early = output.strip().endswith("KeyboardInterrupt")  # before there was anything to keep
+        assert "Traceback" not in output or early, output
         if self.work.is_complete(self.out):
-            assert self.work.name == "export" or not self.missing(), (self.missing(), said)
+            assert self.work.name == "export" or not self.missing(), (self.missing(), output)
             self.counts["came to the end"] += 1
             self.anew(3)
 
@@ -374,13 +377,13 @@ def main() -> int:
                 if not work.is_complete(chain.out):
                     chain.complete()
                 assert work.name == "export" or not chain.missing(), chain.missing()
-                told = ", ".join(f"{what} {n}" for what, n in sorted(chain.counts.items()))
-                print(f"{work.name}: {told}; nothing that was finished was lost", flush=True)
+                counts = ", ".join(f"{what} {n}" for what, n in sorted(chain.counts.items()))
+                print(f"{work.name}: {counts}; nothing that was finished was lost", flush=True)
                 if given.count >= 200:
                     with one_at_a_time:
-                        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-                        kept[work.name] = {"seed": given.seed, "faults": dict(chain.counts)}
-                        write_json(RESULTS, kept)
+                        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+                        results[work.name] = {"seed": given.seed, "faults": dict(chain.counts)}
+                        write_json(RESULTS, results)
                         stamp(RESULTS)
                 return chain.counts
 

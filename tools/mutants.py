@@ -31,7 +31,7 @@ BY_HAND = "tests/estimators/test_by_hand.py"
 DISTRIBUTIONS = "tests/proposals/test_by_hand.py"
 SHRUNK = "tests/estimators/test_shrunk.py -k formulas"
 FITTED = "tests/proposals/test_fitted.py"
-TOLD = "tests/test_ask_tell.py"
+ASK_TELL = "tests/test_ask_tell.py"
 SPACES = "tests/test_spaces.py"
 MUTANTS = (
     Mutant("sign of the noise term", "estimators/stein.py",
@@ -52,7 +52,7 @@ MUTANTS = (
     Mutant("a missing 1/tau", "draws/evaluate.py",
            "gradient, 0.0) / tau", "gradient, 0.0) * tau", EXACT + " -k optimal_matrix"),
     Mutant("what is invalid taken for impossible", "draws/evaluate.py",
-           "bad & possible)", "bad & ~possible)", TOLD + " -k impossible"),
+           "bad & possible)", "bad & ~possible)", ASK_TELL + " -k impossible"),
     Mutant("unnormalised weights", "draws/base.py",
            "return softmax(draws.log_weight)", "return jnp.exp(draws.log_weight)",
            BY_HAND + " -k weighted_mean"),
@@ -107,25 +107,28 @@ MUTANTS = (
     Mutant("the share of a stage upside down", "stages.py",
            "log_q + log_sizes", "log_q - log_sizes", DISTRIBUTIONS + " -k mixture"),
     Mutant("turns that draw the same numbers", "ask_tell.py",
-           "(state.keys, stage)", "(state.keys, 0 * stage)", TOLD + " -k later_turns"),
+           "(state.keys, stage)", "(state.keys, 0 * stage)", ASK_TELL + " -k later_turns"),
     Mutant("done before it is told", "ask_tell.py",
-           "len(self.told) == len(self.sizes)", "len(self.told) <= len(self.sizes)",
-           TOLD + " -k sentence"),
+           "len(self.evaluations) == len(self.sizes)", "len(self.evaluations) <= len(self.sizes)",
+           ASK_TELL + " -k sentence"),
     Mutant("drawn anew when asked again", "ask_tell.py",
-           "if len(state.stages) == len(state.told):\n        stage",
-           "if len(state.stages) >= len(state.told):\n        stage", TOLD + " -k asked_again"),
+           "if len(state.stages) == len(state.evaluations):\n        stage",
+           "if len(state.stages) >= len(state.evaluations):\n        stage",
+           ASK_TELL + " -k asked_again"),
     Mutant("sign of the Jacobian's gradient", "spaces.py",
            "- 2.0 * tau * jnp.tanh(y)", "+ 2.0 * tau * jnp.tanh(y)", SPACES),
     Mutant("a gradient beyond the bounds", "spaces.py",
            "(y > low) & (y < high)", "(y > low) | (y < high)", SPACES),
     Mutant("a reference that never doubts itself", "diagnosis/reference.py",
-           "found.score - found.mean)", "found.score - found.score)",
+           "moments.score - moments.mean)", "moments.score - moments.score)",
            "tests/diagnosis/test_reference.py -k contradict"),
     Mutant("an unresolved error counted as less", "diagnosis/table.py",
-           "np.maximum(mse - own, 0.0), mse + own)", "np.maximum(mse - own, 0.0), mse - own)",
+           "np.maximum(mse - reference_mse, 0.0), mse + reference_mse)",
+           "np.maximum(mse - reference_mse, 0.0), mse - reference_mse)",
            "tests/diagnosis/test_table.py -k bounds"),
     Mutant("gains upside down", "diagnosis/recommend.py",
-           "without(mine.trace) - without(mine.error)", "without(mine.trace) + without(mine.error)",
+           "without(candidate.trace) - without(candidate.error)",
+           "without(candidate.trace) + without(candidate.error)",
            "tests/diagnosis/test_recommend.py -k student"),
 )  # fmt: skip
 

@@ -35,7 +35,7 @@ EXACT = "tests/estimators/test_exactness.py"
 BY_HAND = "tests/estimators/test_by_hand.py"
 SCORES = f"{BY_HAND} {EXACT} tests/estimators/test_consistency.py tests/test_score.py"
 FITTED = "tests/proposals/test_by_hand.py tests/proposals/test_fitted.py"
-TOLD = "tests/test_ask_tell.py tests/test_score.py"
+ASK_TELL = "tests/test_ask_tell.py tests/test_score.py"
 LOSSES = (
     "tests/rl/test_losses_by_hand.py tests/rl/test_critic.py tests/rl/test_networks.py "
     "tests/rl/test_agent.py"
@@ -47,9 +47,9 @@ TESTS = {  # a file, or all files of a folder that are not named: their own test
     "truncated_normal.py": "tests/test_truncated_normal.py tests/proposals/test_by_hand.py",
     "proposals/fitted.py": FITTED,
     "proposals": f"{FITTED} tests/proposals/test_proposals.py",
-    "draws": f"{BY_HAND} tests/draws/test_base.py tests/proposals/test_proposals.py {TOLD}",
-    "stages.py": f"tests/proposals/test_by_hand.py {TOLD}",
-    "ask_tell.py": TOLD,
+    "draws": f"{BY_HAND} tests/draws/test_base.py tests/proposals/test_proposals.py {ASK_TELL}",
+    "stages.py": f"tests/proposals/test_by_hand.py {ASK_TELL}",
+    "ask_tell.py": ASK_TELL,
     "spaces.py": "tests/test_spaces.py",
     "conversions.py": "tests/test_schedules.py tests/test_losses.py",
     "study/measure.py": "tests/study/test_measure.py",
@@ -76,28 +76,28 @@ class Mutant(NamedTuple):
 
 def operators() -> list[str]:
     """Names of the operators that are used."""
-    found = []
+    names = []
     for name in operator_names():
         kind, _, pair = name.removeprefix("core/").partition("_")
         ends = pair.split("_")
         arithmetic = kind == "ReplaceBinaryOperator" and all(end in ARITHMETIC for end in ends)
         signs = kind == "ReplaceUnaryOperator" and "Invert" not in ends and "Not" not in ends
         if arithmetic or signs or kind == "ReplaceComparisonOperator" or kind in KINDS:
-            found.append(name)
-    return sorted(found)
+            names.append(name)
+    return sorted(names)
 
 
 def files() -> dict[str, str]:
     """The files that are mutated, and their tests."""
-    found = {}
+    result = {}
     for name, tests in TESTS.items():
         path = ROOT / "steinflow" / name
         each = sorted(path.glob("*.py")) if path.is_dir() else [path]
         for one in each:
             if one.name not in LEFT_OUT:
                 file = one.relative_to(ROOT / "steinflow").as_posix()
-                found.setdefault(file, TESTS.get(file, tests))
-    return found
+                result.setdefault(file, TESTS.get(file, tests))
+    return result
 
 
 def meaning(text: str) -> str:
@@ -135,10 +135,10 @@ def sample(count: int, seed: int) -> list[Mutant]:
     """So many, each file's share by its number of mutants, at least four."""
     every = {file: list(mutants(file, seed)) for file in files()}
     total = sum(map(len, every.values()))
-    shares = {file: max(4, round(count * len(own) / total)) for file, own in every.items()}
+    shares = {file: max(4, round(count * len(group) / total)) for file, group in every.items()}
     largest = max(shares, key=lambda file: shares[file])
     shares[largest] += count - sum(min(shares[file], len(every[file])) for file in every)
-    return [mutant for file, own in every.items() for mutant in own[: shares[file]]]
+    return [mutant for file, group in every.items() for mutant in group[: shares[file]]]
 
 
 def identity(mutant: Mutant) -> str:
@@ -183,8 +183,8 @@ def main() -> int:
     given = parser.parse_args()
     chosen = {identity(mutant): mutant for mutant in sample(given.count, given.seed)}
     known = json.loads(RESULTS.read_text())["mutants"] if RESULTS.exists() else {}
-    found = {name: known[name] for name in chosen if name in known}
-    done = {name for name, entry in found.items() if settled(entry)}
+    results = {name: known[name] for name in chosen if name in known}
+    done = {name for name, entry in results.items() if settled(entry)}
     todo = [n for n, mutant in chosen.items() if n not in done and given.only in mutant.file]
     first = {} if given.sure else {files()[chosen[n].file]: chosen[n].file for n in todo}
     for tests, file in first.items():
@@ -195,26 +195,26 @@ def main() -> int:
     with ThreadPoolExecutor(given.at_once) as pool:
         for name, entry in zip(todo, pool.map(lambda n: judged(chosen[n]), todo), strict=True):
             reason = known.get(name, {}).get("reason")
-            found[name] = entry | ({"reason": reason} if reason and not entry["killed"] else {})
-            write_json(RESULTS, summary(found, len(chosen)))
+            results[name] = entry | ({"reason": reason} if reason and not entry["killed"] else {})
+            write_json(RESULTS, summary(results, len(chosen)))
             stamp(RESULTS)
-            told = "killed  " if entry["killed"] else "SURVIVED"
-            print(told, entry["file"], entry["seconds"], "s", *entry["change"][-2:], flush=True)
-    dead, low, high = (summary(found, len(chosen))[k] for k in ("killed", "low", "high"))
-    print(f"{dead} of {len(found)} killed, {100 * dead / len(found):.1f} % [{low}, {high}]")
-    return int(dead < 0.9 * len(found))
+            outcome = "killed  " if entry["killed"] else "SURVIVED"
+            print(outcome, entry["file"], entry["seconds"], "s", *entry["change"][-2:], flush=True)
+    dead, low, high = (summary(results, len(chosen))[k] for k in ("killed", "low", "high"))
+    print(f"{dead} of {len(results)} killed, {100 * dead / len(results):.1f} % [{low}, {high}]")
+    return int(dead < 0.9 * len(results))
 
 
-def summary(found: dict[str, Any], wanted: int) -> dict[str, Any]:
+def summary(results: dict[str, Any], wanted: int) -> dict[str, Any]:
     """The file that is committed."""
-    dead = sum(entry["killed"] for entry in found.values())
-    ends = binomtest(dead, len(found)).proportion_ci(method="wilson")
+    dead = sum(entry["killed"] for entry in results.values())
+    ends = binomtest(dead, len(results)).proportion_ci(method="wilson")
     low, high = (round(100 * end, 1) for end in ends)
-    every = Counter(entry["file"] for entry in found.values())
-    gone = Counter(entry["file"] for entry in found.values() if entry["killed"])
+    every = Counter(entry["file"] for entry in results.values())
+    gone = Counter(entry["file"] for entry in results.values() if entry["killed"])
     by_file = {file: f"{gone[file]} of {count}" for file, count in sorted(every.items())}
-    return {"wanted": wanted, "judged": len(found), "killed": dead, "low": low, "high": high,
-            "by_file": by_file, "mutants": found}  # fmt: skip
+    return {"wanted": wanted, "judged": len(results), "killed": dead, "low": low, "high": high,
+            "by_file": by_file, "mutants": results}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from steinflow.io.files import write_json
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "ranges"
 RESULTS = ROOT / "benchmarks" / "results" / "ranges.json"
-TOLD = ("jax", "numpy", "gymnasium", "ray", "polars")
+REPORTED = ("jax", "numpy", "gymnasium", "ray", "polars")
 TOOLS = ("pytest", "pytest-markdown-docs", "beartype", "hypothesis", "mpmath")
 CORE = (
     "tests/estimators/test_exactness.py", "tests/test_truncated_normal.py",
@@ -78,8 +78,8 @@ def run(*command: str | Path, where: Path = ROOT, **more: str) -> str:
         [*map(str, command)], cwd=where, env=env | more, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        said = "\n".join((done.stdout + done.stderr).splitlines()[-60:])
-        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{said}")
+        output = "\n".join((done.stdout + done.stderr).splitlines()[-60:])
+        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{output}")
     return done.stdout
 
 
@@ -107,15 +107,15 @@ def built() -> tuple[Path, Path]:
 
 def import_ratio(python: Path, where: Path) -> float:
     """Processor time of `import steinflow` over that of `import jax`, each the least of five."""
-    least = {"jax": float("inf"), "steinflow": float("inf")}
+    fastest = {"jax": float("inf"), "steinflow": float("inf")}
     for _ in range(5):
-        for name in least:
+        for name in fastest:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             run(python, "-c", f"import {name}", where=where)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            least[name] = min(least[name], spent)
-    ratio = least["steinflow"] / least["jax"]
+            fastest[name] = min(fastest[name], spent)
+    ratio = fastest["steinflow"] / fastest["jax"]
     assert ratio < 1.5, f"import steinflow takes {ratio:.2f} of import jax"
     return round(ratio, 2)
 
@@ -139,17 +139,17 @@ def examined(one: Environment, wheel: Path, folder: Path) -> dict[str, object]:
         run(*steinflow, "doctor", where=folder)
         shutil.rmtree(home / "study", ignore_errors=True)
         run(*steinflow, *QUICK.split(), "--out", home / "study", where=folder, **compiled)
-    said = []
+    lines = []
     for tests in (" ".join(CORE), *one.tests):
         command = [python, "-m", "pytest", "-q", "-o", "filterwarnings=error:::steinflow"]
-        said.append(run(*command, *tests.split(), where=folder, **compiled).splitlines()[-1])
+        lines.append(run(*command, *tests.split(), where=folder, **compiled).splitlines()[-1])
     versions = run(uv, "pip", "list", "--python", python, "--format", "json")
-    found = {p["name"]: p["version"] for p in json.loads(versions) if p["name"] in TOLD}
+    installed = {p["name"]: p["version"] for p in json.loads(versions) if p["name"] in REPORTED}
     shutil.rmtree(home)
     return (
         {"python": one.python}
-        | found
-        | {"tests": said, "import": ratio, "minutes": round((time.monotonic() - began) / 60, 1)}
+        | installed
+        | {"tests": lines, "import": ratio, "minutes": round((time.monotonic() - began) / 60, 1)}
     )
 
 
@@ -162,13 +162,13 @@ def main() -> int:
         run(BUILD / "uv" / "bin" / "pip", "install", "-q", "uv")
     wheel, folder = built()
     package = run("git", "rev-parse", "--short", "HEAD:steinflow").strip()
-    kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for one in ENVIRONMENTS:
-        known = kept.get(one.name, {}).get("package") == package
+        known = results.get(one.name, {}).get("package") == package
         if given.only == one.name or (not given.only and not known):
-            kept[one.name] = {"package": package} | examined(one, wheel, folder)
-            print(one.name, kept[one.name], flush=True)
-            write_json(RESULTS, kept)
+            results[one.name] = {"package": package} | examined(one, wheel, folder)
+            print(one.name, results[one.name], flush=True)
+            write_json(RESULTS, results)
             stamp(RESULTS)
     return 0
 

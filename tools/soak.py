@@ -44,13 +44,13 @@ def pytest(*words: str) -> subprocess.CompletedProcess[str]:
 
 def cells() -> dict[str, list[str]]:
     """The tests of every cell."""
-    collected, found = pytest("--collect-only", *FILES), dict[str, list[str]]()
+    collected, result = pytest("--collect-only", *FILES), dict[str, list[str]]()
     if collected.returncode != 0:
         raise SystemExit(f"The tests cannot be collected:\n{collected.stdout}{collected.stderr}")
     for line in collected.stdout.splitlines():
         if match := CELL.match(line):
-            found.setdefault(" ".join(filter(None, match.groups())), []).append(line)
-    return found
+            result.setdefault(" ".join(filter(None, match.groups())), []).append(line)
+    return result
 
 
 def core() -> str:
@@ -70,8 +70,8 @@ def examined(tests: list[str]) -> dict[str, Any] | str:
     """What a cell says; its output if it fails."""
     began = time.monotonic()
     done = pytest(*tests)
-    said = done.stdout.splitlines()[-1] if done.stdout else ""
-    if done.returncode != 0 or f"{len(tests)} passed" not in said:
+    last_line = done.stdout.splitlines()[-1] if done.stdout else ""
+    if done.returncode != 0 or f"{len(tests)} passed" not in last_line:
         return done.stdout + done.stderr
     return {"passed": len(tests), "seconds": round(time.monotonic() - began)}
 
@@ -88,15 +88,15 @@ def main() -> int:
     todo = [name for name in every if name not in passed and given.only in name]
     print(f"{len(passed)} of {len(every)} cells passed before, {len(todo)} to go", flush=True)
     with ThreadPoolExecutor(given.at_once) as pool:
-        for name, said in zip(todo, pool.map(lambda n: examined(every[n]), todo), strict=True):
-            if isinstance(said, str):
+        for name, outcome in zip(todo, pool.map(lambda n: examined(every[n]), todo), strict=True):
+            if isinstance(outcome, str):
                 failed += 1
-                print(f"FAILED {name}\n{said}", flush=True)
+                print(f"FAILED {name}\n{outcome}", flush=True)
                 continue
-            passed[name] = said
+            passed[name] = outcome
             write_json(RESULTS, about | {"cells": passed})
             stamp(RESULTS)
-            print(f"{name}: {said['passed']} passed in {said['seconds']} s", flush=True)
+            print(f"{name}: {outcome['passed']} passed in {outcome['seconds']} s", flush=True)
     print(f"{len(passed)} of {len(every)} cells passed", flush=True)
     return int(failed > 0)
 

@@ -28,13 +28,13 @@ def names_of(page: Path, blocks: slice = slice(None)) -> dict[str, Any]:
 def check_diagnosis() -> None:
     """Run the page, and hold the gradients of its critic against finite differences."""
     names = names_of(DOCS / "diagnosis.md")
-    found, on_host = names["found"], names["on_host"]
-    assert found.rows.height == 2 * 2 * 4 and found.rows["resolved"].any()
-    action, seen = np.full((1, 2), 0.3, np.float32), np.ones((1, 3), np.float32)
-    _, gradient = on_host(action, seen)
+    diagnosis, on_host = names["diagnosis"], names["on_host"]
+    assert diagnosis.rows.height == 2 * 2 * 4 and diagnosis.rows["resolved"].any()
+    action, observation = np.full((1, 2), 0.3, np.float32), np.ones((1, 3), np.float32)
+    _, gradient = on_host(action, observation)
     for j in range(2):
         step = np.eye(2, dtype=np.float32)[j] * 1e-2
-        rise = on_host(action + step, seen)[0] - on_host(action - step, seen)[0]
+        rise = on_host(action + step, observation)[0] - on_host(action - step, observation)[0]
         assert abs(rise[0] / 2e-2 - gradient[0, j]) < 1e-2
 
 
@@ -54,7 +54,7 @@ def check_scores() -> None:
     in_jax = sf.score_targets(
         jax.random.key(1), target, names["xs"], names["levels"], num_draws=8
     ).score
-    error = jnp.abs(names["found"].score - in_jax)
+    error = jnp.abs(names["result"].score - in_jax)
     scale = jnp.max(jnp.abs(in_jax), axis=-1, keepdims=True)
     print(f"torch beside JAX: largest difference {float(jnp.max(error / scale)):.1e} of a score")
     assert jnp.all(error <= 1e-5 * scale)

@@ -51,8 +51,8 @@ def signature(what: Any) -> str:
     """(arguments) -> result as they are written, an argument a line where they are long."""
     node = syntax(what)
     if isinstance(node, ast.ClassDef):
-        own = [line for line in node.body if isinstance(line, ast.FunctionDef)]
-        first = [line for line in own if line.name == "__init__"]
+        functions = [line for line in node.body if isinstance(line, ast.FunctionDef)]
+        first = [line for line in functions if line.name == "__init__"]
         if not first:
             return laid_out([ast.unparse(plain(line)) for line in declared(node)], "")
         node = first[0]
@@ -99,12 +99,12 @@ def fields(what: Any) -> str:
     for line, after in zip(body, [*body[1:], None], strict=True):
         if not isinstance(line, ast.AnnAssign):
             continue
-        said = text[line.end_lineno - 1].partition("  # ")[2]  # type: ignore[operator]
+        meaning = text[line.end_lineno - 1].partition("  # ")[2]  # type: ignore[operator]
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            said = " ".join(str(after.value.value).split())
+            meaning = " ".join(str(after.value.value).split())
         value = f"`{ast.unparse(line.value)}`" if line.value else ""
-        if said:
-            rows.append(f"| `{ast.unparse(line.target)}` | {value} | {escaped(said)} |")
+        if meaning:
+            rows.append(f"| `{ast.unparse(line.target)}` | {value} | {escaped(meaning)} |")
     return "\n".join(["| field | default | |", "|---|---|---|", *rows]) if rows else ""
 
 
@@ -112,12 +112,12 @@ def methods(what: Any) -> str:
     """The public methods of a class that have a docstring of their own, signatures first."""
     if not inspect.isclass(what) or not what.__module__.endswith((".run", "methods")):
         return ""
-    found = []
+    items = []
     for name, member in vars(what).items():
         if inspect.isfunction(member) and not name.startswith("_") and member.__doc__:
             head = f"`.{name}{signature(member)}`".replace("\n    ", "").replace(",\n)", ")")
-            found.append(f"- {head}: {escaped(' '.join(first_paragraph(member).split()))}")
-    return "\n".join(found)
+            items.append(f"- {head}: {escaped(' '.join(first_paragraph(member).split()))}")
+    return "\n".join(items)
 
 
 def first_paragraph(member: Any) -> str:
@@ -156,14 +156,14 @@ def titled(paragraph: str) -> Iterator[str]:
 
 def entries(lines: list[str]) -> str:
     """Entries "name: meaning", indented, as a list."""
-    found: list[str] = []
+    items: list[str] = []
     for line in textwrap.dedent("\n".join(lines)).splitlines():
-        if line.startswith(" ") and found:
-            found[-1] += " " + line.strip()
+        if line.startswith(" ") and items:
+            items[-1] += " " + line.strip()
         else:
-            found.append(line)
+            items.append(line)
     shown = []
-    for line in found:
+    for line in items:
         match = re.match(r"^([\w, *]+): (.*)$", line)
         shown.append(f"- `{match[1]}`: {escaped(match[2])}" if match else f"- {escaped(line)}")
     return "\n".join(shown)

@@ -34,8 +34,8 @@ LANGUAGES = {".py": "python", ".md": "markdown", ".toml": "toml", ".json": "json
 
 def main() -> int:
     """Check the pages, write the sources, build them strictly, check every link; 1 if one fails."""
-    if found := [*checked(), *results.problems()]:
-        print("\n".join(found), file=sys.stderr)
+    if problems := [*checked(), *results.problems()]:
+        print("\n".join(problems), file=sys.stderr)
         return 1
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
@@ -60,11 +60,11 @@ def main() -> int:
         print(done.stdout + done.stderr[:2000], file=sys.stderr)
         return 1
     shutil.move(WORK / "site", SITE)
-    found = links.problems(SITE)
+    problems = links.problems(SITE)
     print(f"{results.summary()} python benchmarks/provenance.py lists them.")
-    print("\n".join(found) or f"No dead link in {len(list(SITE.rglob('*.html')))} pages.")
+    print("\n".join(problems) or f"No dead link in {len(list(SITE.rglob('*.html')))} pages.")
     print(f"Open {SITE / 'index.html'}; its search needs: python -m http.server -d build/docs")
-    return int(bool(found))
+    return int(bool(problems))
 
 
 def checked() -> list[str]:
@@ -72,9 +72,9 @@ def checked() -> list[str]:
     written = [*sorted(DOCS.glob("*.md")), *(ROOT / name for name in prose.BESIDE)]
     every = [*written, *sorted(DOCS.glob("lab/*.md")), ROOT / "CHANGELOG.md"]
     named = mentions.methods((DOCS / "references.bib").read_text("utf-8"))
-    found = [problem for page in written for problem in prose.problems(page)]
-    found += [problem for page in every for problem in formulas.problems(page)]
-    return found + [problem for page in every for problem in mentions.problems(page, named)]
+    result = [problem for page in written for problem in prose.problems(page)]
+    result += [problem for page in every for problem in formulas.problems(page)]
+    return result + [problem for page in every for problem in mentions.problems(page, named)]
 
 
 def site_text(text: str, folder: Path, linked: set[Path]) -> str:
@@ -95,16 +95,16 @@ def site_text(text: str, folder: Path, linked: set[Path]) -> str:
         linked.add(path.relative_to(ROOT))
         return to(DOCS / source_page(path.relative_to(ROOT)))
 
-    kept: list[str] = []
+    blocks: list[str] = []
 
     def keep(match: re.Match[str]) -> str:
-        kept.append(formulas.block(FENCE.sub(r"\1", match[0])))
-        return f"\0{len(kept) - 1}\0"
+        blocks.append(formulas.block(FENCE.sub(r"\1", match[0])))
+        return f"\0{len(blocks) - 1}\0"
 
     text = formulas.inline(results.noted(CODE.sub(keep, text)))
     text = NAMED.sub(lambda match: f"[{title(match[1])}](", text)
     text = LINK.sub(follow, text)
-    return re.sub("\0(\\d+)\0", lambda match: kept[int(match[1])], text)
+    return re.sub("\0(\\d+)\0", lambda match: blocks[int(match[1])], text)
 
 
 def title(name: str) -> str:

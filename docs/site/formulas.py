@@ -26,8 +26,8 @@ SCRIPTS = ("msub", "msup", "msubsup", "munder", "mover", "munderover")
 def problems(page: Path) -> list[str]:
     """The formulas of a page that cannot be set."""
     text = page.read_text("utf-8")
-    found = [match["tex"] for match in INLINE.finditer(FENCE.sub("", text)) if match["tex"]]
-    every = BLOCK.findall(text) + found
+    in_text = [match["tex"] for match in INLINE.finditer(FENCE.sub("", text)) if match["tex"]]
+    every = BLOCK.findall(text) + in_text
     return [f"{page.name}: {error}" for tex in every for error in unknown(tex)]
 
 
@@ -54,8 +54,8 @@ def span(before: str, tex: str, after: str, **_: str) -> str:
 
 def block(fence: str) -> str:
     """A fence; one of a formula becomes MathML that can be scrolled."""
-    found = BLOCK.fullmatch(fence)
-    return f'<div class="formula">{mathml(found[1], "block")}</div>' if found else fence
+    match = BLOCK.fullmatch(fence)
+    return f'<div class="formula">{mathml(match[1], "block")}</div>' if match else fence
 
 
 def mathml(tex: str, display: str) -> str:
@@ -72,8 +72,8 @@ def mathml(tex: str, display: str) -> str:
     mend(tree)
     if commands := [each.text for each in tree.iter() if "\\" in (each.text or "")]:
         raise ValueError(f"The formula {tex.strip()!r} has the unknown {commands[0]}. Mend it.")
-    found = ElementTree.tostring(tree).decode()
-    return re.sub(r">([^<]+)<", lambda match: f">{coded(match[1])}<", found)
+    markup = ElementTree.tostring(tree).decode()
+    return re.sub(r">([^<]+)<", lambda match: f">{coded(match[1])}<", markup)
 
 
 def coded(text: str) -> str:

@@ -35,11 +35,13 @@ class Page(HTMLParser):
 def problems(site: Path) -> list[str]:
     """One line for each dead link and for each thing that comes from elsewhere."""
     pages = {path: Page(path.read_text("utf-8")) for path in sorted(site.rglob("*.html"))}
-    found: dict[str, set[str]] = defaultdict(set)
+    sources: dict[str, set[str]] = defaultdict(set)
     for path, page in pages.items():
         for line in wrong(site, path, page, pages):
-            found[line].add(path.relative_to(site).as_posix())
-    return [f"{line} (in {', '.join(sorted(where)[:3])})" for line, where in sorted(found.items())]
+            sources[line].add(path.relative_to(site).as_posix())
+    return [
+        f"{line} (in {', '.join(sorted(where)[:3])})" for line, where in sorted(sources.items())
+    ]
 
 
 def wrong(site: Path, path: Path, page: Page, pages: dict[Path, Page]) -> Iterator[str]:

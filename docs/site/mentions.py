@@ -29,14 +29,14 @@ class Method(NamedTuple):
 
 def methods(bibliography: str) -> list[Method]:
     """The methods of a file of BibTeX: its entries with keywords."""
-    found = []
+    result = []
     for entry in ENTRY.findall(bibliography):
         fields = dict(FIELD.findall(entry))
         if "keywords" in fields:
             names = tuple(re.split(r",\s+", fields["keywords"]))
             links = tuple(PREFIX[name] + fields[name] for name in PREFIX if name in fields)
-            found.append(Method(names, links))
-    return found
+            result.append(Method(names, links))
+    return result
 
 
 def problems(page: Path, named: list[Method]) -> list[str]:
@@ -64,9 +64,9 @@ def mentioned(method: Method, block: str) -> str:
     prose = LINK.sub("]", CODE.sub("", block))
     for name in method.names:
         if name.islower() and " " not in name:
-            found = f"`{name}`" in block
+            is_named = f"`{name}`" in block
         else:
-            found = re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", prose, re.I) is not None
-        if found:
+            is_named = re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", prose, re.I) is not None
+        if is_named:
             return name
     return ""

@@ -11,7 +11,7 @@ BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.M | re.S)
 
 def cells(text: str) -> list[dict[str, Any]]:
     """The cells of a page, in order."""
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     for number, part in enumerate(BLOCK.split(text)):
         lines = part.strip("\n").splitlines(keepends=True)
         if not lines:
@@ -19,8 +19,8 @@ def cells(text: str) -> list[dict[str, Any]]:
         cell: dict[str, Any] = {"id": f"cell-{number}", "metadata": {}, "source": lines}
         if number % 2:
             cell |= {"cell_type": "code", "execution_count": None, "outputs": []}
-        found.append(cell if number % 2 else cell | {"cell_type": "markdown"})
-    return found
+        result.append(cell if number % 2 else cell | {"cell_type": "markdown"})
+    return result
 
 
 def write(page: Path, out: Path) -> None:

@@ -17,24 +17,24 @@ YEAR = re.compile(r"\b(?:19[6-9]|20[12])\d\b")
 
 def problems(page: Path) -> list[str]:
     """What is too long on one page, each with its line."""
-    found = []
+    sentences = []
     for line, text in paragraphs(page.read_text("utf-8").splitlines()):
         plain = CODE.sub(" ", text)
         words, numbers = len(plain.split()), len(NUMBER.findall(YEAR.sub("", plain)))
         if words > MAX_WORDS:
-            found.append(f"{page.name}:{line}: a paragraph of {words} words. Split it.")
+            sentences.append(f"{page.name}:{line}: a paragraph of {words} words. Split it.")
         if numbers > MAX_NUMBERS:
-            found.append(f"{page.name}:{line}: {numbers} numbers. Make a table of them.")
+            sentences.append(f"{page.name}:{line}: {numbers} numbers. Make a table of them.")
         long = max((len(row) for row in text.split("\n") if " " in row), default=0)
         if long > MAX_LINE:
-            found.append(f"{page.name}:{line}: a line of {long} characters. Break it.")
-    return found
+            sentences.append(f"{page.name}:{line}: a line of {long} characters. Break it.")
+    return sentences
 
 
 def paragraphs(lines: list[str]) -> Iterator[tuple[int, str]]:
     """Paragraphs and items of lists with the number of their first line, without code, tables,
     headings and display formulas."""
-    kept: list[str] = []
+    block: list[str] = []
     first, fence, formula = 1, False, False
     for number, line in enumerate([*lines, ""], 1):
         mark = line.strip()
@@ -42,11 +42,11 @@ def paragraphs(lines: list[str]) -> Iterator[tuple[int, str]]:
             fence = not fence
         if mark.count("$$") == 1:
             formula = not formula
-        code = fence or mark.startswith("```") or (line.startswith("    ") and not kept)
+        code = fence or mark.startswith("```") or (line.startswith("    ") and not block)
         other = not mark or code or formula or OTHER.match(mark) is not None
-        if (other or ITEM.match(line)) and kept:
-            yield first, "\n".join(kept)
-            kept = []
+        if (other or ITEM.match(line)) and block:
+            yield first, "\n".join(block)
+            block = []
         if not other:
-            first = first if kept else number
-            kept.append(line)
+            first = first if block else number
+            block.append(line)

@@ -27,10 +27,10 @@ def noted(text: str) -> str:
     return "".join(blocks)
 
 
-def sentence(found: Stale) -> str:
+def sentence(stale_parts: Stale) -> str:
     """What is to be said of results, as a paragraph."""
     each = []
-    for name, of in found.items():
+    for name, of in stale_parts.items():
         parts = sorted({part for parts in of.values() for part in parts})
         commits = f"commit{'s' * (len(of) > 1)} {listed(sorted(of))}"
         each.append(f"`{Path(name).name}` ({commits}; since then changed: {listed(parts)})")
@@ -46,8 +46,8 @@ def listed(words: list[str]) -> str:
 def stale() -> Stale:
     """All stale results."""
     known = provenance.recorded()
-    found = {name: provenance.changed(name, known, provenance.TEXTS) for name in known}
-    return {name: commits for name, commits in found.items() if commits}
+    parts = {name: provenance.changed(name, known, provenance.TEXTS) for name in known}
+    return {name: commits for name, commits in parts.items() if commits}
 
 
 def summary() -> str:

@@ -42,7 +42,7 @@ def diagnose(command: Diagnose) -> int:
     from steinflow.rl.run import load
 
     paper, run = is_for_paper(command.style), load(command.run)
-    found = diagnose_run(
+    diagnosis = diagnose_run(
         run, command.which, command.states, command.trials, command.seed, command.quiet
     )
     out = command.out or run.path / "diagnosis"
@@ -52,23 +52,23 @@ def diagnose(command: Diagnose) -> int:
             words += [f"--{name}", str(getattr(command, name))]
     shell = shlex.join(["steinflow", "diagnose", str(command.run), *words])
     name = f"{run.env or 'a run'}, seed {run.seeds[0]}, {command.which} checkpoint"
-    page = write(found, out, name, shell, paper)
-    print("\n".join(found.recommendation.sentences))
+    page = write(diagnosis, out, name, shell, paper)
+    print("\n".join(diagnosis.recommendation.sentences))
     if command.apply:
-        path = shlex.quote(str(applied(run, found, out)))
+        path = shlex.quote(str(applied(run, diagnosis, out)))
         print(f"Train with it: steinflow train {run.env or 'ENV'} --config {path}")
     print(f"Open {page}")
     return 0
 
 
-def applied(run: Any, found: Any, out: Path) -> Path:
+def applied(run: Any, diagnosis: Any, out: Path) -> Path:
     """The run's options with what is recommended, as a file that `train --config` takes."""
     from steinflow.io.files import explained, write_atomically
     from steinflow.rl.files import toml_of
 
-    best = found.recommendation.best
+    best = diagnosis.recommendation.best
     config = run.config
-    if found.recommendation.verdict == "change":
+    if diagnosis.recommendation.verdict == "change":
         config = replace(config, estimator=best.estimator, num_draws=best.num_draws)
     options = asdict(config)  # all of them, so that no preset comes between
     options["out"] = f"{run.path}-recommended"

@@ -120,7 +120,7 @@ def diagnose(
 
 def diagnosed(
     q: Critic,
-    seen: Array,
+    observations: Array,
     tau: float,
     support: AbstractSupport,
     dim: int | None,
@@ -129,16 +129,16 @@ def diagnosed(
 ) -> Diagnosis:
     """`diagnose`, its options as one record."""
     options, levels = settled(options, tau)
-    if seen.ndim < 1 or len(seen) < LEAST:
+    if observations.ndim < 1 or len(observations) < LEAST:
         raise ValueError(
             f"observations must be [b, ...] with b >= {LEAST}, for intervals over states; got "
-            f"shape {list(seen.shape)}. Give more states."
+            f"shape {list(observations.shape)}. Give more states."
         )
     keys = jax.random.split(jax.random.key(options.seed), 5)
-    where = acted(keys[0], q, seen, tau, support, dim, actions)
-    first = Boltzmann(q=q, tau=jnp.full(1, tau), support=support, context=seen[:1])
+    where = acted(keys[0], q, observations, tau, support, dim, actions)
+    first = Boltzmann(q=q, tau=jnp.full(1, tau), support=support, context=observations[:1])
     check_problem(first, where[:1])
-    setting = prepared(keys[1], q, seen, where, support, levels)
+    setting = prepared(keys[1], q, observations, where, support, levels)
     sizes, factors = options.num_draws, options.factors
     methods, left_out = able(options.methods, setting, tau, sizes[0], options.current[0])
     groups = grouped(methods)
@@ -153,17 +153,19 @@ def diagnosed(
         losses = work.losses(
             keys[4], tau, factors, groups, references, sizes, options.trials, options.clip
         )
-    found = Measured(groups, sizes, factors, levels, references, losses, support, setting.points)
-    rows, boundary = tabulate(found, tau), tabulate_boundary(found, tau)
-    advice = recommend(found, rows, options.current)
+    measurements = Measured(
+        groups, sizes, factors, levels, references, losses, support, setting.points
+    )
+    rows, boundary = tabulate(measurements, tau), tabulate_boundary(measurements, tau)
+    advice = recommend(measurements, rows, options.current)
     settings = {
-        "states": len(seen), "trials": options.trials, "chunks": options.chunks,
+        "states": len(observations), "trials": options.trials, "chunks": options.chunks,
         "reference_draws": options.reference_draws, "seed": options.seed,
         "current": list(options.current), "dim": where.shape[-1],
         "support": "box" if support.has_bounds else "real", "num_draws": sizes,
         "factors": factors, "left_out": left_out,
     }  # fmt: skip
-    return Diagnosis(rows, boundary, shape, found, advice, float(tau), settings)
+    return Diagnosis(rows, boundary, shape, measurements, advice, float(tau), settings)
 
 
 def settled(options: Options, tau: float) -> tuple[Options, Level]:
@@ -217,9 +219,9 @@ class Work:
             keys = jax.random.split(key, len(at.observations))
             return jax.lax.map(one, (keys, at.observations, at.actions))
 
-        found: Shape = jax.tree.map(np.asarray, every(jnp.asarray(tau)))
+        shapes: Shape = jax.tree.map(np.asarray, every(jnp.asarray(tau)))
         self.progress.advance("shape of Q")
-        return found
+        return shapes
 
     def references(
         self, key: Key[Array, ""], tau: float, factors: tuple[float, ...], spaces: list[str],
@@ -244,14 +246,14 @@ class Work:
         def run(task: tuple[str, float]) -> Reference:
             return compiled[task[0]](jnp.asarray(tau * task[1]))
 
-        found = dict(zip(tasks, self.together(run, tasks, "reference"), strict=True))
-        bad = sum(~np.isfinite(ref.score).all(axis=(1, 2)) for ref in found.values())
+        references = dict(zip(tasks, self.together(run, tasks, "reference"), strict=True))
+        bad = sum(~np.isfinite(ref.score).all(axis=(1, 2)) for ref in references.values())
         if np.any(bad):
             raise ValueError(
                 f"Q or its gradient is NaN or infinite over the actions of {np.sum(bad > 0)} of "
                 f"{bad.size} states. Check q there."
             )
-        return found
+        return references
 
     def losses(
         self, key: Key[Array, ""], tau: float, factors: tuple[float, ...], groups: list[Group],
@@ -287,9 +289,9 @@ class Work:
 
         def one(task: Any) -> Any:
             with jax.enable_x64(self.double):
-                found = jax.tree.map(np.asarray, run(task))
+                result = jax.tree.map(np.asarray, run(task))
             self.progress.advance(what)
-            return found
+            return result
 
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(one, tasks))

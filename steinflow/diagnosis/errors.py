@@ -42,13 +42,13 @@ class Losses(NamedTuple):
 
 def grouped(methods: Mapping[str, Method]) -> list[Group]:
     """Methods by what they draw: the same proposal, space and kind of numbers."""
-    found: dict[str, list[tuple[str, Method]]] = {}
+    groups: dict[str, list[tuple[str, Method]]] = {}
     for name, method in methods.items():
         leaves, tree = jax.tree.flatten(method.proposal)
         content = [(np.shape(x), np.asarray(x).tobytes()) for x in leaves]
         label = f"{tree} {content} {method.space} {method.quasi}"
-        found.setdefault(label, []).append((name, method))
-    return [Group(tuple(members)) for members in found.values()]
+        groups.setdefault(label, []).append((name, method))
+    return [Group(tuple(members)) for members in groups.values()]
 
 
 def measured(
@@ -78,14 +78,14 @@ def measured(
 
     def trial(key: Array) -> tuple[Array, Array]:
         largest, points = drawn(key, sizes[-1])
-        found = []
+        results = []
         for size in sizes:
             draws = drawn(key, size)[0] if fitted else nested(largest, size, sizes[-1], len(xs))
             losses = partial(losses_of, group=group, clip=clip)
-            found.append(
+            results.append(
                 jax.vmap(losses, (AT_POINTS, over_points(points), 0))(draws, points, truth)
             )
-        error, ess = (jnp.stack(parts) for parts in zip(*found, strict=True))
+        error, ess = (jnp.stack(parts) for parts in zip(*results, strict=True))
         return jnp.moveaxis(error, 2, 0), ess  # [m, n, l], [n, l]
 
     error, ess = jax.lax.map(trial, jax.random.split(key, trials))
@@ -97,12 +97,12 @@ def losses_of(
 ) -> tuple[Float[Array, " m"], Float[Array, ""]]:
     """Squared errors of a group's methods on the same draws, and the effective sample size."""
     scores = [weighted_mean(draws, m.estimator.terms(draws, point))[0] for _, m in group.methods]
-    found, (x, level, support) = jnp.stack(scores), point
+    estimates, (x, level, support) = jnp.stack(scores), point
     if clip and support.has_bounds:
         low, high = support.bounds(truth.size)
-        mean = jax.vmap(posterior_mean, (0, None, None))(found, x, level)
-        found = (level.alpha * jnp.clip(mean, low, high) - x) / level.sigma**2
-    return jnp.sum((found - truth) ** 2, axis=-1), effective_sample_size(weights(draws))
+        mean = jax.vmap(posterior_mean, (0, None, None))(estimates, x, level)
+        estimates = (level.alpha * jnp.clip(mean, low, high) - x) / level.sigma**2
+    return jnp.sum((estimates - truth) ** 2, axis=-1), effective_sample_size(weights(draws))
 
 
 def nested(draws: Draws, size: int, largest: int, count: int) -> Draws:

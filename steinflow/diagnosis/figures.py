@@ -33,18 +33,18 @@ def reach(values: np.ndarray) -> tuple[float, float]:
     return max(1e-3, 0.5 * float(values.min())), 2.0 * max(float(values.max()), 1.0)
 
 
-def worth_figure(found: Diagnosis) -> Figure:
+def worth_figure(diagnosis: Diagnosis) -> Figure:
     """EED over noise levels, a panel a temperature; the current number of draws."""
-    size = found.recommendation.current.num_draws
-    rows = found.rows.filter(pl.col("num_draws") == size)
+    size = diagnosis.recommendation.current.num_draws
+    rows = diagnosis.rows.filter(pl.col("num_draws") == size)
     taus = sorted(rows["tau"].unique())
     figure, axes = panels(len(taus), width=3.4, height=3.4, sharey=True)
     for ax, tau in zip(axes, taus, strict=True):
-        here = rows.filter(pl.col("tau") == tau)
-        for number, name in enumerate(here["estimator"].unique(maintain_order=True)):
-            own = here.filter(pl.col("estimator") == name)
-            ax.plot(own["alpha"], own["eed"], label=name, **look_of(name, number))
-            open_ = own.filter(~pl.col("resolved"))
+        at_tau = rows.filter(pl.col("tau") == tau)
+        for number, name in enumerate(at_tau["estimator"].unique(maintain_order=True)):
+            curve = at_tau.filter(pl.col("estimator") == name)
+            ax.plot(curve["alpha"], curve["eed"], label=name, **look_of(name, number))
+            open_ = curve.filter(~pl.col("resolved"))
             ax.plot(open_["alpha"], open_["eed"], "o", ms=9, mfc="none", color="#D55E00")
         ax.axhline(1.0, color="#777777", linewidth=0.8)
         finish(ax, f"τ = {tau:.3g}", "equivalent exact draws" if ax is axes[0] else "")
@@ -53,16 +53,16 @@ def worth_figure(found: Diagnosis) -> Figure:
     return figure
 
 
-def draws_figure(found: Diagnosis) -> Figure:
+def draws_figure(diagnosis: Diagnosis) -> Figure:
     """EED over critic calls at the critic's own temperature, and ESS over noise levels."""
     figure, (left, right) = panels(2, width=4.6, height=3.4)
-    choices = found.recommendation.choices
-    names = list(dict.fromkeys(found.rows["estimator"]))
+    choices = diagnosis.recommendation.choices
+    names = list(dict.fromkeys(diagnosis.rows["estimator"]))
     for number, name in enumerate(names):
-        mine = sorted((c for c in choices if c.estimator == name), key=lambda c: c.cost)
-        left.plot([c.cost for c in mine], [c.eed for c in mine], label=name,
+        series = sorted((c for c in choices if c.estimator == name), key=lambda c: c.cost)
+        left.plot([c.cost for c in series], [c.eed for c in series], label=name,
                   **look_of(name, number))  # fmt: skip
-    now = found.recommendation.current
+    now = diagnosis.recommendation.current
     left.plot([now.cost], [now.eed], "o", ms=12, mfc="none", color="#D55E00", label="now")
     left.set(xscale="log", yscale="log", xlabel="critic calls a point",
              ylabel="equivalent exact draws", title="What draws buy")  # fmt: skip
@@ -70,12 +70,12 @@ def draws_figure(found: Diagnosis) -> Figure:
     left.set_xticks(costs, [str(cost) for cost in costs])
     left.set_xticks([], minor=True)
     left.set_ylim(*reach(np.array([c.eed for c in choices])))
-    one = found.rows.filter(
+    one = diagnosis.rows.filter(
         (pl.col("estimator") == now.estimator) & (pl.col("num_draws") == now.num_draws)
     )
     for tau, line in zip(sorted(one["tau"].unique()), ("-", "--", "-.", ":") * 3, strict=False):
-        own = one.filter(pl.col("tau") == tau)
-        right.plot(own["alpha"], own["ess"], line, marker="o", color="#0072B2",
+        curve = one.filter(pl.col("tau") == tau)
+        right.plot(curve["alpha"], curve["ess"], line, marker="o", color="#0072B2",
                    label=f"τ = {tau:.3g}")  # fmt: skip
     finish(right, f"Effective draws of {now.estimator}, N = {now.num_draws}", "ESS")
     right.set_yscale("linear")
@@ -85,9 +85,9 @@ def draws_figure(found: Diagnosis) -> Figure:
     return figure
 
 
-def slices_figure(found: Diagnosis) -> Figure:
+def slices_figure(diagnosis: Diagnosis) -> Figure:
     """Q/tau on planes through the best action."""
-    shape = found.shape
+    shape = diagnosis.shape
     count, dim = min(PICTURED, len(shape.best)), shape.best.shape[-1]
     figure, axes = panels(count, width=2.7, height=2.9)
     for state, ax in enumerate(axes):
@@ -121,16 +121,16 @@ def plane_slice(ax: Axes, shape: Shape, state: int, figure: Figure, axes: list[A
         figure.colorbar(picture, ax=axes, label="(Q - max)/τ", shrink=0.9)
 
 
-def boundary_figure(found: Diagnosis) -> Figure:
+def boundary_figure(diagnosis: Diagnosis) -> Figure:
     """Mass at the boundary, and what the gradient as published errs there for ever."""
     figure, (left, right) = panels(2, width=4.6, height=3.0)
     for tau, line in zip(
-        sorted(found.boundary["tau"].unique()), ("-", "--", "-.") * 3, strict=False
+        sorted(diagnosis.boundary["tau"].unique()), ("-", "--", "-.") * 3, strict=False
     ):
-        own = found.boundary.filter(pl.col("tau") == tau)
-        left.plot(own["alpha"], own["boundary"], line, marker="o", color="#0072B2",
+        curve = diagnosis.boundary.filter(pl.col("tau") == tau)
+        left.plot(curve["alpha"], curve["boundary"], line, marker="o", color="#0072B2",
                   label=f"τ = {tau:.3g}")  # fmt: skip
-        right.errorbar(own["alpha"], own["bias"], yerr=1.96 * own["bias_error"].to_numpy(),
+        right.errorbar(curve["alpha"], curve["bias"], yerr=1.96 * curve["bias_error"].to_numpy(),
                        linestyle=line, marker="s", color="#D55E00", capsize=2)  # fmt: skip
     left.set(title="At a bound", xlabel="noise level α", ylabel="posterior mass", ylim=(0, None))
     right.set(title="Bias of the gradient as published", xlabel="noise level α",

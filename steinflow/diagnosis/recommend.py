@@ -52,7 +52,7 @@ class Measures(NamedTuple):
     latent: bool
 
 
-def recommend(found: Measured, rows: pl.DataFrame, current: Name) -> Recommendation:
+def recommend(measured: Measured, rows: pl.DataFrame, current: Name) -> Recommendation:
     """Compare all choices with the current one on the same states.
 
     EED is compared as geometric means over the levels where the current choice is resolved (an
@@ -60,17 +60,19 @@ def recommend(found: Measured, rows: pl.DataFrame, current: Name) -> Recommendat
     over states with Student's quantiles, Bonferroni over the choices. Methods of the tanh
     latent estimate another score and are only compared with one another.
     """
-    known = measures(found)
-    rivals = sum(mine.latent == known[current].latent for mine in known.values()) - 1
+    known = measures(measured)
+    rivals = sum(candidate.latent == known[current].latent for candidate in known.values()) - 1
     tail = 0.025 / max(rivals, 1)
 
     def choice(name: Name) -> Choice:
-        mine = known[name]
-        eed = np.minimum(mine.trace.sum(0) / np.maximum(mine.error.sum(0), 1e-300), EED_CAP)
+        candidate = known[name]
+        eed = np.minimum(
+            candidate.trace.sum(0) / np.maximum(candidate.error.sum(0), 1e-300), EED_CAP
+        )
         mean = float(np.exp(np.log(np.maximum(eed, 1e-300)).mean()))
-        gain = compared(mine, known[current], tail)
-        sound = bool(mine.resolved.all())
-        return Choice(*name, mine.cost, mean, float(eed.min()), *gain, sound, mine.latent)
+        gain = compared(candidate, known[current], tail)
+        sound = bool(candidate.resolved.all())
+        return Choice(*name, candidate.cost, mean, float(eed.min()), *gain, sound, candidate.latent)
 
     choices = {name: choice(name) for name in known}
     now = choices[current]
@@ -87,30 +89,30 @@ def recommend(found: Measured, rows: pl.DataFrame, current: Name) -> Recommendat
     return Recommendation(now, best, verdict, thrifty, taus, ordered, text)
 
 
-def measures(found: Measured) -> dict[Name, Measures]:
+def measures(measured: Measured) -> dict[Name, Measures]:
     """Of every choice."""
-    kept = {}
-    for number, group in enumerate(found.groups):
-        own = found.reference(group, 1.0)
-        hidden = group.space == "tanh" and found.support.has_bounds
+    result = {}
+    for number, group in enumerate(measured.groups):
+        reference = measured.reference(group, 1.0)
+        hidden = group.space == "tanh" and measured.support.has_bounds
         for member, (name, method) in enumerate(group.methods):
-            mse = found.errors(number, member, 1.0)
-            sound = found.resolved(number, member, 1.0)
-            for n, size in enumerate(found.sizes):
-                kept[name, size] = Measures(
+            mse = measured.errors(number, member, 1.0)
+            sound = measured.resolved(number, member, 1.0)
+            for n, size in enumerate(measured.sizes):
+                result[name, size] = Measures(
                     mse[:, n],
-                    np.asarray(own.trace, float),
+                    np.asarray(reference.trace, float),
                     sound[n],
-                    cost_of(method, own.score.shape[-1], size),
+                    cost_of(method, reference.score.shape[-1], size),
                     hidden,
                 )
-    return kept
+    return result
 
 
-def compared(mine: Measures, current: Measures, tail: float) -> tuple[float, float, float]:
+def compared(candidate: Measures, current: Measures, tail: float) -> tuple[float, float, float]:
     """EED over the current choice's with its interval; NaN where there is no comparing."""
-    at, states = current.resolved, len(mine.error)
-    if not at.any() or mine.latent != current.latent:
+    at, states = current.resolved, len(candidate.error)
+    if not at.any() or candidate.latent != current.latent:
         return float("nan"), float("nan"), float("nan")
 
     def without(values: np.ndarray) -> np.ndarray:
@@ -118,7 +120,7 @@ def compared(mine: Measures, current: Measures, tail: float) -> tuple[float, flo
         total = values.sum(0)
         return np.log(np.maximum(np.concatenate([total[None], total - values])[:, at], 1e-300))
 
-    ratio = without(mine.trace) - without(mine.error)
+    ratio = without(candidate.trace) - without(candidate.error)
     ratio = (ratio - without(current.trace) + without(current.error)).mean(axis=1)
     spread = np.sqrt((states - 1) * np.mean((ratio[1:] - ratio[1:].mean()) ** 2))
     half = float(student.ppf(1.0 - tail, states - 1) * spread)
@@ -134,11 +136,11 @@ def is_fine(choice: Choice) -> bool:
 
 def worth(rows: pl.DataFrame, best: Choice) -> tuple[float, ...]:
     """Temperatures at which a choice is worth a perfect draw at every level."""
-    own = rows.filter(
+    subset = rows.filter(
         (pl.col("estimator") == best.estimator) & (pl.col("num_draws") == best.num_draws)
     )
-    least = own.group_by("tau", maintain_order=True).agg(pl.col("eed").min())
-    return tuple(least.filter(pl.col("eed") >= ENOUGH)["tau"].to_list())
+    lowest = subset.group_by("tau", maintain_order=True).agg(pl.col("eed").min())
+    return tuple(lowest.filter(pl.col("eed") >= ENOUGH)["tau"].to_list())
 
 
 def counted(value: float) -> str:
@@ -150,37 +152,37 @@ def sentences(
     now: Choice, best: Choice, verdict: str, thrifty: Choice | None, taus: tuple[float, ...]
 ) -> list[str]:
     """The answer in words."""
-    least = "" if now.resolved else "at least "
-    found = [
-        f"Targets by {now.estimator} with {now.num_draws} draws a level are worth {least}"
+    qualifier = "" if now.resolved else "at least "
+    lines = [
+        f"Targets by {now.estimator} with {now.num_draws} draws a level are worth {qualifier}"
         f"{counted(now.eed)} perfect draws (geometric mean over levels), {counted(now.worst)} at "
         "the worst level."
     ]
     if verdict == "change":
-        found.append(
+        lines.append(
             f"Train with {best.estimator} and {best.num_draws} draws: worth {best.gain:.2g} times "
             f"as much [{best.low:.2g}, {best.high:.2g}] for {best.cost} critic calls a point "
             f"instead of {now.cost}."
         )
     elif verdict == "keep":
-        found.append("Nothing that was measured is significantly better for as many critic calls.")
+        lines.append("Nothing that was measured is significantly better for as many critic calls.")
     else:
-        found.append(
+        lines.append(
             "Whether another is better cannot be told: the reference resolves no level, or nothing "
             "else works in the same space. Give more reference draws, or more estimators."
         )
     if thrifty is not None:
-        found.append(
+        lines.append(
             f"To save calls: {thrifty.estimator} with {thrifty.num_draws} draws is worth "
             f"{counted(thrifty.eed)} perfect draws, {counted(thrifty.worst)} at the worst level, "
             f"for {thrifty.cost} calls."
         )
     if taus:
         listed = ", ".join(f"{tau:.3g}" for tau in taus)
-        found.append(f"Temperatures at which every level is worth a perfect draw: {listed}.")
+        lines.append(f"Temperatures at which every level is worth a perfect draw: {listed}.")
     else:
-        found.append(
+        lines.append(
             "At no temperature that was measured is every level known to be worth a perfect draw: "
             "raise the temperature or the number of draws."
         )
-    return found
+    return lines

@@ -70,8 +70,8 @@ def refer(
         draws, points = shared_draws(key, target, xs, levels, method, num_draws)
         return jax.vmap(one, (AT_POINTS, over_points(points)))(draws, points)
 
-    log_z, log_square, found = jax.lax.map(chunk, jax.random.split(key, chunks))
-    return jax.vmap(pooled, in_axes=1)(log_z, log_square, found)
+    log_z, log_square, parts = jax.lax.map(chunk, jax.random.split(key, chunks))
+    return jax.vmap(pooled, in_axes=1)(log_z, log_square, parts)
 
 
 def moments(
@@ -95,18 +95,20 @@ def near_bound(action: Float[Array, "k d"], target: AbstractTarget) -> Bool[Arra
     return (action < low + AT_BOUND * width) | (action > high - AT_BOUND * width)
 
 
-def pooled(log_z: Float[Array, " c"], log_square: Float[Array, " c"], found: Moments) -> Reference:
+def pooled(
+    log_z: Float[Array, " c"], log_square: Float[Array, " c"], moments: Moments
+) -> Reference:
     """One point's chunks as one estimate, with its error."""
     share, ess = softmax(log_z), jnp.exp(2.0 * logsumexp(log_z) - logsumexp(log_square))
-    score, mse = jackknife(log_z, found.score)
-    gap, unsure = jackknife(log_z, found.score - found.mean)
+    score, mse = jackknife(log_z, moments.score)
+    gap, unsure = jackknife(log_z, moments.score - moments.mean)
     square = jnp.sum(gap**2)
     mse = jnp.where(square > SURELY * unsure, jnp.maximum(mse, square), mse)
-    bias, bias_mse = jackknife(log_z, found.gradient - found.score)
-    apart = jnp.sum((found.mean - share @ found.mean) ** 2, axis=-1)
-    trace = share @ (found.trace + apart)
+    bias, bias_mse = jackknife(log_z, moments.gradient - moments.score)
+    apart = jnp.sum((moments.mean - share @ moments.mean) ** 2, axis=-1)
+    trace = share @ (moments.trace + apart)
     mse = jnp.where(ess < RELIABLE_ESS, jnp.maximum(mse, trace), mse)
-    return Reference(score, mse, trace, bias, bias_mse, share @ found.boundary, ess)
+    return Reference(score, mse, trace, bias, bias_mse, share @ moments.boundary, ess)
 
 
 def jackknife(

@@ -23,9 +23,9 @@ from steinflow.report.pages import (
 )
 
 
-def draw(found: Diagnosis, paper: bool = False) -> Iterator[Picture]:
+def draw(diagnosis: Diagnosis, paper: bool = False) -> Iterator[Picture]:
     """Every figure that suits."""
-    now = found.recommendation.current
+    now = diagnosis.recommendation.current
     captions = [
         ("worth", worth_figure, "What a target is worth",
          f"Perfect draws that an estimate with N = {now.num_draws} draws a level is worth, by "
@@ -38,37 +38,37 @@ def draw(found: Diagnosis, paper: bool = False) -> Iterator[Picture]:
          "Planes through the best action that was found (star), along the two coordinates over "
          "which Q varies most; contours at 1, 3 and 9 temperatures below it."),
     ]  # fmt: skip
-    if found.settings["support"] == "box":
+    if diagnosis.settings["support"] == "box":
         captions.append(("boundary", boundary_figure, "The bounds of the box",
                          "Left: mass within a hundredth of the width of a bound, mean over "
                          "dimensions (a flat Q has .02). Right: what the "
                          "gradient estimator errs with any number of draws when the boundary term "
                          "is ignored; bars are 95 % of the reference's error."))  # fmt: skip
     for name, figure_of, title, text in captions:
-        yield drawn(name, title, text, partial(figure_of, found), paper)
+        yield drawn(name, title, text, partial(figure_of, diagnosis), paper)
 
 
-def as_json(found: Diagnosis) -> dict[str, Any]:
+def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
     """The answer for programs."""
-    advice = found.recommendation
+    advice = diagnosis.recommendation
     return {
         "format_version": 1,
-        "tau": found.tau,
-        "settings": found.settings,
+        "tau": diagnosis.tau,
+        "settings": diagnosis.settings,
         "sentences": advice.sentences,
         "verdict": advice.verdict,
         "current": advice.current._asdict(),
         "best": advice.best._asdict(),
         "thrifty": advice.thrifty._asdict() if advice.thrifty else None,
         "taus": advice.taus,
-        "modes": np.asarray(found.shape.modes).tolist(),
-        "modes_that_matter": np.asarray(found.shape.near).tolist(),
-        "unresolved": found.rows.filter(~pl.col("resolved")).height,
-        "rows": found.rows.height,
+        "modes": np.asarray(diagnosis.shape.modes).tolist(),
+        "modes_that_matter": np.asarray(diagnosis.shape.near).tolist(),
+        "unresolved": diagnosis.rows.filter(~pl.col("resolved")).height,
+        "rows": diagnosis.rows.height,
     }
 
 
-def write(found: Diagnosis, out: Path, name: str, command: str, paper: bool = False) -> Path:
+def write(diagnosis: Diagnosis, out: Path, name: str, command: str, paper: bool = False) -> Path:
     """All files of a diagnosis; returns the page.
 
     Args:
@@ -79,30 +79,30 @@ def write(found: Diagnosis, out: Path, name: str, command: str, paper: bool = Fa
         paper: figures also as PDF, and the choices as a table in CSV and LaTeX.
     """
     with explained(out):
-        pictures = list(draw(found, paper))
+        pictures = list(draw(diagnosis, paper))
         keep_pictures(out, pictures)
         if paper:
-            choices = [choice._asdict() for choice in found.recommendation.choices]
+            choices = [choice._asdict() for choice in diagnosis.recommendation.choices]
             keep_tables(out, {"choices": pl.DataFrame(choices)})
-        write_atomically(out / "rows.parquet", found.rows.write_parquet)
-        write_json(out / "diagnosis.json", as_json(found))
-        keep_page(out, render(found, pictures, name, command))
+        write_atomically(out / "rows.parquet", diagnosis.rows.write_parquet)
+        write_json(out / "diagnosis.json", as_json(diagnosis))
+        keep_page(out, render(diagnosis, pictures, name, command))
     return out / "report.html"
 
 
-def render(found: Diagnosis, pictures: list[Picture], name: str, command: str) -> str:
+def render(diagnosis: Diagnosis, pictures: list[Picture], name: str, command: str) -> str:
     """The page as text."""
-    near = np.asarray(found.shape.near)
+    near = np.asarray(diagnosis.shape.near)
     return page("steinflow.diagnosis", "diagnosis.html.jinja").render(
         name=name,
-        advice=found.recommendation,
-        rows=found.rows,
-        unresolved=found.rows.filter(~pl.col("resolved")).height,
-        boundary=found.boundary.to_dicts(),
+        advice=diagnosis.recommendation,
+        rows=diagnosis.rows,
+        unresolved=diagnosis.rows.filter(~pl.col("resolved")).height,
+        boundary=diagnosis.boundary.to_dicts(),
         several=int((near > 1).sum()),
         most=int(near.max()),
-        tau=found.tau,
-        settings=found.settings,
+        tau=diagnosis.tau,
+        settings=diagnosis.settings,
         figures=embedded(pictures),
         command=command,
         counted=counted,

@@ -39,12 +39,12 @@ def diagnose_run(
     with jax.enable_x64(False):
         like = jax.eval_shape(lambda: initial(learner, jnp.zeros((), jnp.int32)))
         state = jax.tree.map(jnp.asarray, checkpoint.filled("agent", like, arrays))
-        seen = replayed(run, number, states, seed)
+        observations = replayed(run, number, states, seed)
         if learner.config.normalise:
             normaliser = Normaliser(1, learner.sizes.obs)
             normaliser.restore(0, part("normaliser.", arrays))
-            seen = normaliser(seen[None])[0]
-        obs = jnp.asarray(seen)
+            observations = normaliser(observations[None])[0]
+        obs = jnp.asarray(observations)
         key = jax.random.fold_in(jax.random.key(seed), 1)
         dim = learner.sizes.action
         actions = actor.sample(key, state.policy, obs, dim, 1).actions[:, 0]
@@ -74,12 +74,12 @@ def sizes_beside(size: int) -> tuple[int, ...]:
 
 def replayed(run: Run, number: int, count: int, seed: int) -> np.ndarray:
     """Observations of the replay of the last checkpoint, [count, o]."""
-    said: list[str] = []
-    _, found = checkpoint.newest([folder_of(run.path, number)], said)
-    kept, added = (found[0][0].get(f"replay.{name}") for name in ("obs", "added"))
-    if kept is None or added is None or not added.any():
+    messages: list[str] = []
+    _, checkpoints = checkpoint.newest([folder_of(run.path, number)], messages)
+    rings, added = (checkpoints[0][0].get(f"replay.{name}") for name in ("obs", "added"))
+    if rings is None or added is None or not added.any():
         raise RunError(f"{run.path} has no replay to take states from. Train it again, or longer.")
-    rows = np.concatenate([ring[:filled] for ring, filled in zip(kept, added, strict=True)])
+    rows = np.concatenate([ring[:filled] for ring, filled in zip(rings, added, strict=True)])
     picked = np.random.default_rng(seed).choice(
         len(rows), size=min(count, len(rows)), replace=False
     )

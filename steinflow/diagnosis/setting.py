@@ -32,7 +32,7 @@ class Setting(NamedTuple):
 def prepared(
     key: Key[Array, ""],
     q: Critic,
-    seen: Array,
+    observations: Array,
     actions: Float[Array, "b d"],
     support: AbstractSupport,
     levels: Level,
@@ -46,13 +46,13 @@ def prepared(
         unit = (2.0 * actions - low - high) / (high - low)
         inner = jnp.arctanh(jnp.clip(unit, -EDGE, EDGE))
         points["tanh"] = (alpha * inner[:, None] + sigma * eps).astype(actions.dtype)
-    return Setting(q, seen, actions, support, levels, points)
+    return Setting(q, observations, actions, support, levels, points)
 
 
 def acted(
     key: Key[Array, ""],
     q: Critic,
-    seen: Array,
+    observations: Array,
     tau: float,
     support: AbstractSupport,
     dim: int | None,
@@ -61,10 +61,10 @@ def acted(
     """The actions that are noised: as given, or samples of pi(a|s)."""
     if actions is not None:
         given = jnp.asarray(actions)
-        if given.ndim != 2 or len(given) != len(seen):
+        if given.ndim != 2 or len(given) != len(observations):
             raise ValueError(
-                f"actions must be [b, d] with b = {len(seen)}, got {list(given.shape)}. Give one "
-                "action a state, or None."
+                f"actions must be [b, d] with b = {len(observations)}, got {list(given.shape)}. "
+                "Give one action a state, or None."
             )
         if dim not in (None, given.shape[1]):
             raise ValueError(f"dim is {dim}, but actions are [{given.shape[1]}]. Leave out dim.")
@@ -76,8 +76,8 @@ def acted(
         target = Boltzmann(q=lambda a: q(a, obs), tau=tau, support=support)
         return sample(key, target, LinearFlow(), dim, 1, 16, num_draws=32)[0]
 
-    keys = jax.random.split(key, len(seen))
-    return jnp.stack([one(k, obs) for k, obs in zip(keys, seen, strict=True)])
+    keys = jax.random.split(key, len(observations))
+    return jnp.stack([one(k, obs) for k, obs in zip(keys, observations, strict=True)])
 
 
 def able(
@@ -86,7 +86,7 @@ def able(
     """The methods that apply to this support with the fewest draws, and why others do not."""
     target = Boltzmann(q=jnp.sum, tau=tau, support=setting.support)
     dim, count = setting.actions.shape[-1], setting.levels.alpha.size
-    found, refused = {}, {}
+    applicable, refused = {}, {}
     for name, method in methods.items():
         try:
             method.estimator.check(method.pose(target).support, dim, size * count)
@@ -95,5 +95,5 @@ def able(
                 raise
             refused[name] = str(error)
         else:
-            found[name] = method
-    return found, refused
+            applicable[name] = method
+    return applicable, refused

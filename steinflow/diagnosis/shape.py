@@ -70,8 +70,8 @@ def connected(
     def lowest(first: Array, second: Array) -> Array:
         return jnp.min(jax.vmap(lambda t: q(first + t * (second - first)))(way))
 
-    least = jax.lax.map(lambda a: jax.vmap(lambda b: lowest(a, b))(ends), ends)
-    return least > jnp.minimum(values[:, None], values) - DIP * tau
+    minimum = jax.lax.map(lambda a: jax.vmap(lambda b: lowest(a, b))(ends), ends)
+    return minimum > jnp.minimum(values[:, None], values) - DIP * tau
 
 
 def climb(q: Callable[[Array], Array], start: Array, low: Array, high: Array) -> Array:

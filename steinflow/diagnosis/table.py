@@ -37,20 +37,20 @@ class Measured(NamedTuple):
     def errors(self, number: int, member: int, factor: float) -> np.ndarray:
         """Mean squared errors [b, n, l] of a method, less what the reference errs; where that is
         not resolved, more by it: EED is then at least what it says."""
-        mse, own = self.raw(number, member, factor)
+        mse, reference_mse = self.raw(number, member, factor)
         sound = self.resolved(number, member, factor)
-        return np.where(sound, np.maximum(mse - own, 0.0), mse + own)
+        return np.where(sound, np.maximum(mse - reference_mse, 0.0), mse + reference_mse)
 
     def resolved(self, number: int, member: int, factor: float) -> np.ndarray:
         """Whether the reference errs at most a tenth of a squared error, [n, l]."""
-        mse, own = self.raw(number, member, factor)
-        return np.asarray(own.sum(0) <= RESOLVED * (mse - own).sum(0))
+        mse, reference_mse = self.raw(number, member, factor)
+        return np.asarray(reference_mse.sum(0) <= RESOLVED * (mse - reference_mse).sum(0))
 
     def raw(self, number: int, member: int, factor: float) -> tuple[np.ndarray, np.ndarray]:
         """Mean squared distances to the reference [b, n, l], and what it errs [b, 1, l]."""
         mse = np.asarray(self.losses[number, factor].error, float)[:, member]
-        own = np.asarray(self.reference(self.groups[number], factor).mse, float)
-        return mse, own[:, None]
+        reference_mse = np.asarray(self.reference(self.groups[number], factor).mse, float)
+        return mse, reference_mse[:, None]
 
 
 def cost_of(method: Method, dim: int, size: int) -> int:
@@ -60,7 +60,7 @@ def cost_of(method: Method, dim: int, size: int) -> int:
     return size * (1 + gradient + dim * needs.hessian)
 
 
-def tabulate(found: Measured, tau: float) -> pl.DataFrame:
+def tabulate(measured: Measured, tau: float) -> pl.DataFrame:
     """A row an estimator, number of draws, level and temperature; sums over states.
 
     eed = Σ trace/Σ mse; target_error is the root mean square error of E[a|x], in units of the
@@ -68,18 +68,20 @@ def tabulate(found: Measured, tau: float) -> pl.DataFrame:
     is at most a tenth of the mse; otherwise eed is at least, and mse at most, what it says.
     """
     lines: list[dict[str, Any]] = []
-    alpha, sigma = (np.asarray(leaf, float) for leaf in (found.levels.alpha, found.levels.sigma))
-    for number, group in enumerate(found.groups):
-        for factor in found.factors:
-            own = found.reference(group, factor)
-            trace, unsure = np.asarray(own.trace, float), np.asarray(own.mse, float)
-            dim = own.score.shape[-1]
-            ess = np.asarray(found.losses[number, factor].ess, float).mean(axis=0)
+    alpha, sigma = (
+        np.asarray(leaf, float) for leaf in (measured.levels.alpha, measured.levels.sigma)
+    )
+    for number, group in enumerate(measured.groups):
+        for factor in measured.factors:
+            reference = measured.reference(group, factor)
+            trace, unsure = np.asarray(reference.trace, float), np.asarray(reference.mse, float)
+            dim = reference.score.shape[-1]
+            ess = np.asarray(measured.losses[number, factor].ess, float).mean(axis=0)
             for member, (name, method) in enumerate(group.methods):
-                mse = found.errors(number, member, factor)
-                sound = found.resolved(number, member, factor)
-                hidden = group.space == "tanh" and found.support.has_bounds
-                for n, size in enumerate(found.sizes):
+                mse = measured.errors(number, member, factor)
+                sound = measured.resolved(number, member, factor)
+                hidden = group.space == "tanh" and measured.support.has_bounds
+                for n, size in enumerate(measured.sizes):
                     for level in range(len(alpha)):
                         total = mse[:, n, level].sum()
                         scale = sigma[level] ** 2 / alpha[level]
@@ -97,7 +99,7 @@ def tabulate(found: Measured, tau: float) -> pl.DataFrame:
     return pl.DataFrame(lines, schema_overrides={"target_error": pl.Float64})
 
 
-def tabulate_boundary(found: Measured, tau: float) -> pl.DataFrame:
+def tabulate_boundary(measured: Measured, tau: float) -> pl.DataFrame:
     """A row a level and temperature: what the gradient as published errs for ever.
 
     bias is the root of Σ |bias|²/Σ |s*|² over states, less the reference's own error; boundary is
@@ -105,16 +107,18 @@ def tabulate_boundary(found: Measured, tau: float) -> pl.DataFrame:
     Q has .02).
     """
     lines = []
-    alpha, sigma = (np.asarray(leaf, float) for leaf in (found.levels.alpha, found.levels.sigma))
-    for factor in found.factors:
-        own = found.references["action", factor]
+    alpha, sigma = (
+        np.asarray(leaf, float) for leaf in (measured.levels.alpha, measured.levels.sigma)
+    )
+    for factor in measured.factors:
+        reference = measured.references["action", factor]
         for level in range(len(alpha)):
-            score = np.sum(np.asarray(own.score, float)[:, level] ** 2)
-            unsure = np.sum(np.asarray(own.bias_mse, float)[:, level])
-            square = np.sum(np.asarray(own.bias, float)[:, level] ** 2)
+            score = np.sum(np.asarray(reference.score, float)[:, level] ** 2)
+            unsure = np.sum(np.asarray(reference.bias_mse, float)[:, level])
+            square = np.sum(np.asarray(reference.bias, float)[:, level] ** 2)
             lines.append({
                 "factor": factor, "tau": tau * factor, "alpha": alpha[level], "sigma": sigma[level],
-                "boundary": float(np.mean(own.boundary[:, level])),
+                "boundary": float(np.mean(reference.boundary[:, level])),
                 "bias": float(np.sqrt(max(square - unsure, 0.0) / max(score, 1e-300))),
                 "bias_error": float(np.sqrt(unsure / max(score, 1e-300))),
             })  # fmt: skip

@@ -1,12 +1,12 @@
 """Draws: weighted actions, and what Q said there."""
 
 from steinflow.draws.base import Draws, materialised, prefix, uniforms, weights
-from steinflow.draws.evaluate import Reply, Told, evaluate, record
+from steinflow.draws.evaluate import Evaluations, Reply, evaluate, record
 
 __all__ = [
     "Draws",
     "Reply",
-    "Told",
+    "Evaluations",
     "evaluate",
     "materialised",
     "prefix",

@@ -18,7 +18,7 @@ class Reply(NamedTuple):
     hessian: Float[Array, "k d d"] | None
 
 
-class Told(NamedTuple):
+class Evaluations(NamedTuple):
     """Q/tau at k actions, with what is impossible and what is invalid apart."""
 
     value: Float[Array, " k"]
@@ -41,7 +41,7 @@ def evaluate(
 
 def record(
     action: Float[Array, "k d"], reply: Reply, tau: Float[Array, ""], support: AbstractSupport
-) -> Told:
+) -> Evaluations:
     """What was said of Q, in units of tau.
 
     A value of -inf, or an action outside the support, is impossible: weight zero. NaN or +inf
@@ -59,4 +59,4 @@ def record(
     hessian = reply.hessian
     if hessian is not None:
         hessian = jnp.where(possible[:, None, None], hessian.astype(dtype), 0.0) / tau
-    return Told(value, gradient, hessian, bad & possible)
+    return Evaluations(value, gradient, hessian, bad & possible)

@@ -167,6 +167,6 @@ class InSample(AbstractCoefficient):
         return Needs(gradient=True, fitted=math.ceil(KINDS[self.kind].unknowns(dim)))
 
     def check(self, dim: int, num_draws: int) -> None:
-        least = 1 + self.needs(dim).fitted
+        minimum = 1 + self.needs(dim).fitted
         why = f"A {self.kind} coefficient for d = {dim} is fitted to the draws themselves."
-        require_at_least("num_draws", num_draws, least, why)
+        require_at_least("num_draws", num_draws, minimum, why)

@@ -116,8 +116,8 @@ def regressed(
     common = shrunk(total[0], total[1], total[2], u.shape[1] * (count - 1.0) - 1.0)
     rest = variance_u + common * (2.0 * product + common * variance_h)
     rest = jnp.maximum(rest, floor * square_u)
-    own = shrunk(product + common * variance_h, rest, variance_h, count - 2.0)
-    return (common + own) * (size_u / size_h)
+    per_dimension = shrunk(product + common * variance_h, rest, variance_h, count - 2.0)
+    return (common + per_dimension) * (size_u / size_h)
 
 
 def shrunk(

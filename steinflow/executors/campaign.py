@@ -73,24 +73,26 @@ def run(
     """
     executor = lookup("executor", engine.executor, EXECUTORS)(engine.options)
     out = out.resolve()  # a worker may be elsewhere
-    mine = share(cells, engine.shard)
+    in_shard = share(cells, engine.shard)
     with explained(out):
         failures = Writer(out / "failures")
-    before = state(out, mine)
+    before = state(out, in_shard)
     skipped = before.running | (set() if retry_failed else set(before.failed))
-    todo = [cell for cell in mine if cell.name not in before.done and cell.name not in skipped]
+    todo = [cell for cell in in_shard if cell.name not in before.done and cell.name not in skipped]
     outcomes = executor.run(partial(work, out, function), todo)
     with closing(failures), closing(outcomes), ended(out):
         if not todo:  # nothing is started for nothing
             return before
-        with Progress(known + len(mine), known + len(mine) - len(todo), quiet, title) as progress:
+        with Progress(
+            known + len(in_shard), known + len(in_shard) - len(todo), quiet, title
+        ) as progress:
             for cell, outcome in outcomes:
                 if isinstance(outcome, Failed):
                     kept_failure(out, failures, cell.name, outcome)
                     if not quiet:
                         progress.line(f"{cell.label} failed: {headline(outcome.why)}")
                 progress.advance(cell.label)
-    return state(out, mine)
+    return state(out, in_shard)
 
 
 @contextmanager
@@ -115,11 +117,11 @@ def study(
     Raises:
         StudyError: the folder cannot be written, or a cell failed; what was finished is kept.
     """
-    found = run(function, cells, out, engine, True, quiet, "study", known)
-    for name, why in found.failed.items():
+    outcome = run(function, cells, out, engine, True, quiet, "study", known)
+    for name, why in outcome.failed.items():
         raise StudyError(
-            f"{len(found.failed)} cells failed, the first being {name}: {headline(why)}. What was "
-            f"finished is kept, and why others failed in {out / 'failures'}; the same command "
+            f"{len(outcome.failed)} cells failed, the first being {name}: {headline(why)}. What "
+            f"was finished is kept, and why others failed in {out / 'failures'}; the same command "
             "runs them again."
         )
     return contents(out, cells)

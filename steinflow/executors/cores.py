@@ -45,10 +45,10 @@ def slots(workers: int | None, threads: int) -> list[list[int]]:
     Raises:
         ValueError: a cell is to have more cores than there are.
     """
-    here = cores_here()
-    if threads > len(here):
-        raise ValueError(f"threads {threads} are more than the {len(here)} cores. Give fewer.")
-    sets = [here[k : k + threads] for k in range(0, len(here) - threads + 1, threads)]
+    cores = cores_here()
+    if threads > len(cores):
+        raise ValueError(f"threads {threads} are more than the {len(cores)} cores. Give fewer.")
+    sets = [cores[k : k + threads] for k in range(0, len(cores) - threads + 1, threads)]
     return [sets[k % len(sets)] for k in range(workers or len(sets))]
 
 
@@ -88,13 +88,13 @@ def claim(count: int) -> None:
         return
     folder = Path(tempfile.gettempdir()) / f"steinflow-cores-{os.getuid()}"
     folder.mkdir(exist_ok=True)
-    mine: list[int] = []
+    claimed: list[int] = []
     for core in cores_here():
-        lock = locked(folder / str(core)) if len(mine) < count else None
+        lock = locked(folder / str(core)) if len(claimed) < count else None
         if lock is not None:
             CLAIMED.append(lock)
-            mine.append(core)
-    if len(mine) == count:
-        pin(mine)
+            claimed.append(core)
+    if len(claimed) == count:
+        pin(claimed)
     if count == 1:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip()

@@ -25,11 +25,11 @@ def sharded(function: Callable[..., T], *arguments: Any) -> T:
 
     What it gives has the leading axis too. One device may round otherwise than several.
     """
-    size, there = jax.tree.leaves(arguments)[0].shape[0], devices()
-    count = max((n for n in range(1, len(there) + 1) if size % n == 0), default=1)
+    size, available = jax.tree.leaves(arguments)[0].shape[0], devices()
+    count = max((n for n in range(1, len(available) + 1) if size % n == 0), default=1)
     if count == 1:
         return function(*arguments)
-    mesh = Mesh(np.array(there[:count]), (AXIS,))
+    mesh = Mesh(np.array(available[:count]), (AXIS,))
     spec = PartitionSpec(AXIS)  # type: ignore[no-untyped-call]
     placed = jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
     return placed(*arguments)
@@ -44,15 +44,15 @@ def dealt(array: Array, together: int = 1) -> tuple[Array, ...]:
             and no rest: both are compiled otherwise, and round otherwise.
     """
     units, rest = divmod(array.shape[0], together)
-    there = devices()[: units // 2]
-    if rest or len(there) < 2:
+    available = devices()[: units // 2]
+    if rest or len(available) < 2:
         return (array,)
-    ends = [together * (units * k // len(there)) for k in range(1, len(there))]
+    ends = [together * (units * k // len(available)) for k in range(1, len(available))]
     parts = jnp.split(array, ends)
-    return tuple(map(jax.device_put, parts, there))
+    return tuple(map(jax.device_put, parts, available))
 
 
-def on_each(function: Callable[..., T], shares: Sequence[Array], *whole: Any) -> T:
+def on_each(function: Callable[..., T], shares: Sequence[Array], *shared: Any) -> T:
     """A compiled function of each share and of what all need, and its results one after another.
 
     The devices run the program that one device runs, so that every entry is the same bit for bit.
@@ -60,7 +60,7 @@ def on_each(function: Callable[..., T], shares: Sequence[Array], *whole: Any) ->
     the last bits.
     """
     if len(shares) == 1:
-        return function(shares[0], *whole)
-    found = [function(share, *jax.device_put(whole, share.device)) for share in shares]
+        return function(shares[0], *shared)
+    results = [function(share, *jax.device_put(shared, share.device)) for share in shares]
     first = shares[0].device
-    return jax.tree.map(lambda *leaves: jnp.concatenate(jax.device_put(leaves, first)), *found)
+    return jax.tree.map(lambda *leaves: jnp.concatenate(jax.device_put(leaves, first)), *results)

@@ -36,7 +36,7 @@ class Processes:
         cores = slots(self.options.workers, self.options.threads)[: len(cells)]
         workers: list[Worker] = []
         try:
-            workers += [Worker(function, own) for own in cores]
+            workers += [Worker(function, slot) for slot in cores]
             while waiting or any(worker.task for worker in workers):
                 give(workers, waiting)
                 for worker in awaited(workers, self.options.time_limit):

@@ -42,9 +42,9 @@ def state(out: Path, cells: Sequence[Named]) -> State:
 
 def contents(out: Path, cells: Sequence[C]) -> dict[C, bytes]:
     """What finished cells gave, in the order of the cells."""
-    found = store.read(out / "cells")
-    there = ((cell, found.get(cell.name, b"")) for cell in cells)
-    return {cell: whole[SECONDS.size :] for cell, whole in there if len(whole) >= SECONDS.size}
+    records = store.read(out / "cells")
+    stored = ((cell, records.get(cell.name, b"")) for cell in cells)
+    return {cell: record[SECONDS.size :] for cell, record in stored if len(record) >= SECONDS.size}
 
 
 def failure_of(content: bytes) -> dict[str, Any] | None:
@@ -68,21 +68,21 @@ def is_running(path: Path) -> bool:
     return False
 
 
-def told(cells: Sequence[Named], now: State) -> str:
+def summary(cells: Sequence[Named], now: State) -> str:
     """The state in a few lines, with the first line of why for each cell that failed."""
     failed = [cell for cell in cells if cell.name in now.failed and cell.name not in now.running]
-    left = len(cells) - len(now.done) - len(now.running) - len(failed)
+    remaining = len(cells) - len(now.done) - len(now.running) - len(failed)
     lines = [
         f"{len(now.done):,} done, {len(now.running):,} running, {len(failed):,} failed, "
-        f"{left:,} to do; {time_left(now, left)}"
+        f"{remaining:,} to do; {time_left(now, remaining)}"
     ]
     lines += [f"failed  {cell.label}: {headline(now.failed[cell.name])}" for cell in failed]
     return "\n".join(lines)
 
 
-def time_left(now: State, left: int) -> str:
+def time_left(now: State, remaining: int) -> str:
     """How long it will be at the rate of the cells that are running now."""
-    todo = left + len(now.running)
+    todo = remaining + len(now.running)
     if not todo:
         return "nothing left"
     if not now.done:

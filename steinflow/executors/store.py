@@ -97,10 +97,10 @@ def every(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def read(folder: Path) -> dict[str, bytes]:
     """Every finished cell, once."""
-    found: dict[str, bytes] = {}
+    records: dict[str, bytes] = {}
     for name, content in every(folder):
-        found.setdefault(name, content)
-    return found
+        records.setdefault(name, content)
+    return records
 
 
 class Writer:
@@ -125,9 +125,9 @@ class Writer:
         """Write at a place, or leave the file as it was."""
         self.file.truncate(start)
         try:
-            left = memoryview(data)
-            while left:
-                left = left[self.file.write(left) :]
+            remaining = memoryview(data)
+            while remaining:
+                remaining = remaining[self.file.write(remaining) :]
             os.fsync(self.file.fileno())
         except OSError:
             self.file.truncate(start)
@@ -140,8 +140,8 @@ class Writer:
 
 def taken(folder: Path) -> tuple[Path, IO[Any]]:
     """A file that no other process has: one of an earlier run, or a new one."""
-    there = sorted(folder.glob(f"*{SUFFIX}"))
-    some = random.Random(uuid.uuid4().int).sample(there, min(LOOKED_AT, len(there)))
+    existing = sorted(folder.glob(f"*{SUFFIX}"))
+    some = random.Random(uuid.uuid4().int).sample(existing, min(LOOKED_AT, len(existing)))
     for path in [*some, folder / f"{uuid.uuid4().hex}{SUFFIX}"]:
         file = locked(path)
         if file is not None:

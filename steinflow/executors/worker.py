@@ -68,15 +68,15 @@ class Worker:
             StudyError: it has died again and again before it was ready.
         """
         try:
-            said = self.pipe.recv()
+            message = self.pipe.recv()
         except (EOFError, OSError):
             return self.bury()
         self.stillborn = 0
-        if said == READY:
+        if message == READY:
             self.ready = True
             return None
         self.task = None
-        return said
+        return message
 
     def bury(self) -> Failed | None:
         """Replace it after its death, which is the failure of its cell."""
@@ -149,8 +149,8 @@ def answer(pipe: Connection, function: Callable[..., Any]) -> None:
         return
     outcome = attempt(function, cell)
     try:
-        said = ForkingPickler.dumps(outcome)
+        message = ForkingPickler.dumps(outcome)
     except Exception as error:  # noqa: BLE001 - a result that cannot be pickled
         failed = Failed(traceback.format_exc(), type(error).__name__, 1, outcome.seconds)
-        said = ForkingPickler.dumps(failed)
-    pipe.send_bytes(said)
+        message = ForkingPickler.dumps(failed)
+    pipe.send_bytes(message)

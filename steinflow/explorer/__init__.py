@@ -59,8 +59,8 @@ def constants() -> dict[str, Any]:
 
 def script(names: Iterable[str]) -> str:
     """The constants and these files of the package as one JavaScript."""
-    here = files("steinflow.explorer")
-    texts = [here.joinpath(name).read_text("utf-8") for name in names]
+    folder = files("steinflow.explorer")
+    texts = [folder.joinpath(name).read_text("utf-8") for name in names]
     return "\n".join(['"use strict";', f"const CORE = {json.dumps(constants())};", *texts])
 
 

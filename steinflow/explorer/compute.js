@@ -23,9 +23,9 @@ function answer(problem, count, c, seed) {
   const w = weights(draws);
   const truth = exact(problem);
   const estimates = estimatorsOn(problem.bounds).map((name) => {
-    const found = estimate(name, draws, w, c);
-    const error = norm(found.score.map((s, j) => s - truth.score[j]));
-    return { name, ...found, error, stdError: standardError(name, found, draws, w) };
+    const result = estimate(name, draws, w, c);
+    const error = norm(result.score.map((s, j) => s - truth.score[j]));
+    return { name, ...result, error, stdError: standardError(name, result, draws, w) };
   });
   return { draws, w, ess: effectiveSampleSize(w), truth, best: bestScalar(problem), estimates };
 }
@@ -76,8 +76,8 @@ function scoreCurves(problem, reach, count, c, seed) {
   const curves = Object.fromEntries(estimatorsOn(problem.bounds).map((name) => [name, []]));
   for (let i = 0; i < points; i++) {
     const x = reach * ((2 * i) / (points - 1) - 1);
-    const here = { ...problem, x: [x] };
-    const draws = drawsAt(here, actions(here, numbers));
+    const shifted = { ...problem, x: [x] };
+    const draws = drawsAt(shifted, actions(shifted, numbers));
     const w = weights(draws);
     for (const name in curves) curves[name].push([x, estimate(name, draws, w, c).score[0]]);
   }

@@ -27,13 +27,13 @@ function logTailRatio(a, step) {
 }
 
 // The step >= 0 with logTailRatio(a, step) = goal <= 0, by Halley's steps from the right.
-function tailStep(a, goal, here = logMills(a)) {
+function tailStep(a, goal, logMillsA = logMills(a)) {
   if (goal === 0) return 0;
   let step = (-2 * goal) / (a + Math.sqrt(a * a - 2 * goal));
   for (let count = 0; count < 8; count++) {
     const mills = logMills(a + step);
     const hazard = Math.sqrt(2 / Math.PI) * Math.exp(-mills);
-    const newton = (mills - here - step * (a + 0.5 * step) - goal) / hazard;
+    const newton = (mills - logMillsA - step * (a + 0.5 * step) - goal) / hazard;
     const move = newton / (1 + 0.5 * newton * (hazard - a - step));
     step = Math.max(step + move, 0);
     if (Math.abs(move) < 1e-6 * step) break; // the error is of the third order of the move
@@ -56,9 +56,9 @@ function truncatedQuantile(mean, scale, low, high) {
   }
   const clip = (action) => Math.min(Math.max(action, low), high);
   if (a >= 0) {
-    const here = logMills(a);
+    const logMillsA = logMills(a);
     const rest = Math.expm1(logTailRatio(a, b - a));
-    return (u) => clip(low + scale * tailStep(a, Math.log1p(u * rest), here));
+    return (u) => clip(low + scale * tailStep(a, Math.log1p(u * rest), logMillsA));
   }
   const [belowLow, belowHigh, aboveLow, aboveHigh] = [-a, -b, a, b].map(upperTail);
   return (u) => {

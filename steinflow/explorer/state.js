@@ -83,10 +83,10 @@ function parseState(fragment) {
 
 // The state as a fragment, without what a view does not depend on
 function writeState(state) {
-  const left = Object.entries(state).filter(
+  const remaining = Object.entries(state).filter(
     ([name, value]) => !(name === "theme" && value === "auto") && !(name === "x2" && state.d === "1"),
   );
-  return `#${new URLSearchParams(left)}`;
+  return `#${new URLSearchParams(remaining)}`;
 }
 
 // The place among PRESETS of one that a state is, else -1

@@ -14,7 +14,7 @@ function densityColour() {
 
 function draw() {
   const problem = problemOf(state);
-  const found = answer(problem, state.n, state.c, state.seed);
+  const results = answer(problem, state.n, state.c, state.seed);
   const flat = state.d === "1";
   document.body.classList.toggle("flat", flat);
   const places = ["actions", "noised", "errors", "scores"];
@@ -22,7 +22,7 @@ function draw() {
     places.map((id) => [id, Math.max(byId(id).clientWidth, 240)]));
   const reach = reachOf(problem);
   if (flat) {
-    byId("actions").lastElementChild.innerHTML = actionsIn1D(problem, found, room.actions);
+    byId("actions").lastElementChild.innerHTML = actionsIn1D(problem, results, room.actions);
     const [f, picture] = noisedIn1D(problem, room.noised);
     frames = { noised: f };
     byId("noised").lastElementChild.innerHTML = picture;
@@ -32,15 +32,15 @@ function draw() {
       noised: plane(room.noised, reach.points) };
     const densities = { actions: logTarget(problem), noised: logNoised(problem, reach.points) };
     for (const id in frames) shade(byId(id).firstElementChild, frames[id], densities[id], densityColour());
-    byId("actions").lastElementChild.innerHTML = actionsIn2D(frames.actions, problem, found);
-    byId("noised").lastElementChild.innerHTML = noisedIn2D(frames.noised, problem, found);
+    byId("actions").lastElementChild.innerHTML = actionsIn2D(frames.actions, problem, results);
+    byId("noised").lastElementChild.innerHTML = noisedIn2D(frames.noised, problem, results);
   }
-  byId("errors").innerHTML = errorsPicture(problem, state, found, room.errors);
-  byId("rows").innerHTML = rows(found);
-  byId("ess").innerHTML = `<b>ESS ${written(found.ess)}</b> of ${state.n} draws.`;
-  byId("notes").textContent = notes(problem, found).join(" ");
+  byId("errors").innerHTML = errorsPicture(problem, state, results, room.errors);
+  byId("rows").innerHTML = rows(results);
+  byId("ess").innerHTML = `<b>ESS ${written(results.ess)}</b> of ${state.n} draws.`;
+  byId("notes").textContent = notes(problem, results).join(" ");
   later(() => {
-    byId("summary").textContent = summary(problem, found);
+    byId("summary").textContent = summary(problem, results);
     try { history.replaceState(null, "", writeState(state)); } catch { /* a page without address */ }
   });
 }

@@ -40,7 +40,7 @@ def tell_damage(sentence: str) -> None:
 
 
 @contextmanager
-def damage_told() -> Iterator[None]:
+def damage_reported() -> Iterator[None]:
     """Notices are told on standard error, once, without the line of code that saw them; other
     warnings as always."""
     with warnings.catch_warnings():
@@ -122,8 +122,8 @@ def unpacked(content: bytes) -> dict[str, np.ndarray]:
             memory.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as whole:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in whole.infolist()):
+        with zipfile.ZipFile(io.BytesIO(content)) as entries:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.infolist()):
                 raise ValueError("the archive is compressed")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
@@ -142,14 +142,14 @@ def load_part(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
     if not path.exists():
         return None
     try:
-        found = unpacked(path.read_bytes())
+        arrays = unpacked(path.read_bytes())
     except (OSError, ValueError):
         tell_damage(f"{path} is damaged. It is left out, and computed again by the same command.")
         return None
-    header = found.pop("header", None)
+    header = arrays.pop("header", None)
     if header is None or list(header) != [str(FORMAT_VERSION), fingerprint]:
         return None
-    return found
+    return arrays
 
 
 def digests(out: Path, names: Iterable[str]) -> dict[str, str]:
@@ -163,8 +163,8 @@ def unlike_manifest(out: Path) -> list[str]:
     Files that are gone, and folders without a manifest of this kind, are as they should be.
     """
     try:
-        told = parse_json(read_text(out / "manifest.json"))["sha256"]
-        return unlike(out, told)
+        recorded = parse_json(read_text(out / "manifest.json"))["sha256"]
+        return unlike(out, recorded)
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
@@ -179,10 +179,10 @@ def unlike_sums(out: Path) -> list[str]:
         return []
 
 
-def unlike(out: Path, told: Mapping[str, str]) -> list[str]:
+def unlike(out: Path, recorded: Mapping[str, str]) -> list[str]:
     """The files of a folder, never outside of it, whose SHA-256 is not what is told."""
-    there = [name for name in told if Path(name).name == name and (out / name).is_file()]
-    return [name for name, found in digests(out, there).items() if found != told[name]]
+    existing = [name for name in recorded if Path(name).name == name and (out / name).is_file()]
+    return [name for name, digest in digests(out, existing).items() if digest != recorded[name]]
 
 
 def clear_temporaries(folder: Path) -> None:

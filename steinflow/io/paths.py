@@ -23,11 +23,11 @@ def expanded(path: Any) -> Path:
 
 def with_expanded_paths(command: Any) -> Any:
     """A dataclass whose paths, and tuples of paths, are expanded."""
-    found: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for field in fields(command):
         value = getattr(command, field.name)
         if isinstance(value, Path):
-            found[field.name] = expanded(value)
+            changes[field.name] = expanded(value)
         elif isinstance(value, tuple) and value and isinstance(value[0], Path):
-            found[field.name] = tuple(map(expanded, value))
-    return replace(command, **found)
+            changes[field.name] = tuple(map(expanded, value))
+    return replace(command, **changes)

@@ -39,8 +39,8 @@ class Progress:
     ) -> None:
         self.total, self.done = total, done
         self.name, self.unit = name, unit
-        self.quiet, self.said = quiet, time.monotonic()
-        self.marks = deque([(self.said, done)], maxlen=MARKS)
+        self.quiet, self.printed_at = quiet, time.monotonic()
+        self.marks = deque([(self.printed_at, done)], maxlen=MARKS)
         self.bar: RichProgress | None = None
 
     def __enter__(self) -> "Progress":
@@ -58,22 +58,24 @@ class Progress:
             self.bar.start()
             self.task = self.bar.add_task("compiling", total=self.total, completed=self.done)
         else:
-            kept = f", {self.done:,} finished before" if self.done else ""
-            self.line(f"{self.total:,} {self.unit}{kept}; compiling first")
+            before = f", {self.done:,} finished before" if self.done else ""
+            self.line(f"{self.total:,} {self.unit}{before}; compiling first")
         return self
 
-    def advance(self, what: str, count: int = 1, said: str = "") -> None:
-        """So many more are done; `said` is told beside them where there is no bar."""
+    def advance(self, what: str, count: int = 1, note: str = "") -> None:
+        """So many more are done; `note` is printed beside them where there is no bar."""
         self.done += count
         if self.bar is not None:
             self.bar.update(self.task, advance=count, description=what)
             return
         now = time.monotonic()
-        if not self.quiet and (now - self.said > 5 or self.done == self.total):
+        if not self.quiet and (now - self.printed_at > 5 or self.done == self.total):
             since, before = self.marks[0]
-            left = (now - since) / max(self.done - before, 1) * (self.total - self.done)
-            self.line(f"{self.done:,}/{self.total:,} {self.unit}, {said}about {left:.0f} s left")
-            self.said = now
+            remaining = (now - since) / max(self.done - before, 1) * (self.total - self.done)
+            self.line(
+                f"{self.done:,}/{self.total:,} {self.unit}, {note}about {remaining:.0f} s left"
+            )
+            self.printed_at = now
             self.marks.append((now, self.done))
 
     def line(self, text: str) -> None:

@@ -36,15 +36,15 @@ def values_of(pairs: Iterable[str], option: str = "--env-kwargs") -> dict[str, A
     Raises:
         ValueError: a pair has no equals sign, or a name is given twice.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"{pair!r} is no NAME=VALUE. Write {option} render_mode=human.")
-        if name in found:
+        if name in values:
             raise ValueError(f"{option} gives {name} twice. Leave one out.")
-        found[name] = value_of(text)
-    return found
+        values[name] = value_of(text)
+    return values
 
 
 def pairs_of(values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -70,17 +70,17 @@ def options_of(kind: type, path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(f"Could not read {path}: {error}. Give a TOML file.") from error
     known = {f.name: f for f in fields(kind) if f.name not in ("config",)}
-    kinds, found = get_type_hints(kind), {}
+    kinds, options = get_type_hints(kind), {}
     for key, value in content.items():
         option = lookup("option", key.replace("-", "_"), known)
         try:
-            found[option.name] = as_type(value, kinds[option.name])
+            options[option.name] = as_type(value, kinds[option.name])
         except TypeError:
             default = option.default
             raise ValueError(
                 f"{key} in {path} cannot be {value!r}. Its default is {default!r}."
             ) from None
-    return found
+    return options
 
 
 def as_type(value: Any, kind: Any) -> Any:

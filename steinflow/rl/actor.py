@@ -55,7 +55,7 @@ class Regression(NamedTuple):
     errors: Float[Array, "b l"]  # squared, of E[a|x]
     x: Float[Array, "b l d"]
     levels: Level  # [b, l]
-    found: Estimate
+    estimate: Estimate
 
 
 def regression(
@@ -81,8 +81,8 @@ def regression(
     eps = jax.random.normal(for_noise, (batch, num_levels, dim))
     alpha, sigma = levels.alpha[..., None], levels.sigma[..., None]
     x = alpha * particle[:, None] + sigma * eps
-    found = score_targets(for_draws, targets, x, levels, method, num_draws=num_draws)
-    goal = jax.vmap(jax.vmap(posterior_mean))(found.score, x, levels)
+    estimates = score_targets(for_draws, targets, x, levels, method, num_draws=num_draws)
+    goal = jax.vmap(jax.vmap(posterior_mean))(estimates.score, x, levels)
     if policy.bounded:
         goal = jnp.clip(goal, -1.0, 1.0)
     sound = jnp.all(jnp.isfinite(goal), axis=-1, keepdims=True)
@@ -92,7 +92,7 @@ def regression(
 
     mean = jax.vmap(predict)(obs, x, levels)
     error = jnp.where(sound, mean - jax.lax.stop_gradient(jnp.where(sound, goal, 0.0)), 0.0)
-    return Regression(jnp.sum(error**2, axis=-1), x, levels, found)
+    return Regression(jnp.sum(error**2, axis=-1), x, levels, estimates)
 
 
 def score_loss(
@@ -107,18 +107,18 @@ def score_loss(
     num_draws: int,
 ) -> tuple[Float[Array, ""], ActorInfo]:
     """Mean of the errors of a `regression`."""
-    errors, _, levels, found = regression(
+    errors, _, levels, estimates = regression(
         policy, key, targets, obs, particle, schedule, method, num_levels, num_draws
     )
     loss = jnp.mean(errors)
     alpha, sigma = levels.alpha[..., None], levels.sigma[..., None]
-    scaled = found.info.std_error * sigma**2 / alpha
+    scaled = estimates.info.std_error * sigma**2 / alpha
     info = ActorInfo(
         loss,
-        jnp.mean(found.info.ess),
-        jnp.mean(found.info.coefficient),
+        jnp.mean(estimates.info.ess),
+        jnp.mean(estimates.info.coefficient),
         jnp.sqrt(jnp.mean(scaled**2)),
-        jnp.sum(found.info.num_invalid).astype(loss.dtype),
+        jnp.sum(estimates.info.num_invalid).astype(loss.dtype),
         jnp.zeros(()),
     )
     return loss, info
@@ -151,13 +151,13 @@ def advantage_weights(
     tau: Float[Array, ""],
     obs: Float[Array, "b o"],
     action: Float[Array, "b d"],
-    own: Float[Array, "b m d"],
+    policy_actions: Float[Array, "b m d"],
 ) -> Float[Array, " b"]:
     """exp((Q - V)/tau) of actions that were taken, cut at `HEAVIEST` and then of mean 1; V is the
     mean of Q at the policy's own. What they weigh is the posterior of mu(a|s) exp(Q/tau), mu the
     policy that took them (Peng et al., 2019)."""
     q = least_of(critics, obs, action[:, None])[:, 0]
-    value = jnp.mean(least_of(critics, obs, own), axis=1)
+    value = jnp.mean(least_of(critics, obs, policy_actions), axis=1)
     return len(q) * jax.nn.softmax(jnp.minimum((q - value) / tau, jnp.log(HEAVIEST)))
 
 

@@ -53,7 +53,7 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
         self.dropped, self.dropping = 0, False  # episodes in a row; whether the last one was
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (wide,), np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (dim,), np.float32)
-        self.seen = np.zeros(wide, np.float32)
+        self.last_obs = np.zeros(wide, np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -67,15 +67,15 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
         given: dict[str, Any] = {} if seed is None else {"seed": seed}
         given |= {"options": options} if options else {}
         for _ in range(TRIES if self.drop_nan else 1):
-            found = self.env.reset(**given)
-            if not isinstance(found, tuple) or len(found) != 2:
+            result = self.env.reset(**given)
+            if not isinstance(result, tuple) or len(result) != 2:
                 raise RunError(
-                    f"The environment's reset gave {type(found).__name__}. Return (observation, "
+                    f"The environment's reset gave {type(result).__name__}. Return (observation, "
                     f"info); {OLD}"
                 )
-            self.seen = self.vector(found[0], "reset")
-            if np.isfinite(self.seen).all():
-                return self.seen, {}
+            self.last_obs = self.vector(result[0], "reset")
+            if np.isfinite(self.last_obs).all():
+                return self.last_obs, {}
             given.pop("seed", None)
         raise RunError(NAN.format(what="an observation"))
 
@@ -87,19 +87,19 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
         """
         if not np.isfinite(action).all():
             raise RunError("The policy gives actions that are not finite. Train it anew.")
-        found: Any = self.env.step(self.actions.scaled(action))
-        if not isinstance(found, tuple) or len(found) != 5:
-            count = f"{len(found)} values" if isinstance(found, tuple) else type(found).__name__
+        result: Any = self.env.step(self.actions.scaled(action))
+        if not isinstance(result, tuple) or len(result) != 5:
+            count = f"{len(result)} values" if isinstance(result, tuple) else type(result).__name__
             raise RunError(
                 f"The environment's step gave {count}. Return (observation, reward, terminated, "
                 f"truncated, info); {OLD}"
             )
-        obs, reward = self.vector(found[0], "step"), number("reward", found[1])
-        ends = [truth(name, found[i]) for i, name in ((2, "terminated"), (3, "truncated"))]
+        obs, reward = self.vector(result[0], "step"), number("reward", result[1])
+        ends = [truth(name, result[i]) for i, name in ((2, "terminated"), (3, "truncated"))]
         with np.errstate(over="ignore"):
             finite = bool(np.isfinite(np.float32(reward)))
         if finite and np.isfinite(obs).all():
-            self.seen = obs
+            self.last_obs = obs
             return obs, reward, ends[0], ends[1], {}
         what = "an observation" if finite else "a reward"
         if not self.drop_nan:
@@ -110,7 +110,7 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
                 f"{IN_A_ROW} episodes in a row were dropped; the last gave {what} that is not "
                 "finite. Mend the environment."
             )
-        return self.seen, float("nan"), False, True, {}
+        return self.last_obs, float("nan"), False, True, {}
 
     def vector(self, obs: Any, where: str) -> Floats:
         """An observation as float32 numbers in a row, a copy.
@@ -120,15 +120,15 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
         """
         try:
             with np.errstate(over="ignore"):
-                found = np.array(obs, np.float32).reshape(-1)
+                array = np.array(obs, np.float32).reshape(-1)
         except (TypeError, ValueError, OverflowError):
-            found = np.zeros(0, np.float32)
-        if found.shape != self.seen.shape:
+            array = np.zeros(0, np.float32)
+        if array.shape != self.last_obs.shape:
             raise RunError(
                 f"The environment's {where} gave {kind_of(obs)} as an observation, but its "
                 f"observation_space is {self.env.observation_space}. Mend one of the two."
             )
-        return found
+        return array
 
     def snapshot(self) -> Arrays:
         """Its state as arrays; empty where it cannot give all of it."""
@@ -137,7 +137,7 @@ class Adapted(gym.Wrapper[Any, Any, Any, Any]):
     def put(self, state: Arrays) -> Floats:
         """Go on from a snapshot; raises where that cannot be."""
         set_state(self.env, state)
-        return self.seen
+        return self.last_obs
 
     def close(self) -> None:
         """Close it; a failure is a warning."""
@@ -152,13 +152,13 @@ def number(name: str, value: Any) -> float:
     """
     if isinstance(value, float | int | np.number):
         return float(value)
-    found = np.asarray(value)
-    if found.size != 1 or found.dtype.kind not in NUMBERS:
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in NUMBERS:
         raise RunError(
             f"The environment gave a {name} that is {kind_of(value)}, but it must be one number. "
             "Wrap it in gymnasium.wrappers.TransformReward with a function that gives one."
         )
-    return float(found.reshape(())[()])
+    return float(array.reshape(())[()])
 
 
 def kind_of(value: Any) -> str:
@@ -175,12 +175,12 @@ def truth(name: str, value: Any) -> bool:
     """
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    found = np.asarray(value)
-    if found.size != 1 or found.dtype.kind not in NUMBERS:
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in NUMBERS:
         raise RunError(
             f"The environment gave {name} = {value!r}, but it must be True or False. Mend its step."
         )
-    return bool(found.reshape(())[()])
+    return bool(array.reshape(())[()])
 
 
 def closed(env: Any) -> None:

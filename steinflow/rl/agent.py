@@ -71,9 +71,9 @@ class Learner(NamedTuple):
         """Adam (Kingma & Ba, 2015), behind a clip of the gradient's norm if asked for; its rate
         after so many updates of the critics."""
         clip = [optax.clip_by_global_norm(self.config.clip_norm)] if self.config.clip_norm else []
-        return optax.chain(*clip, optax.adam(rate * self.left(updates)))
+        return optax.chain(*clip, optax.adam(rate * self.rate_factor(updates)))
 
-    def left(self, updates: Int[Array, ""] | int) -> Float[Array, ""] | float:
+    def rate_factor(self, updates: Int[Array, ""] | int) -> Float[Array, ""] | float:
         """The share of the learning rates that is left."""
         anneal, steps = self.config.anneal, self.config.all_steps - self.config.warmup_steps
         if not anneal:
@@ -182,8 +182,8 @@ def at_policy(
     learner: Learner, state: AgentState, batch: Batch, points: Float[Array, "b m d"]
 ) -> tuple[Float[Array, "b o"], Float[Array, "b d"]]:
     """At s, on one of M new samples, with probability ∝ exp(Q/tau)."""
-    found, _ = one_of(learner, state, key_of(state, 3), batch.obs, learner.config.particles)
-    return batch.obs, found
+    actions, _ = one_of(learner, state, key_of(state, 3), batch.obs, learner.config.particles)
+    return batch.obs, actions
 
 
 def at_replay(
@@ -251,8 +251,8 @@ def side_by_side(function: Callable[..., T], *arguments: Any) -> T:
     def share(*arguments: Any) -> T:
         if jax.tree.leaves(arguments)[0].shape[0] > 1:
             return jax.vmap(function)(*arguments)
-        found = function(*jax.tree.map(lambda leaf: leaf[0], arguments))
-        return jax.tree.map(lambda leaf: leaf[None], found)
+        result = function(*jax.tree.map(lambda leaf: leaf[0], arguments))
+        return jax.tree.map(lambda leaf: leaf[None], result)
 
     return sharded(share, *arguments)
 

@@ -25,12 +25,12 @@ class RunError(Exception):
 
 def digest_of(arrays: Arrays, about: str) -> str:
     """SHA-256 of a header's text, and of names, types, shapes and bytes of arrays."""
-    found = hashlib.sha256(about.encode())
+    digest = hashlib.sha256(about.encode())
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")
-        found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(array.reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def write(path: Path, arrays: Arrays, about: dict[str, Any]) -> None:
@@ -56,11 +56,11 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        whole = header.get("sha256") == digest_of(arrays, header.get("about", ""))
+        intact = header.get("sha256") == digest_of(arrays, header.get("about", ""))
         about = parse_json(header.get("about", "null"))
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"{path} is not a whole checkpoint ({error}). Use another one.") from error
-    if not whole or not isinstance(about, dict):
+    if not intact or not isinstance(about, dict):
         raise RunError(f"{path} is damaged: its contents do not match its digest. Use another one.")
     if header.get("format_version") != str(FORMAT_VERSION):
         raise RunError(
@@ -83,12 +83,12 @@ def filled(prefix: str, like: Any, arrays: Arrays) -> Any:
         RunError: an array is missing or has another shape.
     """
 
-    def leaf(path: Any, old: Any) -> NDArray[Any]:
+    def leaf(path: Any, template: Any) -> NDArray[Any]:
         name = prefix + jax.tree_util.keystr(path)
-        found = arrays.get(name)
-        if found is None or found.shape != old.shape or found.dtype != old.dtype:
+        array = arrays.get(name)
+        if array is None or array.shape != template.shape or array.dtype != template.dtype:
             raise RunError(f"A checkpoint does not fit its config.toml: {name} is not as expected.")
-        return found
+        return array
 
     return jax.tree_util.tree_map_with_path(leaf, like)
 
@@ -110,7 +110,7 @@ def common(folders: Iterable[Path]) -> set[int]:
 
 
 def newest(
-    folders: Iterable[Path], said: list[str]
+    folders: Iterable[Path], messages: list[str]
 ) -> tuple[int, list[tuple[Arrays, dict[str, Any]]]]:
     """The newest step whose checkpoints are whole in all folders; what was refused is said.
 
@@ -120,13 +120,13 @@ def newest(
     folders = list(folders)
     for step in sorted(common(folders), reverse=True):
         try:
-            found = [read(path_of(folder, step)) for folder in folders]
-            if all(about.get("step") == step for _, about in found):
-                return step, found
-            said.append(f"Checkpoints of step {step} are named wrongly.")
+            checkpoints = [read(path_of(folder, step)) for folder in folders]
+            if all(about.get("step") == step for _, about in checkpoints):
+                return step, checkpoints
+            messages.append(f"Checkpoints of step {step} are named wrongly.")
         except RunError as error:
-            said.append(str(error))
-    refused = "".join(f" {sentence}" for sentence in said)
+            messages.append(str(error))
+    refused = "".join(f" {sentence}" for sentence in messages)
     raise RunError(f"{folders[0]} has no whole checkpoint.{refused} Train from the start.")
 
 

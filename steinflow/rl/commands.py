@@ -208,7 +208,7 @@ def evaluate(command: Eval) -> int:
     if not command.runs or (command.out and len(command.runs) > 1):
         raise ValueError("Give one run, or several without --out: steinflow eval RUN...")
     for path in command.runs:
-        run, found, lines = load(path), dict[str, Any](), list[str]()
+        run, results, lines = load(path), dict[str, Any](), list[str]()
         episodes = f"{command.episodes} episodes, seed {command.seed}"
         for which in WHICH:
             result = run.evaluate(
@@ -216,7 +216,7 @@ def evaluate(command: Eval) -> int:
                 max_steps=command.eval_max_steps, envs=command.eval_envs,
             )  # fmt: skip
             mean, error = pooled(result.returns)
-            found[which] = {
+            results[which] = {
                 "mean": mean, "standard_error": error, "returns": result.returns.tolist(),
                 "lengths": result.lengths.tolist(),
             }  # fmt: skip
@@ -227,7 +227,7 @@ def evaluate(command: Eval) -> int:
                  "seeds": list(run.seeds), "episodes": command.episodes,
                  "seed": command.seed}  # fmt: skip
         with explained(target.parent):
-            write_json(target, about | found)
+            write_json(target, about | results)
         print("\n".join(lines), flush=True)  # once it is written: a terminal may refuse it
     return 0
 

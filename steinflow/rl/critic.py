@@ -74,8 +74,8 @@ def td_target(
     ) -> Float[Array, " k"]:
         outputs = jax.vmap(target.outputs, in_axes=(None, 0))(obs, actions)
         means = jax.vmap(jax.vmap(head.mean))(outputs)
-        least = jnp.argmin(means, axis=1)
-        outputs = jnp.take_along_axis(outputs, least[:, None, None], axis=1)[:, 0]
+        lowest = jnp.argmin(means, axis=1)
+        outputs = jnp.take_along_axis(outputs, lowest[:, None, None], axis=1)[:, 0]
         weights = weigh(jnp.min(means, axis=1) + bonus, tau)
         shifted = jax.vmap(head.shifted, in_axes=(0, 0, None))
         return weights @ shifted(outputs, reward + discount * bonus, discount)

@@ -39,17 +39,17 @@ def curve_of(run: Run, name: str | None = None) -> Curve:
     if "eval_return" not in rows.columns:
         raise RunError(f"{run.path} has no evaluation yet. Train it longer than --eval-every.")
     rows = rows.drop_nulls("eval_return").sort("step")
-    own = [rows.filter(rows["seed"] == seed).unique("step", keep="last").sort("step")
+    parts = [rows.filter(rows["seed"] == seed).unique("step", keep="last").sort("step")
            for seed in run.seeds]  # fmt: skip
-    common = set.intersection(*(set(part["step"]) for part in own))
-    own = [part.filter(part["step"].is_in(sorted(common))) for part in own]
+    common = set.intersection(*(set(part["step"]) for part in parts))
+    parts = [part.filter(part["step"].is_in(sorted(common))) for part in parts]
     if not common:
         raise RunError(f"{run.path} has no evaluation that all seeds share yet. Train it longer.")
     return Curve(
         name or run.path.name,
-        own[0]["step"].to_numpy().astype(float),
-        np.mean([part["seconds"].to_numpy() for part in own], axis=0),
-        np.stack([part["eval_return"].to_numpy() for part in own]),
+        parts[0]["step"].to_numpy().astype(float),
+        np.mean([part["seconds"].to_numpy() for part in parts], axis=0),
+        np.stack([part["eval_return"].to_numpy() for part in parts]),
     )
 
 

@@ -61,11 +61,11 @@ def steps_from(source: str, width: int, actions: Actions, env: str = "") -> Step
     if (path.parent / "metadata.json").is_file():  # a file within Minari's folder
         path = path.parent
     if path.suffix in SUFFIXES and path.is_file():
-        found = from_file(path, width, actions)
+        steps = from_file(path, width, actions)
     else:
-        found = from_minari(path if path.exists() else None, source, width, actions, env)
-    require_finite(source, found)
-    return found
+        steps = from_minari(path if path.exists() else None, source, width, actions, env)
+    require_finite(source, steps)
+    return steps
 
 
 @contextmanager
@@ -165,12 +165,12 @@ def from_file(path: Path, width: int, actions: Actions) -> Steps:
             rows = slice(first, min(first + BLOCK, count))
             after = file["next_observations"] if followed else file["observations"]
             shift = 0 if followed else 1
-            seen = after[rows.start + shift : rows.stop + shift]
-            if len(seen) < rows.stop - rows.start:  # the last step of all
-                seen = np.concatenate([seen, after[-1:]])
+            next_obs = after[rows.start + shift : rows.stop + shift]
+            if len(next_obs) < rows.stop - rows.start:  # the last step of all
+                next_obs = np.concatenate([next_obs, after[-1:]])
             filling.put(
                 f"A block of {path} from step {first:,} on", file["observations"][rows],
-                file["actions"][rows], np.asarray(file["rewards"][rows]).reshape(-1), seen,
+                file["actions"][rows], np.asarray(file["rewards"][rows]).reshape(-1), next_obs,
                 terminated[rows], cut[rows],
             )  # fmt: skip
     steps = filling.done()
@@ -184,19 +184,19 @@ def from_file(path: Path, width: int, actions: Actions) -> Steps:
     unknown[-1] = not terminated[-1]
     ends = np.append(unknown[1:], False) & ~terminated & ~unknown
     steps.truncated[:] = ends
-    kept = steps.each(lambda array: without(array, unknown))
-    if not len(kept.reward):
+    known = steps.each(lambda array: without(array, unknown))
+    if not len(known.reward):
         raise DataError(
             f"{path} has no step whose next observation is known. Record some episodes."
         )
-    return kept
+    return known
 
 
 def without(array: NDArray[Any], left_out: NDArray[np.bool_]) -> NDArray[Any]:
     """The entries that are not left out, in the memory of the array."""
-    kept = array[~left_out]
-    array[: len(kept)] = kept
-    return array[: len(kept)]
+    remaining = array[~left_out]
+    array[: len(remaining)] = remaining
+    return array[: len(remaining)]
 
 
 class Filling:
@@ -271,9 +271,9 @@ class Filling:
                 f"{where} has actions outside of the environment's bounds {self.actions.low} to "
                 f"{self.actions.high}, or not finite. Give the environment that it is of."
             )
-        own = (obs.reshape(count, -1), np.clip(unit, -1.0, 1.0), reward,
+        columns = (obs.reshape(count, -1), np.clip(unit, -1.0, 1.0), reward,
                next_obs.reshape(count, -1), terminated, truncated)  # fmt: skip
-        for array, values in zip(self.steps, own, strict=True):
+        for array, values in zip(self.steps, columns, strict=True):
             array[rows] = values
         self.filled = rows.stop
 
@@ -300,8 +300,8 @@ def joined(obs: Any) -> NDArray[Any]:
         obs = tuple(obs[name] for name in sorted(obs))
     if isinstance(obs, tuple):
         return np.concatenate([joined(part) for part in obs], axis=1)
-    found = np.asarray(obs)
-    return found.reshape(len(found), -1)
+    array = np.asarray(obs)
+    return array.reshape(len(array), -1)
 
 
 def require_finite(source: str, steps: Steps) -> None:
@@ -329,7 +329,7 @@ def returns_of(steps: Steps) -> NDArray[np.float64]:
 
 def digest_of(steps: Steps) -> str:
     """What tells one dataset from another."""
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for array in steps:
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -34,33 +34,33 @@ def examine_environment(name: str, kwargs: dict[str, Any]) -> list[Finding]:
     make = factory_of(name, kwargs)
     env = make()
     try:
-        found = spaces(env)
+        findings = spaces(env)
         limit = time_limit_of(env)
     finally:
         closed(env)
-    seen = f"{limit:,} steps" if limit else "none that can be seen"
+    result = f"{limit:,} steps" if limit else "none that can be seen"
     remedy = "" if limit else "Set one: --env-kwargs max_episode_steps=1000"
-    found.append(Finding("time limit", seen, remedy))
-    if not any(finding.remedy and finding.essential for finding in found):
-        found += trial(make)
-        found.append(drawing(name, kwargs))
-    return found
+    findings.append(Finding("time limit", result, remedy))
+    if not any(finding.remedy and finding.essential for finding in findings):
+        findings += trial(make)
+        findings.append(drawing(name, kwargs))
+    return findings
 
 
 def spaces(env: "gym.Env[Any, Any]") -> list[Finding]:
     """Widths, bounds and dtypes, or why the agent does not support them."""
-    found = []
+    findings = []
     for what in ("observation_space", "action_space"):
         space = getattr(env, what, None)
-        found.append(Finding(what.replace("_space", "s"), f"{space}", ""))
+        findings.append(Finding(what.replace("_space", "s"), f"{space}", ""))
     try:
         obs, action = sizes_of(env)
     except ValueError as error:
-        return [*found, Finding("spaces", "not supported", str(error), essential=True)]
+        return [*findings, Finding("spaces", "not supported", str(error), essential=True)]
     box = actions_of(env.action_space)
-    how = ", rounded to whole numbers" if box.whole else ""
+    how = ", rounded to whole numbers" if box.is_integer else ""
     text = f"[{obs}] float32 to actions [{action}] {box.dtype.name} within bounds{how}"
-    return [*found, Finding("agent", text, "")]
+    return [*findings, Finding("agent", text, "")]
 
 
 def trial(make: Any) -> list[Finding]:

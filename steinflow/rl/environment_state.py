@@ -24,10 +24,10 @@ STATELESS = {
 
 def layers(env: Any) -> list[Any]:
     """The wrappers of an environment from the outside in, then itself."""
-    found = [env]
-    while found[-1] is not found[-1].unwrapped and hasattr(found[-1], "env"):
-        found.append(found[-1].env)
-    return found
+    envs = [env]
+    while envs[-1] is not envs[-1].unwrapped and hasattr(envs[-1], "env"):
+        envs.append(envs[-1].env)
+    return envs
 
 
 def is_mujoco(inner: Any) -> bool:
@@ -51,25 +51,25 @@ def state_of(env: Any) -> Arrays | None:
     """Everything that the next steps depend on, or None where a part of it is not known."""
     inner, outer = env.unwrapped, layers(env)[:-1]
     if hasattr(inner, "state_dict"):
-        own = dict(inner.state_dict())
+        state = dict(inner.state_dict())
     elif is_mujoco(inner):
         import mujoco
 
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
-        own = {"mujoco": np.zeros(mujoco.mj_stateSize(inner.model, kind))}
-        mujoco.mj_getState(inner.model, inner.data, own["mujoco"], kind)
+        state = {"mujoco": np.zeros(mujoco.mj_stateSize(inner.model, kind))}
+        mujoco.mj_getState(inner.model, inner.data, state["mujoco"], kind)
     elif is_classic(inner):
-        own = {"state": np.array(inner.state)}
+        state = {"state": np.array(inner.state)}
     else:
         return None
     for number, layer in enumerate(outer):
         if hasattr(layer, "state_dict"):
-            own |= {f"wrapper.{number}.{name}": v for name, v in layer.state_dict().items()}
+            state |= {f"wrapper.{number}.{name}": v for name, v in layer.state_dict().items()}
         elif not is_stateless(layer):
             return None
     elapsed = [getattr(layer, "_elapsed_steps", None) for layer in layers(env)]
     rest = {"elapsed": elapsed, "random": inner.np_random.bit_generator.state}
-    return own | {"rest": np.frombuffer(json.dumps(rest).encode(), np.uint8)}
+    return state | {"rest": np.frombuffer(json.dumps(rest).encode(), np.uint8)}
 
 
 def set_state(env: Any, state: Arrays) -> None:
@@ -78,25 +78,29 @@ def set_state(env: Any, state: Arrays) -> None:
     Raises:
         ValueError: it does not come back as it was.
     """
-    inner, outer, own = env.unwrapped, layers(env)[:-1], dict(state)
-    rest = parse_json(own.pop("rest").tobytes().decode())
+    inner, outer, remaining = env.unwrapped, layers(env)[:-1], dict(state)
+    rest = parse_json(remaining.pop("rest").tobytes().decode())
     for number, layer in enumerate(outer):
         if hasattr(layer, "state_dict"):
             prefix = f"wrapper.{number}."
-            mine = {name: own.pop(name) for name in list(own) if name.startswith(prefix)}
-            layer.load_state_dict({name.removeprefix(prefix): mine[name] for name in mine})
+            layer_state = {
+                name: remaining.pop(name) for name in list(remaining) if name.startswith(prefix)
+            }
+            layer.load_state_dict(
+                {name.removeprefix(prefix): layer_state[name] for name in layer_state}
+            )
     if hasattr(inner, "state_dict"):
-        inner.load_state_dict(own)
-    elif "mujoco" in own:
+        inner.load_state_dict(remaining)
+    elif "mujoco" in remaining:
         import mujoco
 
-        values = np.ascontiguousarray(own["mujoco"])
+        values = np.ascontiguousarray(remaining["mujoco"])
         mujoco.mj_setState(inner.model, inner.data, values, mujoco.mjtState.mjSTATE_INTEGRATION)
         mujoco.mj_forward(inner.model, inner.data)
         # forward recomputes what follows from the state, and its warm start, which is part of it
         mujoco.mj_setState(inner.model, inner.data, values, mujoco.mjtState.mjSTATE_INTEGRATION)
     else:
-        inner.state = own["state"]
+        inner.state = remaining["state"]
     inner.np_random.bit_generator.state = rest["random"]
     for layer, elapsed in zip(layers(env), rest["elapsed"], strict=True):
         if elapsed is not None:

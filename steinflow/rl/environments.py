@@ -102,7 +102,7 @@ class InTurn(Environments):
             raise
         first = self.members[0]
         name = getattr(getattr(first.env, "spec", None), "id", "")
-        self.about = About(first.seen.size, first.actions, time_limit_of(first), name)
+        self.about = About(first.last_obs.size, first.actions, time_limit_of(first), name)
         self.ended = np.zeros(count, np.bool_)
 
     def reset(self, seeds: Sequence[int]) -> Floats:

@@ -50,8 +50,8 @@ def with_error(mean: float, error: float | None) -> str:
 
 def seeds_of(seed: int, count: int, purpose: int) -> list[int]:
     """Seeds for environments that no other seed or purpose has, below 2^31 as simulators want."""
-    found = np.random.SeedSequence((seed, purpose)).generate_state(count)
-    return [int(number) & MOST for number in found]
+    numbers = np.random.SeedSequence((seed, purpose)).generate_state(count)
+    return [int(number) & MOST for number in numbers]
 
 
 class Evaluator:
@@ -105,7 +105,7 @@ class Evaluator:
         """
         agents, episodes = self.shape
         seeds = seeds_of(seed, episodes, 2) * agents
-        found = Returns(np.zeros(self.shape), np.zeros(self.shape, np.int64))
+        result = Returns(np.zeros(self.shape), np.zeros(self.shape, np.int64))
         cut = 0
         for first in range(0, len(seeds), self.envs.count):
             rows = np.arange(first, min(first + self.envs.count, len(seeds)))
@@ -113,7 +113,7 @@ class Evaluator:
             some += some[:1] * (self.envs.count - len(some))  # those are stepped, not counted
             with guarded("The environment's reset", self.config.env_timeout):
                 obs = self.envs.reset(some)
-            cut += self.episodes(learner, states, normaliser, rows, obs, found, stop)
+            cut += self.episodes(learner, states, normaliser, rows, obs, result, stop)
         if cut:
             warnings.warn(
                 f"{cut} of {len(seeds)} episodes of an evaluation were cut after {self.longest:,} "
@@ -121,7 +121,7 @@ class Evaluator:
                 EnvironmentWarning,
                 stacklevel=2,
             )
-        return found
+        return result
 
     def episodes(
         self,
@@ -130,30 +130,32 @@ class Evaluator:
         normaliser: Normaliser | None,
         rows: NDArray[np.int64],
         obs: NDArray[np.float32],
-        found: Returns,
+        result: Returns,
         stop: Sequence[int],
     ) -> int:
         """One episode of every row, added to `found`; how many were cut."""
-        returns, lengths = found.returns.reshape(-1), found.lengths.reshape(-1)
+        returns, lengths = result.returns.reshape(-1), result.lengths.reshape(-1)
         going = np.ones(len(rows), np.bool_)
         everyone = np.zeros((returns.size, obs.shape[-1]), np.float32)
         for count in range(self.longest):
             if stop:
                 raise KeyboardInterrupt
             everyone[rows] = obs[: len(rows)]
-            seen = everyone.reshape(*self.shape, -1)
-            seen = normaliser(seen) if normaliser else seen
-            action = np.asarray(act(learner, states, jnp.asarray(FIRST + count), seen, True))
+            observations = everyone.reshape(*self.shape, -1)
+            observations = normaliser(observations) if normaliser else observations
+            action = np.asarray(
+                act(learner, states, jnp.asarray(FIRST + count), observations, True)
+            )
             action = action.reshape(returns.size, -1)[rows]
             idle = np.zeros((self.envs.count - len(rows), action.shape[-1]), np.float32)
             with guarded("The environment's step", self.config.env_timeout):
                 step = self.envs.step(np.concatenate([action, idle]))
-            own = slice(len(rows))
-            returns[rows] += np.where(going, step.reward[own], 0.0)
+            active = slice(len(rows))
+            returns[rows] += np.where(going, step.reward[active], 0.0)
             lengths[rows] += going
-            again = going & step.dropped[own]  # it began anew
+            again = going & step.dropped[active]  # it began anew
             returns[rows[again]], lengths[rows[again]] = 0.0, 0
-            going &= ~(step.terminated | step.truncated)[own] | again
+            going &= ~(step.terminated | step.truncated)[active] | again
             obs = step.obs
             if not going.any():
                 return 0

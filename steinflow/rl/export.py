@@ -60,14 +60,14 @@ def export(run: Run, out: Path, which: str = "best") -> list[Path]:
     """
     states, normaliser = run.agents(which)
     state = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), states)
-    learner, whole = run.learner, run.actions.whole
+    learner, is_integer = run.learner, run.actions.is_integer
     low, high = (jnp.asarray(side, jnp.float32).reshape(-1) for side in run.actions[:2])
     arrays = checkpoint.named("policy", state.policy) | checkpoint.named("critics", state.critics)
     arrays["scale"] = np.asarray(state.scale)
     if normaliser is not None:
         arrays |= {f"normaliser.{name}": part for name, part in normaliser.of_seed(0).items()}
 
-    def seen(obs: Array) -> Array:
+    def normalised(obs: Array) -> Array:
         if normaliser is None:
             return obs
         std = jnp.sqrt(normaliser.square[0] / jnp.maximum(normaliser.count[0], 1.0)) + 1e-4
@@ -75,9 +75,9 @@ def export(run: Run, out: Path, which: str = "best") -> list[Path]:
         return jnp.clip(scaled, -LARGEST, LARGEST).astype(jnp.float32)
 
     def policy(obs: Float[Array, "b o"], seed: Int[Array, ""]) -> Float[Array, "b d"]:
-        unit = choose(learner, state, jax.random.key(seed), seen(obs), True)
+        unit = choose(learner, state, jax.random.key(seed), normalised(obs), True)
         scaled = low + 0.5 * (unit + 1.0) * (high - low)
-        return jnp.clip(jnp.round(scaled) if whole else scaled, low, high)
+        return jnp.clip(jnp.round(scaled) if is_integer else scaled, low, high)
 
     with jax.enable_x64(False):
         (rows,) = jax_export.symbolic_shape("b")
@@ -110,9 +110,9 @@ def described(run: Run) -> dict[str, Any]:
 def card(run: Run, which: str) -> str:
     """The model card."""
     try:
-        found = json.loads((run.path / "eval.json").read_text("utf-8"))
-        mean = with_error(found[which]["mean"], found[which]["standard_error"])
-        evaluation = f"mean return {mean} ({found['episodes']} episodes, seed {found['seed']})"
+        results = json.loads((run.path / "eval.json").read_text("utf-8"))
+        mean = with_error(results[which]["mean"], results[which]["standard_error"])
+        evaluation = f"mean return {mean} ({results['episodes']} episodes, seed {results['seed']})"
     except (OSError, ValueError, KeyError, TypeError):
         evaluation = "not evaluated yet (steinflow eval)"
     config = run.config
@@ -121,5 +121,5 @@ def card(run: Run, which: str) -> str:
         steps=config.whole_steps, estimator=config.estimator, obs=run.learner.sizes.obs,
         action=run.learner.sizes.action, particles=config.eval_particles,
         evaluation=evaluation, path=run.path, platforms=" and ".join(PLATFORMS),
-        kind=f", whole numbers for {run.actions.dtype.name}" if run.actions.whole else "",
+        kind=f", whole numbers for {run.actions.dtype.name}" if run.actions.is_integer else "",
     )  # fmt: skip

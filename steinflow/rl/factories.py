@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 
 from steinflow.checks import lookup
-from steinflow.rl.signals import said
+from steinflow.rl.signals import message_of
 from steinflow.rl.spaces import is_vector, parts_of
 
 Factory = Callable[[], "gym.Env[Any, Any]"]
@@ -80,7 +80,9 @@ class Maker:
                 raise NotDrawnError(f"{self.name} takes no render_mode. {DRAWING}") from error
             names = [name for name in self.arguments if name != "render_mode"]
             given = f". --env-kwargs gave it {', '.join(names)}" if names else ""
-            reason = str(error) if type(error).__module__.startswith("gymnasium") else said(error)
+            reason = (
+                str(error) if type(error).__module__.startswith("gymnasium") else message_of(error)
+            )
             raise ValueError(
                 f"Could not make {self.name!r}: {reason.rstrip('.')}{given}."
             ) from error
@@ -120,9 +122,9 @@ def require_env(name: str, env: Any) -> None:
 
 def joined(env: "gym.Env[Any, Any]") -> "gym.Env[Any, Any]":
     """The environment, its observations one vector where they are a Dict or Tuple of them."""
-    seen: Any = getattr(env, "observation_space", None)
-    several = isinstance(seen, gym.spaces.Dict | gym.spaces.Tuple)
-    if several and all(map(is_vector, parts_of(seen))):
+    space: Any = getattr(env, "observation_space", None)
+    several = isinstance(space, gym.spaces.Dict | gym.spaces.Tuple)
+    if several and all(map(is_vector, parts_of(space))):
         return gym.wrappers.FlattenObservation(env)
     return env
 
@@ -165,9 +167,9 @@ def named_factory(env: str, options: dict[str, Any]) -> Maker:
     if ":" in env:
         module, name = env.split(":", 1)
         content = imported(module, env)
-        found = getattr(content, name, None)
-        if callable(found):
-            return factory_from(env, found, options)
+        factory = getattr(content, name, None)
+        if callable(factory):
+            return factory_from(env, factory, options)
         if unversioned(name) not in registered:
             near = difflib.get_close_matches(name, vars(content), n=1)
             hint = f"Did you mean {module}:{near[0]}? " if near else ""
@@ -198,9 +200,9 @@ def imported(module: str, env: str) -> Any:
         ValueError: it cannot be imported.
         ModuleNotFoundError: it is one of an extra of ours that is not installed.
     """
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
+    folder = str(Path.cwd())
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever it runs when it is imported
@@ -211,7 +213,7 @@ def imported(module: str, env: str) -> Any:
 
 def unimportable(module: str, env: str, error: BaseException) -> ValueError:
     """What to do about a module that cannot be imported."""
-    reason = str(error) if isinstance(error, ImportError) else said(error)
+    reason = str(error) if isinstance(error, ImportError) else message_of(error)
     if module.endswith(".py"):
         name = f"{module.removesuffix('.py').replace('/', '.')}:{env.partition(':')[2]}"
         return ValueError(f"{module!r} is a file, not the name of a module. Write {name}.")

@@ -70,7 +70,7 @@ def typed(options: dict[str, Any]) -> dict[str, Any]:
         ValueError: an option is unknown (the nearest is named), or of another type.
     """
     known = {field.name: field.default for field in fields(TrainConfig)}
-    found = {}
+    values = {}
     for key, value in options.items():
         name = key.replace("-", "_")
         default = lookup("option", name, known)
@@ -81,19 +81,19 @@ def typed(options: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(
                 f"{key} must be a {type(default).__name__} such as {default!r}, got {value!r}."
             )
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def versions() -> dict[str, str]:
     """Of this package and what it stands on."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def manifest(spaces: dict[str, Any]) -> dict[str, Any]:

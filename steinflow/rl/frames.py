@@ -29,19 +29,19 @@ def frame_from(picture: Any) -> UInt8[np.ndarray, "height width 3"]:
     Raises:
         RunError: it is no picture.
     """
-    found = np.asarray(picture) if picture is not None else np.zeros(0)
-    if found.ndim == 2:
-        found = found[..., None]
-    if found.ndim != 3 or found.shape[-1] not in CHANNELS or found.dtype.kind not in "buif":
+    array = np.asarray(picture) if picture is not None else np.zeros(0)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in CHANNELS or array.dtype.kind not in "buif":
         kind = type(picture).__name__
-        kind += f" of shape {list(found.shape)}" if found.size else ""
+        kind += f" of shape {list(array.shape)}" if array.size else ""
         raise RunError(
             f"The environment's render gave {kind}, not a picture [height, width, 3]. It must draw "
             "with render_mode='rgb_array'."
         )
-    if not found.size:
+    if not array.size:
         raise RunError("The environment's render gave an empty picture. Mend it.")
-    return np.repeat(bytes_of(found), 3, axis=-1) if found.shape[-1] == 1 else bytes_of(found)
+    return np.repeat(bytes_of(array), 3, axis=-1) if array.shape[-1] == 1 else bytes_of(array)
 
 
 def bytes_of(values: NDArray[Any]) -> Frame:

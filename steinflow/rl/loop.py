@@ -108,8 +108,10 @@ class Trainer:
 
     def reset(self) -> NDArray[np.float32]:
         """Begin episodes; their seeds follow from the run's seeds and the step."""
-        own = range(self.config.seed, self.config.seed + self.config.seeds)
-        seeds = [s for seed in own for s in seeds_of(seed, self.config.num_envs, 16 + self.count)]
+        base_seeds = range(self.config.seed, self.config.seed + self.config.seeds)
+        seeds = [
+            s for seed in base_seeds for s in seeds_of(seed, self.config.num_envs, 16 + self.count)
+        ]
         with guarded("The environment's reset", self.config.env_timeout):
             return self.envs.reset(seeds)
 
@@ -173,13 +175,13 @@ class Trainer:
         """What all environments do, [n, d]: uniform at first, then as the policies say."""
         dim = self.learner.sizes.action
         if self.step < self.config.warmup_steps:
-            own = range(self.config.seed, self.config.seed + self.config.seeds)
-            each = [np.random.default_rng((seed, self.count, 1)) for seed in own]
-            found = [rng.uniform(-1.0, 1.0, (self.config.num_envs, dim)) for rng in each]
-            return np.concatenate(found).astype(np.float32)
-        seen = self.normalised(self.obs.reshape(*self.shape, -1))
-        found = act(self.learner, self.states, jnp.asarray(self.count), seen)
-        return np.asarray(found).reshape(self.rings, dim)
+            base_seeds = range(self.config.seed, self.config.seed + self.config.seeds)
+            each = [np.random.default_rng((seed, self.count, 1)) for seed in base_seeds]
+            actions = [rng.uniform(-1.0, 1.0, (self.config.num_envs, dim)) for rng in each]
+            return np.concatenate(actions).astype(np.float32)
+        observations = self.normalised(self.obs.reshape(*self.shape, -1))
+        actions = act(self.learner, self.states, jnp.asarray(self.count), observations)
+        return np.asarray(actions).reshape(self.rings, dim)
 
     def normalised(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Observations as the networks see them."""
@@ -188,18 +190,18 @@ class Trainer:
     def scale(self) -> NDArray[np.float32]:
         """The return of every seed that is 1 in its critics' units, [k]."""
         config = self.config
-        own = self.rewards.scale if config.normalise_rewards else np.ones(config.seeds)
-        return (own / config.reward_scale).astype(np.float32)
+        scale = self.rewards.scale if config.normalise_rewards else np.ones(config.seeds)
+        return (scale / config.reward_scale).astype(np.float32)
 
     def learn(self) -> None:
         """The updates after a chunk of steps."""
         config = self.config
         shape = (self.rounds, config.policy_delay, config.batch_size)
         batch = self.batch()
-        seen: dict[str, Any] = {n: self.normalised(batch[n]) for n in ("obs", "next_obs")}
+        rescaled: dict[str, Any] = {n: self.normalised(batch[n]) for n in ("obs", "next_obs")}
         scale = self.scale()
-        seen["reward"] = batch["reward"] / scale.reshape(-1, *(1,) * len(shape))
-        batches = Batch(**batch | seen)
+        rescaled["reward"] = batch["reward"] / scale.reshape(-1, *(1,) * len(shape))
+        batches = Batch(**batch | rescaled)
         states = self.states._replace(scale=jnp.asarray(scale))
         self.states, info = learn_all(self.learner, states, batches)
         self.infos.append(info)
@@ -218,9 +220,9 @@ class Trainer:
                 parts.append(replay.sample(
                     config.seed, self.count, shape, config.n_step, config.gamma, purpose
                 ))  # fmt: skip
-        whole = {name: np.concatenate([p[name] for p in parts], axis=3) for name in parts[0]}
+        merged = {name: np.concatenate([p[name] for p in parts], axis=3) for name in parts[0]}
         order = interleaved(from_data, config.batch_size - from_data)
-        return {name: np.take(values, order, axis=3) for name, values in whole.items()}
+        return {name: np.take(values, order, axis=3) for name, values in merged.items()}
 
     def ended(self, which: NDArray[np.bool_]) -> list[Record]:
         """Records of the episodes that ended with this step."""
@@ -238,14 +240,14 @@ class Trainer:
         """Records of the updates since the last call: means over them."""
         if not self.infos:
             return []
-        found: dict[str, list[NDArray[Any]]] = defaultdict(list)
+        history: dict[str, list[NDArray[Any]]] = defaultdict(list)
         for info in self.infos:
             for name, value in (info._asdict() | info.actor._asdict()).items():
                 if name not in ("actor", "loss"):
-                    found[name].append(np.asarray(value))
-            found["actor_loss"].append(np.asarray(info.actor.loss))
+                    history[name].append(np.asarray(value))
+            history["actor_loss"].append(np.asarray(info.actor.loss))
         self.infos = []
-        means = {name: np.mean(values, axis=0) for name, values in found.items()}
+        means = {name: np.mean(values, axis=0) for name, values in history.items()}
         common = {"step": self.step, "seconds": round(self.elapsed, 3)}
         return [
             {**common, "seed": self.config.seed + k}
@@ -253,45 +255,45 @@ class Trainer:
             for k in range(self.config.seeds)
         ]
 
-    def kept(self, seed: int, complete: bool, snapshots: Sequence[Arrays] = ()) -> Arrays:
+    def arrays_to_save(self, seed: int, complete: bool, snapshots: Sequence[Arrays] = ()) -> Arrays:
         """The arrays of a checkpoint of one seed; complete: with all that going on needs, the
         states of all environments among it where there are any."""
-        own = jax.tree.map(lambda leaf: leaf[seed], self.states)
-        found = checkpoint.named("agent", own)
+        agent = jax.tree.map(lambda leaf: leaf[seed], self.states)
+        arrays = checkpoint.named("agent", agent)
         if self.normaliser:
-            found |= prefixed("normaliser.", self.normaliser.of_seed(seed))
+            arrays |= prefixed("normaliser.", self.normaliser.of_seed(seed))
         if not complete:
-            return found
-        mine = slice(seed * self.config.num_envs, (seed + 1) * self.config.num_envs)
-        found |= prefixed("replay.", self.replay.of_seed(seed))
-        found |= prefixed("rewards.", self.rewards.of_seed(seed))
-        found |= {name: getattr(self, name)[mine] for name in EPISODES}
-        for number, state in enumerate(snapshots[mine]):
-            found |= prefixed(f"env.{number}.", state)
-        return found
+            return arrays
+        rows = slice(seed * self.config.num_envs, (seed + 1) * self.config.num_envs)
+        arrays |= prefixed("replay.", self.replay.of_seed(seed))
+        arrays |= prefixed("rewards.", self.rewards.of_seed(seed))
+        arrays |= {name: getattr(self, name)[rows] for name in EPISODES}
+        for number, state in enumerate(snapshots[rows]):
+            arrays |= prefixed(f"env.{number}.", state)
+        return arrays
 
-    def restore(self, step: int, kept: list[Arrays], seconds: float) -> bool:
+    def restore(self, step: int, saved: list[Arrays], seconds: float) -> bool:
         """Go on from checkpoints of all seeds; whether the environments could go on as well."""
         self.count, self.seconds = step // self.config.frames, seconds
         self.clock = time.monotonic()
-        like = [jax.tree.map(lambda leaf, k=k: leaf[k], self.states) for k in range(len(kept))]
-        states = [checkpoint.filled("agent", a, b) for a, b in zip(like, kept, strict=True)]
+        like = [jax.tree.map(lambda leaf, k=k: leaf[k], self.states) for k in range(len(saved))]
+        states = [checkpoint.filled("agent", a, b) for a, b in zip(like, saved, strict=True)]
         self.states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        for seed, arrays in enumerate(kept):
+        for seed, arrays in enumerate(saved):
             self.replay.restore(seed, part("replay.", arrays))
             self.rewards.restore(seed, part("rewards.", arrays))
             if self.normaliser:
                 self.normaliser.restore(seed, part("normaliser.", arrays))
-        return self.restore_environments(kept)
+        return self.restore_environments(saved)
 
-    def restore_environments(self, kept: list[Arrays]) -> bool:
+    def restore_environments(self, saved: list[Arrays]) -> bool:
         """Put environments back where they were, or begin new episodes."""
-        own = range(self.config.num_envs)
-        states = [part(f"env.{n}.", arrays) for arrays in kept for n in own]
+        numbers = range(self.config.num_envs)
+        states = [part(f"env.{n}.", arrays) for arrays in saved for n in numbers]
         if not self.go_on(states):
             return False
         for name in EPISODES:
-            setattr(self, name, np.concatenate([arrays[name] for arrays in kept]))
+            setattr(self, name, np.concatenate([arrays[name] for arrays in saved]))
         return True
 
     def go_on(self, states: list[Arrays]) -> bool:
@@ -308,12 +310,12 @@ class Trainer:
     def lent(self) -> Iterator[None]:
         """The environments do something else meanwhile, and then go on where they were."""
         states = snapshots_of(self.envs)
-        kept = {name: getattr(self, name).copy() for name in EPISODES}
+        saved = {name: getattr(self, name).copy() for name in EPISODES}
         try:
             yield
         finally:
             if self.go_on(states):
-                for name, values in kept.items():
+                for name, values in saved.items():
                     setattr(self, name, values)
 
 

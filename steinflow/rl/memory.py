@@ -49,8 +49,8 @@ def needed(learner: Learner, rounds: int) -> int:
     if plan is None:
         return rough(learner)
     twice = plan.alias_size_in_bytes  # states that are written over
-    whole = plan.temp_size_in_bytes + plan.argument_size_in_bytes + plan.output_size_in_bytes
-    return int(whole - twice)
+    total = plan.temp_size_in_bytes + plan.argument_size_in_bytes + plan.output_size_in_bytes
+    return int(total - twice)
 
 
 def free() -> int | None:
@@ -81,16 +81,16 @@ def require_replay_room(config: TrainConfig, sizes: Sizes) -> None:
     Raises:
         RunError: with the options to lower.
     """
-    there = host_free()
+    available = host_free()
     row = BYTES * (2 * sizes.obs + sizes.action + 1) + 2
     need = config.seeds * max(config.buffer_size, config.num_envs) * row
-    if there is None or need < there:
+    if available is None or need < available:
         return
-    fitting = int(0.9 * there / (config.seeds * row))
+    fitting = int(0.9 * available / (config.seeds * row))
     raise RunError(
         f"A replay of {config.buffer_size:,} transitions with {sizes.obs:,} numbers an observation "
-        f"needs {need / GIB:.1f} GiB of memory for {config.seeds} seed(s), but {there / GIB:.1f} "
-        f"are free. Lower --buffer-size to at most {fitting:,}, or --seeds."
+        f"needs {need / GIB:.1f} GiB of memory for {config.seeds} seed(s), but "
+        f"{available / GIB:.1f} are free. Lower --buffer-size to at most {fitting:,}, or --seeds."
     )
 
 
@@ -103,15 +103,16 @@ def require_room(learner: Learner, rounds: int) -> None:
     Raises:
         RunError: with the options to lower.
     """
-    config, there, need = learner.config, free(), rough(learner)
-    if there is None or need < there / 4:
+    config, available, need = learner.config, free(), rough(learner)
+    if available is None or need < available / 4:
         return
-    if need < FAR * there:
+    if need < FAR * available:
         need = needed(learner, rounds)
-    if need > there:
+    if need > available:
         raise RunError(
-            f"An update would take about {need / GIB:.1f} GiB of memory, and {there / GIB:.1f} are "
-            f"free. Lower --num-draws ({config.num_draws} a state and level), "
+            f"An update would take about {need / GIB:.1f} GiB of memory, and "
+            f"{available / GIB:.1f} are free. "
+            f"Lower --num-draws ({config.num_draws} a state and level), "
             f"--actor-batch ({config.policy_states} states), --num-levels ({config.num_levels}), "
             f"--batch-size ({config.batch_size}) or --seeds ({config.seeds})."
         )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from steinflow.checks import lookup
 from steinflow.io.files import UserNotice, tell_damage, write_atomically
 from steinflow.io.texts import parse_json, read_text
-from steinflow.rl.signals import said
+from steinflow.rl.signals import message_of
 
 Record = dict[str, Any]
 Tracker = Callable[[Record], None]
@@ -54,9 +54,9 @@ class Metrics:
     def forget_after(self, step: int, owed: bool = False) -> None:
         """Keep what was said up to a step, without its evaluation if that is owed: a resumed run
         says the rest again."""
-        kept = [record for record in read(self.path) if record["step"] <= step]
-        kept = [r for r in kept if not (owed and r["step"] == step and "eval_return" in r)]
-        text = "".join(map(line_of, kept))
+        retained = [record for record in read(self.path) if record["step"] <= step]
+        retained = [r for r in retained if not (owed and r["step"] == step and "eval_return" in r)]
+        text = "".join(map(line_of, retained))
         write_atomically(self.path, lambda file: file.write(text.encode()))
 
 
@@ -82,10 +82,10 @@ def read(path: Path) -> list[Record]:
     """
     text = path.read_text("utf-8", errors="replace") if path.exists() else ""
     lines = text.split("\n")[:-1]  # what follows the last break was cut
-    found = [record for line in lines if (record := record_of(line)) is not None]
-    if len(found) < len(lines):
-        tell_damage(f"{path}: {len(lines) - len(found)} lines are damaged. They are left out.")
-    return found
+    records = [record for line in lines if (record := record_of(line)) is not None]
+    if len(records) < len(lines):
+        tell_damage(f"{path}: {len(lines) - len(records)} lines are damaged. They are left out.")
+    return records
 
 
 def record_of(line: str) -> Record | None:
@@ -93,10 +93,10 @@ def record_of(line: str) -> Record | None:
     try:
         record = parse_json(line)
         given = record.pop("crc")
-        whole = line_of(record).endswith(f'"{given}"}}\n') and type(record["step"]) is int
+        intact = line_of(record).endswith(f'"{given}"}}\n') and type(record["step"]) is int
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
-    return record if whole else None
+    return record if intact else None
 
 
 def scalars(record: Record) -> dict[str, float]:
@@ -108,7 +108,7 @@ def scalars(record: Record) -> dict[str, float]:
     }
 
 
-class Told:
+class Reporter:
     """A tracker that may fail: it is left out from then on, and training goes on."""
 
     def __init__(self, name: str, tracker: Tracker) -> None:
@@ -127,7 +127,8 @@ class Told:
 def tell_failure(name: str, error: BaseException) -> None:
     """Warn that a tracker failed."""
     warnings.warn(
-        f"{name} failed: {said(error)}. Training goes on without it; metrics.jsonl has everything.",
+        f"{name} failed: {message_of(error)}. Training goes on without it; "
+        "metrics.jsonl has everything.",
         TrackerWarning,
         stacklevel=2,
     )
@@ -171,7 +172,9 @@ def hosted(
     try:
         library.init(project="steinflow", name=folder.name, config=dict(config), **about)
     except (Exception, SystemExit) as error:
-        raise ValueError(f"{host.name} does not start: {said(error)}. {host.remedy}") from error
+        raise ValueError(
+            f"{host.name} does not start: {message_of(error)}. {host.remedy}"
+        ) from error
     try:
         yield lambda record: library.log({"step": record["step"], **scalars(record)})
     except BaseException:
@@ -187,11 +190,11 @@ def hosted(
 def identity(path: Path) -> str:
     """The name of a run at its host: made once, and kept in its folder."""
     with suppress(OSError, ValueError):
-        if found := read_text(path).strip():
-            return found
-    found = uuid.uuid4().hex[:12]
-    write_atomically(path, lambda file: file.write(found.encode()))
-    return found
+        if run_id := read_text(path).strip():
+            return run_id
+    run_id = uuid.uuid4().hex[:12]
+    write_atomically(path, lambda file: file.write(run_id.encode()))
+    return run_id
 
 
 WANDB = Host(

@@ -32,7 +32,7 @@ class MultiGoal(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.position, self.steps = np.zeros(2), 0
         self.path: list[NDArray[np.float64]] = []
 
-    def seen(self) -> NDArray[np.float32]:
+    def observation(self) -> NDArray[np.float32]:
         """The observation."""
         return np.asarray(self.position / 7.0, np.float32)
 
@@ -44,7 +44,7 @@ class MultiGoal(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         start = self.spread * self.np_random.standard_normal(2)
         self.position, self.steps = np.clip(start, -7.0, 7.0), 0
         self.path = [self.position]
-        return self.seen(), {}
+        return self.observation(), {}
 
     def step(
         self, action: NDArray[np.float32]
@@ -57,7 +57,7 @@ class MultiGoal(gym.Env[NDArray[np.float32], NDArray[np.float32]]):
         distance = np.linalg.norm(GOALS - self.position, axis=1)
         goal = int(np.argmin(distance)) if distance.min() < 1.0 else -1
         reward = -0.3 - float(move @ move) + 10.0 * (goal >= 0)
-        return self.seen(), reward, goal >= 0, self.steps >= 30, {"goal": goal}
+        return self.observation(), reward, goal >= 0, self.steps >= 30, {"goal": goal}
 
     def state_dict(self) -> dict[str, NDArray[np.float64]]:
         """For checkpoints."""

@@ -139,8 +139,8 @@ def least_forward(
     """The least Q, and its gradient."""
     arrays, rest = eqx.partition(critics.members, eqx.is_array)
 
-    def member(own: Any) -> tuple[Array, Array]:
-        layers = eqx.combine(own, rest)
+    def member(arrays: Any) -> tuple[Array, Array]:
+        layers = eqx.combine(arrays, rest)
         return jax.value_and_grad(lambda action: critics.head.mean(layers(obs, action)))(action)
 
     values, slopes = jax.lax.map(member, arrays)
@@ -188,8 +188,8 @@ class Denoiser(eqx.Module):
         prior = 1.0 / 3.0 if self.bounded else 1.0  # variance; 1/3 is that of uniform actions
         scale = level.alpha**2 * prior + level.sigma**2
         mean = level.alpha * prior * x / scale
-        seen = x / jnp.sqrt(jnp.maximum(scale, 1.0))  # a variance that explodes is brought back
-        change = level.sigma / jnp.sqrt(scale) * self.layers(obs, seen, features(level))
+        scaled = x / jnp.sqrt(jnp.maximum(scale, 1.0))  # a variance that explodes is brought back
+        change = level.sigma / jnp.sqrt(scale) * self.layers(obs, scaled, features(level))
         if not self.bounded:
             return mean + change
         return jnp.tanh(jnp.arctanh(jnp.clip(mean, -EDGE, EDGE)) + change)

@@ -45,7 +45,7 @@ class Normaliser:
         """What a checkpoint keeps."""
         return {name: array[seed] for name, array in vars(self).items()}
 
-    def restore(self, seed: int, kept: dict[str, NDArray[Any]]) -> None:
+    def restore(self, seed: int, saved: dict[str, NDArray[Any]]) -> None:
         """Take back what `of_seed` gave."""
-        for name, array in kept.items():
+        for name, array in saved.items():
             getattr(self, name)[seed] = array

@@ -16,7 +16,7 @@ from steinflow.rl.checkpoint import RunError
 from steinflow.rl.factories import DRAWING, NotDrawnError
 from steinflow.rl.frames import Frame, film, frame_from, write_gif
 from steinflow.rl.run import WHICH, Run
-from steinflow.rl.signals import guarded, said
+from steinflow.rl.signals import guarded, message_of
 
 LONGEST = 5_000  # steps of a film
 X_PORT = 6_000  # of the first display
@@ -151,5 +151,5 @@ def frame_of(env: "gym.Env[Any, Any]", patience: float) -> Frame:
             raise RunError(
                 f"The environment does not draw itself: it has no render(). {DRAWING}"
             ) from error
-        raise RunError(f"Could not draw: {said(cause)}. {no_screen()}") from error
+        raise RunError(f"Could not draw: {message_of(cause)}. {no_screen()}") from error
     return np.asarray(frame_from(picture))

@@ -100,9 +100,9 @@ def fill(
     returns = np.zeros(episodes)
     with Progress(episodes, 0, quiet, "record", "episodes") as progress:
         for number in range(episodes):
-            found = episode(env, run, which, seed + number, max_steps)
-            storage.update_episodes([EpisodeBuffer(seed=seed + number, **found)])
-            returns[number] = np.sum(found["rewards"])
+            data = episode(env, run, which, seed + number, max_steps)
+            storage.update_episodes([EpisodeBuffer(seed=seed + number, **data)])
+            returns[number] = np.sum(data["rewards"])
             progress.advance(f"return {returns[number]:.3g}")
     storage.update_metadata({
         "dataset_id": f"steinflow/{''.join(c if c.isalnum() else '-' for c in name)}-v0",
@@ -116,7 +116,7 @@ def episode(env: Adapted, run: Run, which: str, seed: int, max_steps: int) -> di
     patience, rng = run.config.env_timeout, np.random.default_rng((seed, UNIFORM))
     with guarded("The environment's reset", patience):
         obs, _ = env.reset(seed=seed)
-    seen, actions, rewards, ends = [obs], [], [], []
+    observations, actions, rewards, ends = [obs], [], [], []
     for count in range(1, max_steps + 1):
         if which == "random":
             unit = rng.uniform(-1.0, 1.0, env.actions.low.size).astype(np.float32)
@@ -127,7 +127,7 @@ def episode(env: Adapted, run: Run, which: str, seed: int, max_steps: int) -> di
             obs, reward, terminated, truncated, _ = env.step(unit)
         if np.isnan(reward):  # of an episode that --drop-nan drops: another one
             return episode(env, run, which, seed + AGAIN, max_steps)
-        seen.append(obs)
+        observations.append(obs)
         actions.append(env.actions.scaled(unit))
         rewards.append(reward)
         ends.append((terminated, truncated or (count == max_steps and not terminated)))
@@ -135,7 +135,7 @@ def episode(env: Adapted, run: Run, which: str, seed: int, max_steps: int) -> di
             break
     terminations, truncations = (np.array(side, bool) for side in zip(*ends, strict=True))
     return {
-        "observations": np.stack(seen), "actions": np.stack(actions),
+        "observations": np.stack(observations), "actions": np.stack(actions),
         "rewards": np.array(rewards, np.float64), "terminations": terminations,
         "truncations": truncations,
     }  # fmt: skip

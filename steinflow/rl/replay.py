@@ -51,11 +51,11 @@ class Replay:
     def of(cls, steps: Steps, seeds: int) -> "Replay":
         """One that holds steps of others, [n] each, the same for every seed; nothing is copied, and
         nothing can be added."""
-        found = cls(seeds, 1, 1, steps.obs.shape[-1], steps.action.shape[-1])
-        found.length = len(steps.reward)
-        found.steps = steps.each(lambda part: np.broadcast_to(part, (seeds, *part.shape)))
-        found.added[:] = found.held[:] = found.length
-        return found
+        replay = cls(seeds, 1, 1, steps.obs.shape[-1], steps.action.shape[-1])
+        replay.length = len(steps.reward)
+        replay.steps = steps.each(lambda part: np.broadcast_to(part, (seeds, *part.shape)))
+        replay.added[:] = replay.held[:] = replay.length
+        return replay
 
     def add(self, steps: Steps, valid: Flags | None = None) -> None:
         """A step of every environment, or of those that are marked."""
@@ -92,9 +92,9 @@ class Replay:
         A sum of rewards stops where its episode ends, or at the newest step, and carries the
         discount gamma^k of its own length k, or 0 where the episode terminated.
         """
-        found = [self.places(k, np.random.default_rng((seed + k, call, *purpose)), shape)
+        places = [self.places(k, np.random.default_rng((seed + k, call, *purpose)), shape)
                  for k in range(self.seeds)]  # fmt: skip
-        rows, first = (np.stack(parts) for parts in zip(*found, strict=True))
+        rows, first = (np.stack(parts) for parts in zip(*places, strict=True))
         start, newest = first % self.length, self.added[rows] - 1
         total = self.steps.reward[rows, start].astype(np.float32)
         last, discount = first.copy(), np.full(first.shape, gamma, np.float32)
@@ -130,15 +130,15 @@ class Replay:
 
     def of_seed(self, seed: int) -> dict[str, NDArray[Any]]:
         """What a checkpoint of one seed keeps: its rings, as far as they are filled."""
-        own = slice(seed * self.envs, (seed + 1) * self.envs)
-        filled = int(min(self.added[own].max(), self.length))
-        rings = {name: ring[own, :filled] for name, ring in self.steps._asdict().items()}
-        return rings | {"added": self.added[own], "held": self.held[own]}
+        rows = slice(seed * self.envs, (seed + 1) * self.envs)
+        filled = int(min(self.added[rows].max(), self.length))
+        rings = {name: ring[rows, :filled] for name, ring in self.steps._asdict().items()}
+        return rings | {"added": self.added[rows], "held": self.held[rows]}
 
-    def restore(self, seed: int, kept: dict[str, NDArray[Any]]) -> None:
+    def restore(self, seed: int, saved: dict[str, NDArray[Any]]) -> None:
         """Take back what `of_seed` gave."""
-        own = slice(seed * self.envs, (seed + 1) * self.envs)
+        rows = slice(seed * self.envs, (seed + 1) * self.envs)
         for name, ring in self.steps._asdict().items():
-            ring[own, : kept[name].shape[1]] = kept[name]
-        self.added[own] = kept["added"]
-        self.held[own] = kept.get("held", np.minimum(kept["added"], self.length))
+            ring[rows, : saved[name].shape[1]] = saved[name]
+        self.added[rows] = saved["added"]
+        self.held[rows] = saved.get("held", np.minimum(saved["added"], self.length))

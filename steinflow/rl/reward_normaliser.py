@@ -98,14 +98,14 @@ class RewardNormaliser:
         """What rewards are divided by, [k]."""
         now = self.running
         std = np.sqrt(now.square / np.maximum(now.steps, 1.0))
-        found = np.maximum(std, now.largest / self.bound) if self.bound else std
-        return np.where(found > 0.0, found, 1.0)
+        scale = np.maximum(std, now.largest / self.bound) if self.bound else std
+        return np.where(scale > 0.0, scale, 1.0)
 
     def of_seed(self, seed: int) -> dict[str, NDArray[Any]]:
         """What a checkpoint keeps."""
         return {name: array[seed] for name, array in self.running._asdict().items()}
 
-    def restore(self, seed: int, kept: dict[str, NDArray[Any]]) -> None:
+    def restore(self, seed: int, saved: dict[str, NDArray[Any]]) -> None:
         """Take back what `of_seed` gave."""
         for name, array in self.running._asdict().items():
-            array[seed] = kept[name]
+            array[seed] = saved[name]

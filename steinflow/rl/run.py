@@ -64,38 +64,38 @@ class Run:
         """manifest.json."""
         path = self.path / "manifest.json"
         try:
-            found = parse_json(read_text(path))
-            spaces = found["spaces"]
+            manifest = parse_json(read_text(path))
+            spaces = manifest["spaces"]
             if actions_from(spaces).low.size != spaces["action"] or not spaces["obs"] >= 1:
                 raise ValueError("widths and bounds of its spaces do not fit")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"Could not read {path}: {error}. Give the folder of a run.") from error
-        return found
+        return manifest
 
     def metrics(self) -> pl.DataFrame:
         """All records of its seeds, in their order (docs/metrics.md)."""
         records = metrics.read(self.path / "metrics.jsonl")
-        own = [record for record in records if record.get("seed") in self.seeds]
-        return pl.DataFrame(own, infer_schema_length=None)
+        selected = [record for record in records if record.get("seed") in self.seeds]
+        return pl.DataFrame(selected, infer_schema_length=None)
 
     def arrays(self, seed: int, which: str) -> Arrays:
         """A checkpoint of one seed; best is by its evaluations."""
         folder = folder_of(self.path, seed)
         if lookup("checkpoint", which, WHICH) == "best" and (folder / "best.safetensors").exists():
             return checkpoint.read(folder / "best.safetensors")[0]
-        said: list[str] = []
-        _, found = checkpoint.newest([folder], said)
-        return found[0][0]
+        messages: list[str] = []
+        _, checkpoints = checkpoint.newest([folder], messages)
+        return checkpoints[0][0]
 
     def read_agents(self, which: str) -> tuple[AgentState, Normaliser | None]:
         """The agents of all seeds, with a leading axis."""
-        kept = [self.arrays(seed, which) for seed in self.seeds]
+        saved = [self.arrays(seed, which) for seed in self.seeds]
         with jax.enable_x64(False):
             like = jax.eval_shape(partial(initial, self.learner), jnp.zeros((), jnp.int32))
-        states = [checkpoint.filled("agent", like, arrays) for arrays in kept]
-        own = Normaliser(len(kept), self.learner.sizes.obs)
-        normaliser = own if self.config.normalise else None
-        for number, arrays in enumerate(kept):
+        states = [checkpoint.filled("agent", like, arrays) for arrays in saved]
+        statistics = Normaliser(len(saved), self.learner.sizes.obs)
+        normaliser = statistics if self.config.normalise else None
+        for number, arrays in enumerate(saved):
             if normaliser:
                 normaliser.restore(number, part("normaliser.", arrays))
         return jax.tree.map(lambda *leaves: np.stack(leaves), *states), normaliser
@@ -123,15 +123,15 @@ class Run:
         self, obs: Any, key: Key[Array, ""], which: str = "best", greedy: bool = True
     ) -> NDArray[np.float32]:
         """The same actions in [-1, 1]^d, [d] or [b, d]."""
-        seen = self.observations(obs)
+        observations = self.observations(obs)
         require_key(key)
         states, normaliser = self.agents(which)
-        rows = np.atleast_2d(seen)
+        rows = np.atleast_2d(observations)
         rows = normaliser(rows[None])[0] if normaliser else rows
         one = jax.tree.map(lambda leaf: leaf[0], states)
         with jax.enable_x64(False):
-            found = np.asarray(chosen(self.learner, one, key, rows, greedy))
-        return found if seen.ndim == 2 else found[0]
+            actions = np.asarray(chosen(self.learner, one, key, rows, greedy))
+        return actions if observations.ndim == 2 else actions[0]
 
     def observations(self, obs: Any) -> NDArray[np.float32]:
         """Observations, [o] or [b, o].
@@ -141,14 +141,14 @@ class Run:
         """
         wide = self.learner.sizes.obs
         shapes = f"[{wide}] or [b, {wide}]"
-        seen = as_numbers(
+        array = as_numbers(
             f"obs must be {shapes}, and it", obs,
             "Of (obs, info) = env.reset() give obs; of a Dict or Tuple give "
             "gymnasium.spaces.flatten(env.observation_space, obs).",
         )  # fmt: skip
-        if seen.ndim not in (1, 2) or seen.shape[-1] != wide:
-            raise ValueError(f"obs must be {shapes}, got {list(seen.shape)}.")
-        return seen
+        if array.ndim not in (1, 2) or array.shape[-1] != wide:
+            raise ValueError(f"obs must be {shapes}, got {list(array.shape)}.")
+        return array
 
     def q(self, obs: Any, action: Any, which: str = "best") -> NDArray[np.float64]:
         """The least of its first seed's critics, in units of return, [b].
@@ -169,8 +169,8 @@ class Run:
         critics = jax.tree.map(lambda leaf: leaf[0], states.critics)
         with jax.enable_x64(False):
             points = jnp.asarray(self.actions.unit(taken))
-            found = least_of(critics, jnp.asarray(rows), points[:, None])
-        return np.asarray(found[:, 0], np.float64) * float(states.scale[0])
+            values = least_of(critics, jnp.asarray(rows), points[:, None])
+        return np.asarray(values[:, 0], np.float64) * float(states.scale[0])
 
     def factory(self, env: str | Factory | None = None, **more: Any) -> Factory:
         """What makes its environment, with more arguments than it was trained with.

@@ -34,10 +34,10 @@ def run_lock(folder: Path) -> Iterator[Callable[[], None]]:
     Raises:
         RunError: another process trains there.
     """
-    mine: list[IO[Any]] = []
+    held: list[IO[Any]] = []
 
     def claim() -> None:
-        if mine:
+        if held:
             return
         try:
             file = locked(folder / NAME)
@@ -47,7 +47,7 @@ def run_lock(folder: Path) -> Iterator[Callable[[], None]]:
             raise
         if file is None:
             raise RunError(f"Another process trains in {folder}. Stop it, or give another --out.")
-        mine.append(file)
+        held.append(file)
         HELD.add(file)
 
     if folder.is_dir():
@@ -55,7 +55,7 @@ def run_lock(folder: Path) -> Iterator[Callable[[], None]]:
     try:
         yield claim
     finally:
-        for file in mine:
+        for file in held:
             HELD.discard(file)
             if not file.closed:  # a child that has not closed its copy yet would keep the lock
                 fcntl.flock(file, fcntl.LOCK_UN)

@@ -15,8 +15,8 @@ def times_of(num_steps: int) -> Float[Array, " n"]:
     the exact E[a|x], d = 1: exp(20 a) on [-1, 1] .058 instead of .102, a normal of width .1 .198
     instead of .232, two of them .179 instead of .164, uniform .160 instead of .161.
     """
-    left = (num_steps - jnp.arange(num_steps) - 0.5) / num_steps
-    return 1.0 - left**1.5
+    remaining = (num_steps - jnp.arange(num_steps) - 0.5) / num_steps
+    return 1.0 - remaining**1.5
 
 
 def policy_sample(

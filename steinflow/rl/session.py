@@ -24,7 +24,7 @@ from steinflow.rl.files import manifest, require_longer, same_data, same_options
 from steinflow.rl.loop import DivergedError, Trainer
 from steinflow.rl.metrics import Metrics, Record
 from steinflow.rl.run import folder_of
-from steinflow.rl.signals import asked_to_stop, said
+from steinflow.rl.signals import asked_to_stop, message_of
 
 EVALUATION = 20_000  # added to the first seed: that of the evaluations while training
 
@@ -44,16 +44,16 @@ class Session:
     ) -> None:
         self.config, self.path, self.quiet = config, path, quiet
         self.env, self.env_kwargs = env, env_kwargs
-        self.there = (path / "config.toml").exists()
-        if self.there and not resume:
+        self.existed = (path / "config.toml").exists()
+        if self.existed and not resume:
             raise ValueError(f"{path} has a run already. Add --resume, or give another --out.")
         self.folders = [folder_of(path, config.seed + k) for k in range(config.seeds)]
-        if self.there:
+        if self.existed:
             same_options(path, config, env, env_kwargs)
             require_longer(path, config, max(checkpoint.common(self.folders), default=0))
         self.trainer = Trainer(config, make)
         try:
-            if self.there:
+            if self.existed:
                 same_data(path, self.trainer.digest)
             self.evaluator = self.evaluators(make)
         except BaseException:
@@ -86,14 +86,14 @@ class Session:
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
         claim()
-        if not self.there and (path / "config.toml").exists():
+        if not self.existed and (path / "config.toml").exists():
             raise RunError(f"Another process has begun a run in {path}. Give another --out.")
         for folder in self.folders:
             clear_temporaries(folder)
         for name in ("config.toml", "manifest.json", "metrics.jsonl"):  # theirs alone, in `path`
             for half in path.glob(f".{name}.*"):
                 half.unlink(missing_ok=True)
-        if self.there and checkpoint.common(self.folders):
+        if self.existed and checkpoint.common(self.folders):
             self.resume()
         elif resume:
             self.metrics.forget_after(-1)
@@ -102,7 +102,7 @@ class Session:
 
     def write_options(self) -> None:
         """config.toml and manifest.json, which make the folder a run."""
-        if not self.there:
+        if not self.existed:
             about = manifest(spaces_of(self.trainer)) | {"data": self.trainer.digest}
             write_json(self.path / "manifest.json", about)
         write_config(self.path / "config.toml", self.config, self.env, self.env_kwargs)
@@ -127,12 +127,14 @@ class Session:
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoints."""
-        said: list[str] = []
-        step, found = checkpoint.newest(self.folders, said)
-        for sentence in said:
+        messages: list[str] = []
+        step, checkpoints = checkpoint.newest(self.folders, messages)
+        for sentence in messages:
             self.tell(sentence)
-        about, self.step = [header for _, header in found], step
-        whole = self.trainer.restore(step, [arrays for arrays, _ in found], about[0]["seconds"])
+        about, self.step = [header for _, header in checkpoints], step
+        complete = self.trainer.restore(
+            step, [arrays for arrays, _ in checkpoints], about[0]["seconds"]
+        )
         self.best = np.array([header["best"] for header in about], float)
         self.trainer.dropped[:] = [header.get("dropped", 0) for header in about]
         self.owed = any(header.get("owed") for header in about)  # a signal ended the evaluation
@@ -140,7 +142,7 @@ class Session:
             checkpoint.forget_after(folder, step)
         self.metrics.forget_after(step, self.owed)
         self.tell(f"Going on from step {step:,}.")
-        if not whole:
+        if not complete:
             warnings.warn(
                 "The environments did not give a state that could be put back whole: new episodes "
                 "begin.", EnvironmentWarning, stacklevel=2,
@@ -212,8 +214,8 @@ class Session:
         self.save(environments=False)
         if not isinstance(error, RunError):
             return error
-        kept = "What was learned is" if self.trainer.learned else "The steps until then are"
-        return RunError(f"{where} {kept} in {self.path}; --resume goes on from there.")
+        subject = "What was learned is" if self.trainer.learned else "The steps until then are"
+        return RunError(f"{where} {subject} in {self.path}; --resume goes on from there.")
 
     def close(self) -> None:
         """Free the environments; what is trained is trained, so that a failure is a warning."""
@@ -221,7 +223,7 @@ class Session:
             try:
                 envs.close()
             except Exception as error:  # noqa: BLE001 - code of the environment
-                sentence = f"The environments did not close: {said(error)}."
+                sentence = f"The environments did not close: {message_of(error)}."
                 warnings.warn(sentence, EnvironmentWarning, stacklevel=2)
 
     def evaluate(self, records: list[Record], stop: Sequence[int]) -> None:
@@ -231,23 +233,25 @@ class Session:
         began = time.monotonic()
         records += trainer.losses()
         with trainer.lent() if self.evaluator.borrowed else nullcontext():
-            found = self.evaluator.run(
+            result = self.evaluator.run(
                 trainer.learner, trainer.states, trainer.normaliser, seed, stop
             )
         spent = round(time.monotonic() - began, 3)
-        for k, mean in enumerate(found.mean):
+        for k, mean in enumerate(result.mean):
             if mean > self.best[k]:
                 self.best[k], before = mean, self.best[k]
                 try:
-                    self.write(k, self.folders[k] / "best.safetensors", trainer.kept(k, False))
+                    self.write(
+                        k, self.folders[k] / "best.safetensors", trainer.arrays_to_save(k, False)
+                    )
                 except BaseException:
                     self.best[k] = before
                     raise
             records.append({
                 "step": trainer.step, "seed": config.seed + k,
                 "seconds": round(trainer.elapsed, 3), "eval_seconds": spent,
-                "eval_return": float(mean), "eval_return_se": float(found.standard_error[k]),
-                "eval_length": float(found.lengths[k].mean()),
+                "eval_return": float(mean), "eval_return_se": float(result.standard_error[k]),
+                "eval_length": float(result.lengths[k].mean()),
             })  # fmt: skip
         self.owed = False
 
@@ -256,7 +260,7 @@ class Session:
         self.metrics.say(self.trainer.losses())
         snapshots = snapshots_of(self.trainer.envs) if environments else []
         for k, folder in enumerate(self.folders):
-            arrays = self.trainer.kept(k, True, snapshots)
+            arrays = self.trainer.arrays_to_save(k, True, snapshots)
             self.write(k, checkpoint.path_of(folder, self.trainer.step), arrays)
         for folder in self.folders:  # all are there before one is removed
             checkpoint.prune(folder, self.config.keep)
@@ -287,5 +291,5 @@ def described(shown: Mapping[str, Any], config: TrainConfig) -> str:
     parts = {"return": "eval_return", "episode": "episode_return"}
     if config.has_score_targets:
         parts |= {"ESS": "ess", "C": "coefficient"}
-    found = [f"{word} {shown[name]:.3g}" for word, name in parts.items() if name in shown]
-    return " ".join(found)
+    texts = [f"{word} {shown[name]:.3g}" for word, name in parts.items() if name in shown]
+    return " ".join(texts)

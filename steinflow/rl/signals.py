@@ -11,7 +11,7 @@ from typing import Any
 from steinflow.rl.checkpoint import RunError
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """The kind of an error and what it says, or where it is from, on one line."""
     text = " ".join(str(error).split())
     last = traceback.extract_tb(error.__traceback__)[-1:]
@@ -42,7 +42,7 @@ def guarded(what: str, patience: float) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # an environment may ask Python to end
         raise RunError(
-            f"{what} failed: {said(error).rstrip('.')}. Mend the environment."
+            f"{what} failed: {message_of(error).rstrip('.')}. Mend the environment."
         ) from error
     finally:
         if timed:

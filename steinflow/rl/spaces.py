@@ -20,7 +20,7 @@ class Actions(NamedTuple):
     dtype: "np.dtype[Any]"
 
     @property
-    def whole(self) -> bool:
+    def is_integer(self) -> bool:
         """Whether actions are integers."""
         return self.dtype.kind != "f"
 
@@ -30,17 +30,17 @@ class Actions(NamedTuple):
         low, high = (np.asarray(side, np.float64) for side in (self.low, self.high))
         unit = np.asarray(unit, np.float64)
         unit = unit.reshape(*unit.shape[:-1], *low.shape)
-        found = low + 0.5 * (unit + 1.0) * (high - low)
-        if self.whole:
-            found = np.rint(found)
-        return np.clip(found, low, high).astype(self.dtype)
+        values = low + 0.5 * (unit + 1.0) * (high - low)
+        if self.is_integer:
+            values = np.rint(values)
+        return np.clip(values, low, high).astype(self.dtype)
 
     def unit(self, action: Shaped[np.ndarray, "b ..."]) -> Float32[np.ndarray, "b d"]:
         """What in [-1, 1]^d stands for actions of the environment; 0 where its bounds are equal."""
         low, high = (np.asarray(side, np.float64) for side in (self.low, self.high))
         width = np.where(high > low, high - low, 1.0)
-        found = np.where(high > low, 2.0 * (action - low) / width - 1.0, 0.0)
-        return found.reshape(len(found), -1).astype(np.float32)
+        values = np.where(high > low, 2.0 * (action - low) / width - 1.0, 0.0)
+        return values.reshape(len(values), -1).astype(np.float32)
 
     def described(self) -> dict[str, Any]:
         """For a manifest."""
@@ -71,9 +71,9 @@ def is_vector(space: "gym.Space[Any]") -> TypeGuard[gym.spaces.Box]:
 def parts_of(space: "gym.Space[Any]") -> "list[gym.Space[Any]]":
     """The spaces that a Dict or a Tuple is made of, however deep; else itself."""
     if isinstance(space, gym.spaces.Dict):
-        return [part for own in space.values() for part in parts_of(own)]
+        return [part for child in space.values() for part in parts_of(child)]
     if isinstance(space, gym.spaces.Tuple):
-        return [part for own in space for part in parts_of(own)]
+        return [part for child in space for part in parts_of(child)]
     return [space]
 
 

@@ -17,11 +17,11 @@ from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.factories import Factory, factory_of
 from steinflow.rl.loop import require_updates
-from steinflow.rl.metrics import Record, Told, tracker
+from steinflow.rl.metrics import Record, Reporter, tracker
 from steinflow.rl.run import Run
 from steinflow.rl.run_lock import run_lock
 from steinflow.rl.session import Session
-from steinflow.rl.signals import said
+from steinflow.rl.signals import message_of
 
 
 def train(
@@ -72,12 +72,12 @@ def train(
             session.begin(resume, claim)
             with ExitStack() as ends:
                 options = asdict(config), session.step
-                told = [
-                    Told(word, ends.enter_context(start(path, *options)))
+                reporters = [
+                    Reporter(word, ends.enter_context(start(path, *options)))
                     for word, start in starters
                 ]
                 session.write_options()
-                session.go([*told, *map(Called, callbacks)])
+                session.go([*reporters, *map(Called, callbacks)])
         finally:
             session.close()
     return Run(path)
@@ -93,7 +93,7 @@ class Called:
         try:
             self.callback(record)
         except OSError as error:
-            raise RunError(f"A callback failed: {said(error)}. Mend it.") from error
+            raise RunError(f"A callback failed: {message_of(error)}. Mend it.") from error
 
 
 def plain(env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,23 +103,23 @@ def plain(env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: one of them is no number, word, list or table.
     """
     try:
-        found: dict[str, Any] = json.loads(json.dumps(dict(env_kwargs)))
+        arguments: dict[str, Any] = json.loads(json.dumps(dict(env_kwargs)))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"env_kwargs cannot be kept in a run: {error}. Put them into a function that makes the "
             "environment, and pass that as env."
         ) from error
-    return found
+    return arguments
 
 
 def named(factory: Factory) -> str | None:
     """module:name of a function or class that can be imported."""
     module, name = getattr(factory, "__module__", ""), getattr(factory, "__qualname__", "")
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        attribute = getattr(importlib.import_module(module), name, None)
     except (ImportError, ValueError):
         return None
-    return f"{module}:{name}" if found is factory and module != "__main__" else None
+    return f"{module}:{name}" if attribute is factory and module != "__main__" else None
 
 
 def default_name(env: str | None, config: TrainConfig) -> str:

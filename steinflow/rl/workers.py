@@ -22,7 +22,7 @@ from steinflow.rl.checkpoint import RunError
 from steinflow.rl.environment_state import Arrays
 from steinflow.rl.environments import Environments, Floats, InTurn, Step
 from steinflow.rl.factories import Factory
-from steinflow.rl.signals import said
+from steinflow.rl.signals import message_of
 
 STARTING = 120.0  # seconds for a process to start and make its environments
 CLOSING = 5.0  # seconds for a process to end by itself
@@ -43,7 +43,7 @@ def serve(connection: Connection, make: CloudpickleWrapper, *options: Any) -> No
     except ValueError as error:
         kind, answer = REFUSED, str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the environment
-        answer = said(error)
+        answer = message_of(error)
     with suppress(EOFError, OSError):  # the process that trains has ended
         connection.send((kind, answer))
         while envs is not None:
@@ -61,7 +61,7 @@ def answered(envs: InTurn, name: str, arguments: tuple[Any, ...]) -> tuple[str, 
     except RunError as error:
         return REFUSED, str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the environment
-        return FAILED, said(error)
+        return FAILED, message_of(error)
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def as_here() -> Iterator[None]:
     """Processes started meanwhile find the modules that this one finds, and do not run its script
     again: what makes an environment travels by value where it is defined there."""
     main = vars(sys.modules["__main__"])
-    kept: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    saved: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     before = os.environ.get("PYTHONPATH")
     try:
         main["__spec__"] = None
@@ -77,7 +77,7 @@ def as_here() -> Iterator[None]:
         os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
         yield
     finally:
-        main.update(kept)
+        main.update(saved)
         os.environ.pop("PYTHONPATH")
         if before is not None:
             os.environ["PYTHONPATH"] = before
@@ -136,8 +136,8 @@ class InProcesses(Environments):
                 process.start()
         except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(
-                f"What makes the environment cannot travel to a process: {said(error)}. Give an "
-                "id or module:function, or leave out --env-workers."
+                f"What makes the environment cannot travel to a process: {message_of(error)}. "
+                "Give an id or module:function, or leave out --env-workers."
             ) from error
         its.close()
         self.processes.append(process)
@@ -189,8 +189,8 @@ class InProcesses(Environments):
         return np.concatenate(self.call("reset", self.split(list(seeds))))
 
     def step(self, action: Floats) -> Step:
-        found = self.call("step", self.split(action))
-        return Step(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        answers = self.call("step", self.split(action))
+        return Step(*(np.concatenate(parts) for parts in zip(*answers, strict=True)))
 
     def snapshots(self) -> list[Arrays]:
         return [state for part in self.call("snapshots", [()] * len(self.shares)) for state in part]

@@ -92,7 +92,7 @@ class CellResult(NamedTuple):
 def methods(box: bool, more: tuple[Extra, ...] = ()) -> dict[str, AbstractEstimator]:
     """The estimators of a study, by the name they have in its rows; the added ones come last."""
     boundary = "vanishing" if box else None
-    found: dict[str, AbstractEstimator] = {
+    estimators: dict[str, AbstractEstimator] = {
         "noise": NoiseExpectation(),
         "gradient": GradientExpectation(boundary),
         "oracle-scalar": ControlVariate(Constant(0.0)),  # C is filled in, from the truth
@@ -103,9 +103,9 @@ def methods(box: bool, more: tuple[Extra, ...] = ()) -> dict[str, AbstractEstima
         "auto": auto().estimator,  # on the draws that all share
     }
     if box:
-        found["gradient-ignored"] = GradientExpectation("ignored")
-        del found["curvature"]  # its formula is for R^d
-    return found | {extra.name: extra.estimator for extra in more}
+        estimators["gradient-ignored"] = GradientExpectation("ignored")
+        del estimators["curvature"]  # its formula is for R^d
+    return estimators | {extra.name: extra.estimator for extra in more}
 
 
 def names(box: bool, more: tuple[Extra, ...] = ()) -> list[tuple[str, str, float | None]]:
@@ -168,15 +168,15 @@ def estimated(
     more: tuple[Extra, ...],
 ) -> AtSize:
     """All estimates at all sizes, [t, x, n, ...]."""
-    found = methods(target.support.has_bounds, more)
-    found["oracle-scalar"] = ControlVariate(Constant(best_c))
+    estimators = methods(target.support.has_bounds, more)
+    estimators["oracle-scalar"] = ControlVariate(Constant(best_c))
     proposal = default_proposal(target.support)
-    hessian = any(estimator.needs(x.shape[-1]).hessian for estimator in found.values())
+    hessian = any(estimator.needs(x.shape[-1]).hessian for estimator in estimators.values())
 
     def one(uniform: Array, x: Array) -> AtSize:
         point = Point(x, level, target.support)
         draws = from_uniforms(uniform, target, point, proposal, True, hessian)
-        each = [at_size(prefix(draws, size), point, found) for size in sizes]
+        each = [at_size(prefix(draws, size), point, estimators) for size in sizes]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
 
     def trial(uniform: Float[Array, "x k d"]) -> AtSize:
@@ -199,11 +199,11 @@ def measured(results: AtSize, level: Level, truth: Truth, exact: Exact) -> CellR
     return CellResult(measures, covers, ess, ess_se, heaviest, exact, pair, network, truth.score)
 
 
-def at_size(draws: Draws, point: Point, found: dict[str, AbstractEstimator]) -> AtSize:
+def at_size(draws: Draws, point: Point, estimators: dict[str, AbstractEstimator]) -> AtSize:
     """Every estimator's score and standard error from the same draws."""
     dim = point.x.size
     scores, errors = [], []
-    for estimator in found.values():
+    for estimator in estimators.values():
         fitted = estimator.needs(dim).fitted
         if fitted and draws.action.shape[0] < fitted + 1:  # not defined at this N
             score = std_error = jnp.full(dim, jnp.nan)

@@ -55,16 +55,16 @@ def study(command: Study) -> int:
             if config.estimators is not None:
                 raise ValueError(f"preset {preset} takes no estimators. Choose another preset.")
             return run(config, out, engine, command.quiet, paper)
-    here = not command.executor and shard == (0, 1)
+    local = not command.executor and shard == (0, 1)
     try:
-        found = run_study(config, out, command.quiet, shell(config), None if here else engine)
+        results = run_study(config, out, command.quiet, shell(config), None if local else engine)
     except UnfinishedError as unfinished:
         print(unfinished)
         return 0
-    page = write(found, out, shell(config), paper)
-    for claim in found.claims:
+    page = write(results, out, shell(config), paper)
+    for claim in results.claims:
         print(f"{claim['verdict']:>11}  {claim['claim']}")
-    print(f"{found.rows.height:,} rows in {time.monotonic() - clock:.0f} s. Open {page}")
+    print(f"{results.rows.height:,} rows in {time.monotonic() - clock:.0f} s. Open {page}")
     return 0
 
 
@@ -77,10 +77,10 @@ def leaderboard(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, p
     from steinflow.study.leaderboard.versions import ROWS, code_version, identity
 
     board = board_of(config)
-    found = run(board, out, quiet, engine)
+    results = run(board, out, quiet, engine)
     times = measured_times(board, out, identity(board, code_version(ROWS)))
-    page = write(found, times, out, shell(config), paper)
-    print(f"{found.rows.height:,} rows. Open {page}")
+    page = write(results, times, out, shell(config), paper)
+    print(f"{results.rows.height:,} rows. Open {page}")
     return 0
 
 
@@ -92,9 +92,9 @@ def prior(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, paper: 
 
     grid = grid_of(config)
     rows = run(grid, out, quiet, engine)
-    found = judge(rows)
-    page = write(grid, rows, found, out, shell(config), paper)
-    for claim in found["claims"]:
+    results = judge(rows)
+    page = write(grid, rows, results, out, shell(config), paper)
+    for claim in results["claims"]:
         print(f"{claim['verdict']:>11}  {claim['claim']}")
     print(f"{rows.height:,} rows. Open {page}")
     return 0
@@ -106,12 +106,12 @@ def training(config: StudyConfig, out: Path, engine: "Engine", quiet: bool, pape
     from steinflow.study.training.report import write
     from steinflow.study.training.run import plan_of, run
 
-    found = run(plan_of(config), out, quiet, engine)
-    page = write(found, out, shell(config), paper)
-    flow = [line for line in compare(found.rows) if line["policy"] == "flow"]
-    least = sum(line["least"] for line in flow)
-    print(f"auto ends least, or within its interval of the least, on {least} of {len(flow)}")
-    print(f"{found.rows.height:,} rows. Open {page}")
+    results = run(plan_of(config), out, quiet, engine)
+    page = write(results, out, shell(config), paper)
+    flow = [line for line in compare(results.rows) if line["policy"] == "flow"]
+    wins = sum(line["least"] for line in flow)
+    print(f"auto ends least, or within its interval of the least, on {wins} of {len(flow)}")
+    print(f"{results.rows.height:,} rows. Open {page}")
     return 0
 
 

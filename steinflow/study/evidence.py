@@ -79,11 +79,11 @@ def best_c(table: Table, at: Condition) -> Floats:
 def saving(table: Table, at: Condition) -> Floats:
     """1 - least variance over c in [0, 1] / the better of c = 0 and c = 1."""
     s, c = table[at].most, np.clip(best_c(table, at), 0.0, 1.0)
-    least = (1 - c) ** 2 * s.variance_noise + c**2 * s.variance_gradient
-    least = least + 2 * c * (1 - c) * s.covariance
+    minimum = (1 - c) ** 2 * s.variance_noise + c**2 * s.variance_gradient
+    minimum = minimum + 2 * c * (1 - c) * s.covariance
     better = np.minimum(s.variance_noise, s.variance_gradient)
     nothing_left = better <= 1e-24 * s.score_norm2
-    return np.where(nothing_left, 0.0, 1.0 - least / np.where(nothing_left, 1.0, better))
+    return np.where(nothing_left, 0.0, 1.0 - minimum / np.where(nothing_left, 1.0, better))
 
 
 def exact_ratio_change(table: Table, at: Condition) -> Floats:
@@ -102,20 +102,20 @@ def finite_ratio_change(table: Table, at: Condition) -> Floats:
 def consistency(table: Table, at: Condition) -> Floats:
     """Margin in units of |s*|², of each estimator: positive where its squared bias is
     either below .05² at the largest N or smaller there than at the least."""
-    found, estimator = table[at[:2]], at[2]
+    known, estimator = table[at[:2]], at[2]
 
     def bias2(s: Statistics) -> Floats:  # unbiased, so it may be negative
         return np.asarray(getattr(s, f"bias2_{estimator}") / s.score_norm2)
 
-    return np.asarray(np.maximum(BIAS_TOLERANCE**2, bias2(found.least)) - bias2(found.most))
+    return np.asarray(np.maximum(BIAS_TOLERANCE**2, bias2(known.least)) - bias2(known.most))
 
 
 def consistency_error(table: Table, at: Condition) -> Floats:
     """Its standard error in each resample: the larger one of both cases."""
-    found, estimator = table[at[:2]], at[2]
-    alone = getattr(found.most, f"bias2_{estimator}_error")
-    change = getattr(found, f"change_error_{estimator}")
-    return np.asarray(np.maximum(alone, change) / found.most.score_norm2)
+    known, estimator = table[at[:2]], at[2]
+    bias_error = getattr(known.most, f"bias2_{estimator}_error")
+    change = getattr(known, f"change_error_{estimator}")
+    return np.asarray(np.maximum(bias_error, change) / known.most.score_norm2)
 
 
 def best_c_error(table: Table, at: Condition) -> Floats:

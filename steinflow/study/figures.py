@@ -105,8 +105,8 @@ def over_c(rows: Rows, quantities: tuple[tuple[str, str, str], ...], sizes: list
                 label = kind if len(sizes) == 1 else f"{kind}, N = {size}"
                 look = {"linestyle": "-" if size == sizes[-1] else ":"} if len(sizes) > 1 else {}
                 curve(ax, line["c"], y.clip(1e-6), error, name, label, markevery=4, **look)
-        least = min(float(np.min(line.get_ydata())) for line in ax.lines)
-        ax.set_ylim(bottom=max(1e-4, 0.5 * least))
+        lowest = min(float(np.min(line.get_ydata())) for line in ax.lines)
+        ax.set_ylim(bottom=max(1e-4, 0.5 * lowest))
     axes[0].set_ylabel("relative to noise's variance")
     shared_legend(figure, axes[0], 4)
     return figure
@@ -171,9 +171,9 @@ def best_coefficient(rows: Rows) -> Figure:
     for ax, q in zip(axes, families(rows), strict=True):
         for convention, theory, look in kinds:
             line = pick(base, q=q, convention=convention)
-            least = line.sort("variance").group_by("tau", maintain_order=True).first().sort("tau")
-            ax.plot(least["tau"], least[theory].clip(-0.5, 1.5), color="#999999", linewidth=1)
-            curve(ax, least["tau"], least["c"], None, look, f"least variance, {convention}")
+            lowest = line.sort("variance").group_by("tau", maintain_order=True).first().sort("tau")
+            ax.plot(lowest["tau"], lowest[theory].clip(-0.5, 1.5), color="#999999", linewidth=1)
+            curve(ax, lowest["tau"], lowest["c"], None, look, f"least variance, {convention}")
         ax.plot([], [], color="#999999", label="theory, exact draws")
         ax.set(xscale="log", xlabel="temperature τ", title=q, ylim=(-0.3, 1.3))
     axes[0].set_ylabel("c of least variance")

@@ -92,8 +92,8 @@ def standardised(estimate: Float[Array, "d t x"], truth: Truth) -> Float[Array, 
     error = estimate - truth.score.T[:, None]
     trials = error.shape[1]
     spread = jnp.std(error, axis=1, ddof=1) / np.sqrt(trials)
-    least = TRUTH_ERROR * (norm(truth.score.T) + jnp.sqrt(truth.trace))
-    return jnp.mean(error, axis=1) / jnp.maximum(spread, least)
+    floor = TRUTH_ERROR * (norm(truth.score.T) + jnp.sqrt(truth.trace))
+    return jnp.mean(error, axis=1) / jnp.maximum(spread, floor)
 
 
 def cosine(a: Float[Array, "d ..."], b: Float[Array, "d ..."]) -> Float[Array, "..."]:

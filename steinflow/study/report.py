@@ -131,12 +131,12 @@ class Mean(NamedTuple):
 
 def geometric_mean(rows: pl.DataFrame, size: int) -> Mean:
     """Of EED over the conditions at one N; the interval is over trials."""
-    mine = rows.filter(pl.col("num_draws") == size)
-    if not mine.height:
+    subset = rows.filter(pl.col("num_draws") == size)
+    if not subset.height:
         return Mean(size, *[float("nan")] * 3)
-    mse = np.maximum(mine["mse"].to_numpy(), 1e-300)
-    noise = np.where(mine["eed"].to_numpy() >= EED_CAP, 0.0, mine["mse_se"].to_numpy() / mse)
-    center, half = np.log(mine["eed"].to_numpy()).mean(), 1.96 * np.sqrt((noise**2).sum())
+    mse = np.maximum(subset["mse"].to_numpy(), 1e-300)
+    noise = np.where(subset["eed"].to_numpy() >= EED_CAP, 0.0, subset["mse_se"].to_numpy() / mse)
+    center, half = np.log(subset["eed"].to_numpy()).mean(), 1.96 * np.sqrt((noise**2).sum())
     return Mean(size, *(float(np.exp(center + k * half / mse.size)) for k in (0, -1, 1)))
 
 
@@ -152,13 +152,13 @@ def scoreboard(rows: pl.DataFrame) -> list[dict[str, Any]]:
     hard = ~pl.col("q").is_in(["quadratic", "linear"])
     board = []
     for name in base["estimator"].unique(maintain_order=True):
-        mine = base.filter(pl.col("estimator") == name)
-        ratio = mine["ratio"].to_numpy()
+        subset = base.filter(pl.col("estimator") == name)
+        ratio = subset["ratio"].to_numpy()
         board.append(
             {
                 "name": "blend, c = 0.5" if name == "blend" else name,
-                "means": [geometric_mean(mine, size) for size in wanted],
-                "hard": geometric_mean(mine.filter(hard), wanted[-1]),
+                "means": [geometric_mean(subset, size) for size in wanted],
+                "hard": geometric_mean(subset.filter(hard), wanted[-1]),
                 "worst": float(ratio.min()),
                 "better": float((ratio > 1).mean()),
             }

@@ -129,13 +129,13 @@ def run_study(
     if out is not None and engine is not None:
         tasks = [Versioned(cell, fingerprint(grid, cell)) for cell in todo if cell not in parts]
         fresh -= len(contents(out, tasks))
-        found = campaign.study(partial(computed, grid), tasks, out, engine, quiet, len(parts))
-        parts |= {task.cell: unpacked(content) for task, content in found.items()}
+        outcomes = campaign.study(partial(computed, grid), tasks, out, engine, quiet, len(parts))
+        parts |= {task.cell: unpacked(content) for task, content in outcomes.items()}
         if len(parts) < len(todo):
             raise UnfinishedError(len(parts), len(todo))
-    left = [cell for cell in todo if cell not in parts]
+    remaining = [cell for cell in todo if cell not in parts]
     with Compilations() as compilations, Progress(len(todo), len(parts), quiet) as progress:
-        for cell, result in compute(grid, left):
+        for cell, result in compute(grid, remaining):
             parts[cell] = flatten(result)
             if out is not None:
                 with explained(out):
@@ -196,8 +196,8 @@ def result_of(grid: Grid, cell: Cell) -> CellResult:
 @lru_cache(maxsize=1)
 def drawn(grid: Grid, dim: int) -> Randomness:
     """The random numbers that all cells of a dimension share."""
-    found = jax.jit(randomness, static_argnums=(1, 2))(jax.random.key(grid.seed), grid, dim)
-    return found._replace(draws=dealt(found.draws[0], TRIALS_AT_ONCE))
+    numbers = jax.jit(randomness, static_argnums=(1, 2))(jax.random.key(grid.seed), grid, dim)
+    return numbers._replace(draws=dealt(numbers.draws[0], TRIALS_AT_ONCE))
 
 
 def computed(grid: Grid, task: Versioned[Cell]) -> bytes:

@@ -116,13 +116,13 @@ def squared_bias(errors: Floats, how: Floats) -> SquaredBias:
     """
     trials, flat = len(errors), flattened(errors)
     mean = np.mean(flat, axis=0)
-    square, own = float(mean @ mean), np.sum((flat - mean) ** 2, axis=1)
-    found = square - float(np.mean(own)) / (trials - 1.0)
-    lost = 1.0 - math.sqrt(max(found, 0.0) / square) if square > 0.0 else 1.0
+    square, squares = float(mean @ mean), np.sum((flat - mean) ** 2, axis=1)
+    estimate = square - float(np.mean(squares)) / (trials - 1.0)
+    lost = 1.0 - math.sqrt(max(estimate, 0.0) / square) if square > 0.0 else 1.0
     shrunk = flat - lost * mean
     again = (how @ shrunk) @ shrunk.T
-    value = np.sum(how * again, axis=1) - (how - 1.0 / trials) ** 2 @ own + min(found, 0.0)
-    value[0], again[0] = found, flat @ mean
+    value = np.sum(how * again, axis=1) - (how - 1.0 / trials) ** 2 @ squares + min(estimate, 0.0)
+    value[0], again[0] = estimate, flat @ mean
     return SquaredBias(value, 2.0 * again)
 
 
@@ -187,12 +187,12 @@ def simultaneous(
     if not values:
         return {}
     table = np.stack(list(values.values()))
-    found = table[:, 0]
-    varies = np.nanstd(table, axis=1) > 1e-12 * (1.0 + np.abs(found))
+    estimates = table[:, 0]
+    varies = np.nanstd(table, axis=1) > 1e-12 * (1.0 + np.abs(estimates))
     if errors is not None:
         ends = studentized(table, np.stack([errors[key] for key in values]), varies)
         low, high = bounds or (-np.inf, np.inf)
-        return intervals(values, np.clip(found, low, high), np.clip(ends, low, high))
+        return intervals(values, np.clip(estimates, low, high), np.clip(ends, low, high))
     if bounds is not None:
         low, high = bounds
         table = np.arcsin(np.sqrt(np.clip((table - low) / (high - low), 0.0, 1.0)))
@@ -204,7 +204,7 @@ def simultaneous(
     ends = np.stack([estimate - width, estimate + width])
     if bounds is not None:
         ends = low + (high - low) * np.sin(np.clip(ends, 0.0, np.pi / 2)) ** 2
-    return intervals(values, found, ends)
+    return intervals(values, estimates, ends)
 
 
 def studentized(table: Floats, errors: Floats, varies: NDArray[np.bool_]) -> Floats:
@@ -223,8 +223,9 @@ def studentized(table: Floats, errors: Floats, varies: NDArray[np.bool_]) -> Flo
     return np.stack([table[:, 0] - end for end in ends])
 
 
-def intervals(keys: Iterable[Key], found: Floats, ends: Iterable[Floats]) -> dict[Key, Interval]:
+def intervals(keys: Iterable[Key], estimate: Floats, ends: Iterable[Floats]) -> dict[Key, Interval]:
     """An interval for each key."""
-    least, most = ends
-    rows = found, np.minimum(found, least), np.maximum(found, most)  # rounding leaves it inside
+    low, high = ends
+    # rounding leaves it inside
+    rows = estimate, np.minimum(estimate, low), np.maximum(estimate, high)
     return {key: Interval(*map(float, row)) for key, *row in zip(keys, *rows, strict=True)}

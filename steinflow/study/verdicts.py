@@ -42,11 +42,11 @@ def of_cell(
     return evidence(least, most, sample.score, how, limits, sample.exact_ratio)
 
 
-def of_network(sample: Samples, how: Floats, found: Evidence) -> Evidence:
+def of_network(sample: Samples, how: Floats, known: Evidence) -> Evidence:
     """The same with the cosine of parameter gradients in the place of the scores'."""
-    return found._replace(
-        most=found.most._replace(cosine=how @ sample.network[-1]),
-        least=found.least._replace(cosine=how @ sample.network[0]),
+    return known._replace(
+        most=known.most._replace(cosine=how @ sample.network[-1]),
+        least=known.least._replace(cosine=how @ sample.network[0]),
     )
 
 
@@ -57,13 +57,13 @@ def judge_all(
 
     Conditions whose rows are missing make the claims that need them incomplete.
     """
-    there = present(rows, grid)
+    existing = present(rows, grid)
     dim = grid.dims[0]
     how = resampling(grid.trials, grid.seed)
-    kept = {
+    selected = {
         cell: sample
         for cell, sample in samples.items()
-        if cell.dim == dim and (cell.family, cell.tau, cell.alpha, cell.dim, cell.box) in there
+        if cell.dim == dim and (cell.family, cell.tau, cell.alpha, cell.dim, cell.box) in existing
     }
 
     def table(alpha: float, printed: bool = False, literal: bool = False) -> Table:
@@ -72,7 +72,7 @@ def judge_all(
         limits = (1.0, 1.0) if literal else scales
         return {
             (cell.family, cell.tau): of_cell(sample, how, scales, limits)
-            for cell, sample in kept.items()
+            for cell, sample in selected.items()
             if cell.alpha == alpha
         }
 
@@ -81,11 +81,11 @@ def judge_all(
     literal = table(grid.alphas[0], printed=True, literal=True)
     network = {
         (cell.family, cell.tau): of_network(sample, how, main[cell.family, cell.tau])
-        for cell, sample in kept.items()
+        for cell, sample in selected.items()
         if cell.alpha == grid.alphas[0]
     }
     again = {alpha: table(alpha) for alpha in grid.alphas[1:]}
-    found = []
+    verdicts = []
     for claim in CLAIMS:
         entry = judge(claim, main, grid.trials)
         beside = {
@@ -101,8 +101,8 @@ def judge_all(
         if claim.exact and entry["conditions"]:
             entry["finite_n"] = finite_ratios(main, claim, grid.trials)
         entry |= {"alpha": grid.alphas[0], "dim": dim, "num_draws": grid.num_draws[-1]}
-        found.append(entry | {"beside": beside})
-    return found
+        verdicts.append(entry | {"beside": beside})
+    return verdicts
 
 
 def brief(claim: Claim, table: Table, grid: Grid) -> dict[str, Any]:

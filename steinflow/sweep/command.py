@@ -42,7 +42,7 @@ def sweep(command: Sweep) -> int:
     from steinflow.executors.base import Options
     from steinflow.executors.campaign import Engine
     from steinflow.executors.shards import shard_of, share
-    from steinflow.executors.state import state, told
+    from steinflow.executors.state import state, summary
     from steinflow.sweep.plan import read
     from steinflow.sweep.run import run
 
@@ -52,13 +52,13 @@ def sweep(command: Sweep) -> int:
     engine = Engine(command.executor, options, shard_of(command.shard))
     cells = read(command.file, command.threads)
     out = command.out or Path("runs") / f"sweep-{command.file.stem}"
-    mine = share(cells, engine.shard)
+    in_shard = share(cells, engine.shard)
     if command.status:
-        print(told(mine, state(out, mine)))
+        print(summary(in_shard, state(out, in_shard)))
         return 0
-    found = run(cells, out, engine, command.retry_failed, command.quiet)
-    print(told(mine, found))
-    if found.failed:
+    outcome = run(cells, out, engine, command.retry_failed, command.quiet)
+    print(summary(in_shard, outcome))
+    if outcome.failed:
         print("The same command with --retry-failed runs those again.")
     print(f"Finished cells: {out / 'cells.csv'}; what each wrote: {out / 'runs'}")
-    return int(bool(found.failed))
+    return int(bool(outcome.failed))

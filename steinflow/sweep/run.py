@@ -29,10 +29,10 @@ def run(
         StudyError: the folder cannot be written; what was finished is kept.
     """
     function = partial(work.work, out.resolve(), work.PROGRAM)
-    found = campaign.run(function, cells, out, engine, retry_failed, quiet)
+    outcome = campaign.run(function, cells, out, engine, retry_failed, quiet)
     with explained(out):
         collect(out, cells)
-    return found
+    return outcome
 
 
 def collect(out: Path, cells: Sequence[Cell]) -> None:
@@ -57,8 +57,8 @@ def collect(out: Path, cells: Sequence[Cell]) -> None:
                 "then this command again."
             )
         elif (folder / "rows.parquet").exists():
-            found = pl.read_parquet(folder / "rows.parquet")
-            rows.append(found.with_columns(cell=pl.lit(cell.name)))
+            part = pl.read_parquet(folder / "rows.parquet")
+            rows.append(part.with_columns(cell=pl.lit(cell.name)))
     if rows:
         buffer = io.BytesIO()  # polars has errors of its own for a full disk
         pl.concat(rows, how="diagonal_relaxed").write_parquet(buffer)

@@ -22,11 +22,11 @@ def work(out: Path, program: tuple[str, ...], cell: Cell) -> bytes:
         CellError: the command failed.
         StudyError: the folder cannot be written.
     """
-    own = out / "runs" / cell.name
+    folder = out / "runs" / cell.name
     with explained(out):
-        own.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, *program, str(os.getpid()), *words(cell, own)],
+        [sys.executable, *program, str(os.getpid()), *words(cell, folder)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -38,16 +38,16 @@ def work(out: Path, program: tuple[str, ...], cell: Cell) -> bytes:
     return done.stdout[-KEPT:].encode()
 
 
-def reason(said: str, code: int) -> str:
+def reason(output: str, code: int) -> str:
     """One line of why a command failed: its own sentence, the exception, or the signal."""
     if code < 0:
         return ended(code).replace("the worker", "the command")
-    lines = [line for line in (line.strip(FRAME) for line in said.splitlines()) if line]
-    told = [line for line in lines if line.startswith("steinflow: ")]
-    own = [line for line in told if not line.startswith("steinflow: warning: ")]
-    if own:
-        return own[-1].removeprefix("steinflow: ")
+    lines = [line for line in (line.strip(FRAME) for line in output.splitlines()) if line]
+    messages = [line for line in lines if line.startswith("steinflow: ")]
+    errors = [line for line in messages if not line.startswith("steinflow: warning: ")]
+    if errors:
+        return errors[-1].removeprefix("steinflow: ")
     if any(line.startswith("Traceback") for line in lines):
         return lines[-1]
-    framed = [line.strip(FRAME) for line in said.splitlines() if line.startswith("│")]
+    framed = [line.strip(FRAME) for line in output.splitlines() if line.startswith("│")]
     return (framed or lines or [f"the command ended with exit code {code}"])[0]

@@ -54,7 +54,7 @@ class Clipped(AbstractTarget):
 
 def at_tau(target: AbstractTarget, tau: Numbers) -> AbstractTarget:
     """The target at the temperature of one state: a prior is weighed by it."""
-    return eqx.tree_at(lambda own: own.tau, target, tau)
+    return eqx.tree_at(lambda tree: tree.tau, target, tau)
 
 
 def log_slope(y: Float[Array, "*n"]) -> Float[Array, "*n"]:

@@ -37,42 +37,42 @@ def diagnosed(**options):
 
 
 @pytest.fixture(scope="module")
-def found():
+def result():
     return diagnosed()
 
 
-def truths(found, what, factor=1.0):
+def truths(result, what, factor=1.0):
     """An exact vector at every point, [b, l, d]."""
     target = sf.targets.Multimodal(TAU * factor, 2, BOX)
-    levels, xs = found.measured.levels, found.measured.points["action"]
+    levels, xs = result.measured.levels, result.measured.points["action"]
     every = jax.vmap(jax.vmap(partial(what, target), (0, 0)), (0, None))
     return np.asarray(jax.jit(every)(xs, levels))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factor", [0.25, 1.0])
-def test_the_reference_is_as_good_as_it_says(found, factor):
+def test_the_reference_is_as_good_as_it_says(result, factor):
     """Squared errors over what it claims for them, by level."""
-    own = found.measured.references["action", factor]
-    missed = np.sum((own.score - truths(found, exact_score, factor)) ** 2, axis=-1)
-    assert np.all(missed < 24.0 * own.mse)
-    assert np.all(missed.sum(axis=0) < 3.0 * own.mse.sum(axis=0))
-    assert np.all(missed.sum(axis=0) > 0.02 * own.mse.sum(axis=0))
-    trace = truths(found, lambda target, x, level: target.exact_trace(x, level), factor)
-    np.testing.assert_allclose(own.trace, trace, rtol=0.25)
-    assert 0.95 < np.mean(own.trace / trace) < 1.05
+    reference = result.measured.references["action", factor]
+    errors = np.sum((reference.score - truths(result, exact_score, factor)) ** 2, axis=-1)
+    assert np.all(errors < 24.0 * reference.mse)
+    assert np.all(errors.sum(axis=0) < 3.0 * reference.mse.sum(axis=0))
+    assert np.all(errors.sum(axis=0) > 0.02 * reference.mse.sum(axis=0))
+    trace = truths(result, lambda target, x, level: target.exact_trace(x, level), factor)
+    np.testing.assert_allclose(reference.trace, trace, rtol=0.25)
+    assert 0.95 < np.mean(reference.trace / trace) < 1.05
 
 
-def test_resolved_means_that_the_reference_errs_a_tenth_at_most(found):
+def test_resolved_means_that_the_reference_errs_a_tenth_at_most(result):
     """By the exact score: its true error against the true errors of the estimators."""
     for factor in (0.25, 1.0):
-        own = found.measured.references["action", factor]
-        missed = np.sum((own.score - truths(found, exact_score, factor)) ** 2, (0, 2))
-        rows = found.rows.filter((pl.col("factor") == factor) & (pl.col("estimator") != "rfm"))
+        reference = result.measured.references["action", factor]
+        errors = np.sum((reference.score - truths(result, exact_score, factor)) ** 2, (0, 2))
+        rows = result.rows.filter((pl.col("factor") == factor) & (pl.col("estimator") != "rfm"))
         for row in rows.filter("resolved").to_dicts():
-            level = int(np.argmin(np.abs(np.asarray(found.measured.levels.alpha) - row["alpha"])))
-            assert missed[level] < 2.0 * RESOLVED * row["mse"] * STATES
-    assert found.rows["resolved"].mean() > 0.8
+            level = int(np.argmin(np.abs(np.asarray(result.measured.levels.alpha) - row["alpha"])))
+            assert errors[level] < 2.0 * RESOLVED * row["mse"] * STATES
+    assert result.rows["resolved"].mean() > 0.8
 
 
 @pytest.mark.slow
@@ -80,26 +80,26 @@ def test_a_starved_reference_is_not_believed():
     few = diagnosed(methods={name: METHODS[name] for name in ("noise", "idem")}, reference_draws=4,
                     chunks=4, trials=4, factors=(), actions=ACTIONS, num_draws=(),
                     current=("noise", 256))  # fmt: skip
-    assert not found_share(few, "noise") and found_share(few, "idem")
+    assert not resolved_share(few, "noise") and resolved_share(few, "idem")
 
 
-def found_share(diagnosis, name):
+def resolved_share(diagnosis, name):
     """The share of an estimator's rows that are resolved."""
     return diagnosis.rows.filter(pl.col("estimator") == name)["resolved"].mean()
 
 
-def test_the_bounds_bias_the_published_gradient_by_the_flux(found):
-    own = found.measured.references["action", 1.0]
-    flux = truths(found, exact_flux)
-    missed = np.sum((own.bias - flux) ** 2, axis=-1)
-    assert np.all(missed < 24.0 * own.bias_mse)
-    assert np.sum(flux**2) > 100.0 * np.sum(own.bias_mse)  # there is something to see
-    table = found.boundary.filter(pl.col("factor") == 1.0)
+def test_the_bounds_bias_the_published_gradient_by_the_flux(result):
+    reference = result.measured.references["action", 1.0]
+    flux = truths(result, exact_flux)
+    errors = np.sum((reference.bias - flux) ** 2, axis=-1)
+    assert np.all(errors < 24.0 * reference.bias_mse)
+    assert np.sum(flux**2) > 100.0 * np.sum(reference.bias_mse)  # there is something to see
+    table = result.boundary.filter(pl.col("factor") == 1.0)
     assert np.all(table["boundary"].to_numpy() > 0) and np.all(table["bias"].to_numpy() > 0)
 
 
-def test_it_recommends_what_is_better_and_not_dearer(found):
-    advice = found.recommendation
+def test_it_recommends_what_is_better_and_not_dearer(result):
+    advice = result.recommendation
     assert advice.verdict == "change" and advice.best.estimator == "auto"
     assert advice.best.cost <= advice.current.cost and advice.best.low > 1.0
     assert advice.best.gain > 1.2
@@ -122,7 +122,7 @@ def test_it_keeps_what_is_best():
 def test_linear_q_on_real_space_needs_no_draws():
     methods = {name: METHODS[name] for name in ("gradient", "noise")}
     line = sf.diagnose(
-        lambda action, seen: action @ jnp.array([1.0, -2.0]) + seen[0], np.zeros((8, 1)), 1.0,
+        lambda action, state: action @ jnp.array([1.0, -2.0]) + state[0], np.zeros((8, 1)), 1.0,
         sf.RealSpace(), actions=np.zeros((8, 2)), methods=methods, current=("gradient", 4),
         num_draws=(4,), factors=(), trials=2, reference_draws=512, chunks=4,
     )  # fmt: skip
@@ -150,25 +150,25 @@ def test_linear_q_on_real_space_needs_no_draws():
 )
 def test_bad_input_is_a_sentence(options, words):
     tau = options.pop("tau", TAU)
-    q, seen = options.pop("q", critic), options.pop("observations", OBSERVATIONS)
+    q, state = options.pop("q", critic), options.pop("observations", OBSERVATIONS)
     given = {"methods": {"noise": METHODS["noise"]}, "dim": 2, "current": ("noise", 4),
              "actions": ACTIONS, "reference_draws": 16, "chunks": 4}  # fmt: skip
     with pytest.raises(ValueError, match=words):
-        sf.diagnose(q, seen, tau, BOX, **(given | options))
+        sf.diagnose(q, state, tau, BOX, **(given | options))
 
 
 def test_an_estimator_that_does_not_apply_is_left_out():
     methods = {"noise": METHODS["noise"], "bare": sf.Method(None, sf.GradientExpectation())}
-    found = diagnosed(methods=methods, factors=(), trials=2, reference_draws=16, chunks=4,
+    result = diagnosed(methods=methods, factors=(), trials=2, reference_draws=16, chunks=4,
                       actions=ACTIONS, num_draws=())  # fmt: skip
-    assert set(found.rows["estimator"]) == {"noise"}
-    assert "boundary" in found.settings["left_out"]["bare"]
-    assert found.recommendation.verdict == "cannot tell"
+    assert set(result.rows["estimator"]) == {"noise"}
+    assert "boundary" in result.settings["left_out"]["bare"]
+    assert result.recommendation.verdict == "cannot tell"
 
 
 @pytest.mark.slow
-def test_the_report_says_it_first_and_escapes_names(found, tmp_path):
-    path = write(found, tmp_path, "<script>alert(1)</script>", "steinflow diagnose 'a&b'")
+def test_the_report_says_it_first_and_escapes_names(result, tmp_path):
+    path = write(result, tmp_path, "<script>alert(1)</script>", "steinflow diagnose 'a&b'")
     text = path.read_text()
     assert not re.search(r'(src|href)="(?!data:)', text) and "<script" not in text
     assert "&lt;script&gt;" in text and "a&amp;b" in text
@@ -179,4 +179,4 @@ def test_the_report_says_it_first_and_escapes_names(found, tmp_path):
     assert drawn == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
     about = json.loads((tmp_path / "diagnosis.json").read_text())
     assert about["verdict"] == "change" and about["best"]["estimator"] == "auto"
-    assert pl.read_parquet(tmp_path / "rows.parquet").equals(found.rows)
+    assert pl.read_parquet(tmp_path / "rows.parquet").equals(result.rows)

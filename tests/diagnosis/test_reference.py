@@ -23,8 +23,8 @@ def test_a_reference_that_its_own_weights_contradict_is_not_believed(key):
     means = 1.0 + 0.01 * jax.random.normal(key, (16, 2))
     parts = Moments(jnp.zeros((16, 2)), means, jnp.ones(16), jnp.zeros((16, 2)), jnp.zeros(16))
     many = jnp.full(16, -7.0)  # log Σ w² beside log Σ w = 0: about a thousand draws each
-    found = pooled(jnp.zeros(16), many, parts)
-    np.testing.assert_allclose(found.mse, np.sum(np.mean(means, 0) ** 2), rtol=1e-6)
+    result = pooled(jnp.zeros(16), many, parts)
+    np.testing.assert_allclose(result.mse, np.sum(np.mean(means, 0) ** 2), rtol=1e-6)
     sound = pooled(jnp.zeros(16), many, parts._replace(mean=parts.score))
     assert sound.mse == 0.0 and sound.ess > 1e4
     few = pooled(jnp.zeros(16), jnp.zeros(16), parts._replace(mean=parts.score))

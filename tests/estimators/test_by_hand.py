@@ -61,17 +61,17 @@ def test_the_terms(where):
 
 
 def test_noise_gradient_and_blend(where):
-    there, point, h = draws(), POINTS[where], H[where]
+    sample, point, h = draws(), POINTS[where], H[where]
     noise, gradient = sf.NoiseExpectation(), sf.GradientExpectation("vanishing")
-    assert_allclose(noise.terms(there, point), U)
-    assert_allclose(gradient.terms(there, point), U + h / ALPHA)
-    assert_allclose(sf.Blend(0.3, "vanishing").terms(there, point), U + 0.3 * h / ALPHA)
+    assert_allclose(noise.terms(sample, point), U)
+    assert_allclose(gradient.terms(sample, point), U + h / ALPHA)
+    assert_allclose(sf.Blend(0.3, "vanishing").terms(sample, point), U + 0.3 * h / ALPHA)
     for plain, c in ((sf.GradientExpectation("ignored"), 1.0), (sf.Blend(0.3, "ignored"), 0.3)):
-        assert_allclose(plain.terms(there, point), (1 - c) * U + c * SLOPE / ALPHA)
+        assert_allclose(plain.terms(sample, point), (1 - c) * U + c * SLOPE / ALPHA)
         assert plain.is_consistent(REAL) and not plain.is_consistent(BOX)
         assert plain.needs(DIM) == Needs(True, False, 0)
-        assert plain.coefficient(there, point) == c
-    assert noise.needs(DIM) == Needs(False, False, 0) and noise.coefficient(there, point) == 0.0
+        assert plain.coefficient(sample, point) == c
+    assert noise.needs(DIM) == Needs(False, False, 0) and noise.coefficient(sample, point) == 0.0
     for right in (noise, gradient, sf.Blend(0.3, "vanishing")):
         assert right.is_consistent(REAL) and right.is_consistent(BOX)
         right.check(BOX, DIM, 1)
@@ -94,11 +94,11 @@ MATRIX = RNG.normal(size=(DIM, DIM))
 
 @pytest.mark.parametrize("c", [0.4, np.array([0.2, -0.5, 1.5]), MATRIX])
 def test_a_given_coefficient(where, c):
-    there, point = draws(), POINTS[where]
+    sample, point = draws(), POINTS[where]
     estimator = sf.ControlVariate(sf.Constant(c))
     matrix = c if np.ndim(c) == 2 else np.diag(np.broadcast_to(c, DIM))
-    assert_allclose(estimator.terms(there, point), U + H[where] @ matrix.T / ALPHA)
-    assert_allclose(estimator.coefficient(there, point), c)
+    assert_allclose(estimator.terms(sample, point), U + H[where] @ matrix.T / ALPHA)
+    assert_allclose(estimator.coefficient(sample, point), c)
     assert estimator.needs(DIM) == Needs(True, False, 0)
     assert estimator.is_consistent(BOX) and estimator.is_consistent(REAL)
     estimator.check(BOX, DIM, 1)
@@ -112,10 +112,10 @@ def test_curvature(precision):
     full = known if np.ndim(known) == 2 else np.diag(np.broadcast_to(known, DIM))
     best = ALPHA**2 * np.linalg.inv(ALPHA**2 * np.eye(DIM) + SIGMA**2 * full)
     rule = sf.Curvature(precision)
-    found = np.asarray(rule.fit(draws(), REAL_POINT))
-    assert found.shape == np.shape(known)
-    found = found if found.ndim == 2 else np.diag(np.broadcast_to(found, DIM))
-    assert_allclose(found, best, rtol=1e-12, atol=1e-13)
+    result = np.asarray(rule.fit(draws(), REAL_POINT))
+    assert result.shape == np.shape(known)
+    result = result if result.ndim == 2 else np.diag(np.broadcast_to(result, DIM))
+    assert_allclose(result, best, rtol=1e-12, atol=1e-13)
     assert rule.needs(DIM) == Needs(True, precision is None, 0)
     rule.check(DIM, 1)
     with pytest.raises(ValueError, match="as wide as x"):
@@ -137,8 +137,8 @@ def test_a_fitted_coefficient(where, kind, shrink):
         best, equations = -np.sum(stein * noise) / np.sum(stein**2), DIM
     equations *= 1 / np.sum(W**2) - 1
     rule = sf.InSample(kind, shrink)
-    found = rule.fit(draws(), POINTS[where])
-    assert_allclose(found, best * equations / (equations + shrink), rtol=1e-9)
+    result = rule.fit(draws(), POINTS[where])
+    assert_allclose(result, best * equations / (equations + shrink), rtol=1e-9)
     unknowns = DIM if kind == "matrix" else 1
     assert rule.needs(DIM) == Needs(True, False, unknowns)
     rule.check(DIM, unknowns + 1)

@@ -55,9 +55,9 @@ def test_estimates_agree_with_the_truth(key, problem):
             sf.score_targets(key, target, xs, levels, e, num_draws=N) for e in estimators.values()
         ]
     )()
-    for name, found in zip(estimators, each, strict=True):
-        assert jnp.all(found.info.ess >= 1000), (name, found.info.ess)
-        z = jnp.abs(found.score - exact) / found.info.std_error
+    for name, estimate in zip(estimators, each, strict=True):
+        assert jnp.all(estimate.info.ess >= 1000), (name, estimate.info.ess)
+        z = jnp.abs(estimate.score - exact) / estimate.info.std_error
         assert jnp.all(z < LIMIT), (name, z)
 
 
@@ -70,14 +70,14 @@ def test_shared_draws_agree_with_the_truth(key):
         xs = levels.alpha[:, None] * action + levels.sigma[:, None] * eps
         exact = jax.vmap(exact_score, in_axes=(None, 0, 0))(target, xs, levels)
         estimators = ("noise", "gradient", sf.ControlVariate(sf.InSample("matrix")))
-        for found in jax.jit(
+        for estimate in jax.jit(
             lambda target=target, xs=xs, estimators=estimators: [
                 sf.score_targets(key, target, xs[None], levels, estimator, num_draws=2**15)
                 for estimator in estimators
             ]
         )():
-            assert found.score.shape == (1, 3, 2)
-            z = jnp.abs(found.score[0] - exact) / found.info.std_error[0]
+            assert estimate.score.shape == (1, 3, 2)
+            z = jnp.abs(estimate.score[0] - exact) / estimate.info.std_error[0]
             assert jnp.all(z < LIMIT), z
 
 
@@ -93,8 +93,8 @@ def test_the_gradient_that_ignores_the_bounds_is_wrong_by_the_boundary_flux(key)
     assert abs(float(exact[0]) + 10.85) < 0.01
 
     def z(estimator, truth):
-        found = sf.score_target(key, target, x, level, estimator, num_draws=N)
-        return found, float(jnp.abs(found.score - truth)[0] / found.info.std_error[0])
+        estimate = sf.score_target(key, target, x, level, estimator, num_draws=N)
+        return estimate, float(jnp.abs(estimate.score - truth)[0] / estimate.info.std_error[0])
 
     ignored, wrong = z(sf.GradientExpectation("ignored"), exact)
     assert abs(float(ignored.score[0]) - 2.22) < 0.01
@@ -108,9 +108,11 @@ def test_the_gradient_that_ignores_the_bounds_is_wrong_by_the_boundary_flux(key)
         exact_score(target, x, level),
         exact_flux(target, x, level),
     )
-    found = sf.score_target(key, target, x, level, sf.GradientExpectation("ignored"), num_draws=N)
-    assert jnp.all(jnp.abs(found.score - exact) > 10 * found.info.std_error)
-    assert jnp.all(jnp.abs(found.score - exact - flux) < LIMIT * found.info.std_error)
+    estimate = sf.score_target(
+        key, target, x, level, sf.GradientExpectation("ignored"), num_draws=N
+    )
+    assert jnp.all(jnp.abs(estimate.score - exact) > 10 * estimate.info.std_error)
+    assert jnp.all(jnp.abs(estimate.score - exact - flux) < LIMIT * estimate.info.std_error)
 
 
 COVERED = {name: estimator for name, estimator in REAL.items() if name != "auto"}
@@ -127,9 +129,9 @@ def test_intervals_cover_at_large_effective_sample_size(problem):
     def repeat(key):
         hits = {}
         for name, estimator in COVERED.items():
-            found = sf.score_target(key, target, x, level, estimator, num_draws=1024)
-            hits[name] = jnp.mean(jnp.abs(found.score - exact) <= 1.96 * found.info.std_error)
-        return hits, found.info.ess
+            estimate = sf.score_target(key, target, x, level, estimator, num_draws=1024)
+            hits[name] = jnp.mean(jnp.abs(estimate.score - exact) <= 1.96 * estimate.info.std_error)
+        return hits, estimate.info.ess
 
     hits, ess = repeat(jax.random.split(jax.random.key(7), 2000))
     assert ess.min() >= 200

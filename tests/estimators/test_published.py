@@ -21,11 +21,11 @@ LIMIT = 4.5  # 2 components x 8 tests at a family-wise false alarm of 1e-4
 
 def z_score(name, target, x, truth):
     """Standard errors between an estimate from 2^16 draws and what it should converge to."""
-    found = jax.jit(lambda key: sf.score_target(key, target, x, LEVEL, name, num_draws=2**16))(
+    estimate = jax.jit(lambda key: sf.score_target(key, target, x, LEVEL, name, num_draws=2**16))(
         jax.random.key(5)
     )
-    assert found.info.ess > 500
-    return jnp.abs(found.score - truth) / found.info.std_error, found
+    assert estimate.info.ess > 500
+    return jnp.abs(estimate.score - truth) / estimate.info.std_error, estimate
 
 
 def on_a_grid(target, x, low, high):
@@ -54,14 +54,14 @@ def test_the_latent_target_is_the_same_law():
 def test_rfm_converges_to_the_latent_score():
     target, y = targets.Multimodal(1.0, support=BOX), jnp.array([0.4, -0.7])
     truth = on_a_grid(sf.latent(target), y, (-9.0, -9.0), (9.0, 9.0))
-    z, found = z_score("rfm", target, y, truth)
-    assert jnp.all(z < LIMIT) and bool(found.info.reliable)
+    z, estimate = z_score("rfm", target, y, truth)
+    assert jnp.all(z < LIMIT) and bool(estimate.info.reliable)
 
 
 def test_sdac_converges_to_the_score_of_q_continued_beyond_the_bounds():
     target = targets.Multimodal(1.0, support=BOX)
-    z, found = z_score("sdac", target, X, on_a_grid(Clipped(target, 1.0), X, (-5, -4), (6, 8)))
-    assert jnp.all(z < LIMIT) and not bool(found.info.reliable)
+    z, estimate = z_score("sdac", target, X, on_a_grid(Clipped(target, 1.0), X, (-5, -4), (6, 8)))
+    assert jnp.all(z < LIMIT) and not bool(estimate.info.reliable)
     z, _ = z_score("sdac", target, X, exact_score(target, X, LEVEL))
     assert jnp.any(z > 10)  # which is not the score of the box
 
@@ -70,16 +70,16 @@ def test_sdac_converges_to_the_score_of_q_continued_beyond_the_bounds():
 @pytest.mark.parametrize("support", [BOX, sf.RealSpace()])
 def test_box_correct_methods_converge_to_the_score(name, support):
     target = targets.Multimodal(1.0, support=support)
-    z, found = z_score(name, target, X, exact_score(target, X, LEVEL))
-    assert jnp.all(z < LIMIT) and bool(found.info.reliable)
+    z, estimate = z_score(name, target, X, exact_score(target, X, LEVEL))
+    assert jnp.all(z < LIMIT) and bool(estimate.info.reliable)
 
 
 def test_idem_is_wrong_by_the_boundary_flux():
     target = targets.Quadratic(0.5, support=BOX, center=1.0)
     exact, flux = exact_score(target, X, LEVEL), exact_flux(target, X, LEVEL)
-    z, found = z_score("idem", target, X, exact + flux)
-    assert jnp.all(z < LIMIT) and not bool(found.info.reliable)
-    assert jnp.any(jnp.abs(found.score - exact) > 10 * found.info.std_error)
+    z, estimate = z_score("idem", target, X, exact + flux)
+    assert jnp.all(z < LIMIT) and not bool(estimate.info.reliable)
+    assert jnp.any(jnp.abs(estimate.score - exact) > 10 * estimate.info.std_error)
 
 
 @pytest.mark.parametrize(("ridge", "limit"), [(1e-4, 2.0), (0.3, 2.0), (1e-4, 0.05)])
@@ -97,8 +97,8 @@ def test_coefficients_follow_their_formulas(ridge, limit):
     mean = (w * y).sum(0) + gain * (w * g).sum(0)
     expected = (0.8 * mean - np.asarray(X)) / 0.36
     assert ReverseFlow() == ReverseFlow(1e-4, 2.0)
-    found = sf.ControlVariate(ReverseFlow(ridge, limit))
-    assert np.allclose((w * np.asarray(found.terms(draws, point))).sum(0), expected)
+    result = sf.ControlVariate(ReverseFlow(ridge, limit))
+    assert np.allclose((w * np.asarray(result.terms(draws, point))).sum(0), expected)
 
     noise = np.asarray(noise_terms(draws, point))
     gradient = noise + g / 0.8
@@ -156,5 +156,5 @@ def test_the_laplace_fisher_gate_follows_its_formula(name):
     method = sf.ESTIMATORS["lfgi"]
     assert method.estimator.needs(2).hessian and method.proposal is None
     np.testing.assert_allclose(method.estimator.coefficient(draws, point), gate, rtol=1e-9)
-    found = method.estimator.terms(draws, point)
-    np.testing.assert_allclose(found, u + h @ gate.T / 0.8, rtol=1e-9, atol=1e-12)
+    result = method.estimator.terms(draws, point)
+    np.testing.assert_allclose(result, u + h @ gate.T / 0.8, rtol=1e-9, atol=1e-12)

@@ -65,8 +65,8 @@ def coefficients_by_hand(u, h, w):
     worth = 1.0 / np.sum(w**2)
     equations = DIM * (worth - 1.0) - 1.0
     common = shrunk_by_hand(cov.sum(), spread_u.sum(), spread_h.sum(), equations)
-    left = spread_u + 2.0 * common * cov + common**2 * spread_h
-    lines = zip(cov + common * spread_h, left, spread_h, strict=True)
+    residual = spread_u + 2.0 * common * cov + common**2 * spread_h
+    lines = zip(cov + common * spread_h, residual, spread_h, strict=True)
     return common, np.array([shrunk_by_hand(*line, worth - 2.0) for line in lines])
 
 
@@ -79,13 +79,13 @@ def test_it_follows_its_formulas(kind, level, name):
     u, h = steep_by_hand(action, gradient, level, name == "box")
     assert_allclose(steep_stein_terms(draws, point), h, rtol=1e-9, atol=1e-9)
     fold, estimator = np.arange(COUNT) % FOLDS, sf.ShrunkControlVariate(folds=FOLDS)
-    common, own = coefficients_by_hand(u, h, w)
-    inside = common + own
+    common, per_dimension = coefficients_by_hand(u, h, w)
+    inside = common + per_dimension
     total, cross = u + inside * h, np.empty_like(u)
     for k in range(FOLDS):
-        kept = np.where(fold == k, 0.0, w)
-        kept /= kept.sum()
-        others = sum(coefficients_by_hand(u, h, kept)) * (1.0 - np.sqrt(np.sum(w**2)))
+        others_w = np.where(fold == k, 0.0, w)
+        others_w /= others_w.sum()
+        others = sum(coefficients_by_hand(u, h, others_w)) * (1.0 - np.sqrt(np.sum(w**2)))
         cross[fold == k] = u[fold == k] + others * h[fold == k]
     scale = np.abs(u).max()
     assert_allclose(estimator.coefficient(draws, point), inside, rtol=1e-7, atol=1e-9)
@@ -97,7 +97,9 @@ def test_it_follows_its_formulas(kind, level, name):
     spread = np.sum((w[:, None] * (cross - w @ cross)) ** 2, 0) * COUNT / (COUNT - 1)
     assert_allclose(info.std_error, np.sqrt(spread), rtol=1e-6)
     if kind == "noisy":
-        assert common == 0.0 or np.any(own == 0.0)  # what chance would explain is not believed
+        assert common == 0.0 or np.any(
+            per_dimension == 0.0
+        )  # what chance would explain is not believed
 
 
 @pytest.mark.parametrize("num_draws", [9, 16])
@@ -108,10 +110,10 @@ def test_auto_is_exact_for_a_normal_of_independent_dimensions_and_for_linear_q(l
     )
     x = jnp.array([0.5, -0.4, 0.1])
     for target in (normal, Linear(2.0, dim=3)):
-        found = sf.score_target(jax.random.key(1), target, x, level, num_draws=num_draws)
+        estimate = sf.score_target(jax.random.key(1), target, x, level, num_draws=num_draws)
         exact = exact_score(target, x, level)
-        assert jnp.linalg.norm(found.score - exact) < 1e-9 * (1.0 + jnp.linalg.norm(exact))
-        assert jnp.all(found.info.std_error < 0.2 * (1.0 + jnp.linalg.norm(exact)))
+        assert jnp.linalg.norm(estimate.score - exact) < 1e-9 * (1.0 + jnp.linalg.norm(exact))
+        assert jnp.all(estimate.info.std_error < 0.2 * (1.0 + jnp.linalg.norm(exact)))
 
 
 @pytest.mark.parametrize("level", [sf.Level(0.95, 0.05), sf.Level(0.9, 0.3), sf.Level(0.2, 0.9)])
@@ -146,13 +148,16 @@ def test_it_converges_to_the_truth(problem):
     def at(key):
         level = sf.Level(jnp.asarray([0.5, 0.9])[key[1] % 2], 0.4)
         x = noised(jax.random.key(key[0]), target, level)
-        found = sf.score_target(jax.random.key(key[1]), target, x, level, method, num_draws=4096)
-        return found, target.exact_score(x, level)
+        estimate = sf.score_target(jax.random.key(key[1]), target, x, level, method, num_draws=4096)
+        return estimate, target.exact_score(x, level)
 
     for k in range(8):
-        found, exact = at(jnp.array([k, k + 20]))
-        assert found.info.ess > 100
-        assert jnp.all(jnp.abs(found.score - exact) < limit * found.info.std_error), (k, found)
+        estimate, exact = at(jnp.array([k, k + 20]))
+        assert estimate.info.ess > 100
+        assert jnp.all(jnp.abs(estimate.score - exact) < limit * estimate.info.std_error), (
+            k,
+            estimate,
+        )
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -166,11 +171,11 @@ def test_its_standard_error_is_that_of_repetition_from_few_draws(problem):
         one = lambda key: sf.score_target(key, target, x, level, method, num_draws=24)  # noqa: E731
         return jax.lax.map(one, keys), target.exact_score(x, level)
 
-    found, exact = many(jax.random.split(jax.random.key(3), 2000))
-    assert jnp.mean(found.info.ess) > 10.0  # below no standard error is believed
-    claimed = jnp.sqrt(jnp.mean(found.info.std_error**2, axis=0))
-    missed = jnp.sqrt(jnp.mean((found.score - exact) ** 2, axis=0))
-    assert jnp.all((claimed > 0.8 * missed) & (claimed < 2.5 * missed)), claimed / missed
+    estimate, exact = many(jax.random.split(jax.random.key(3), 2000))
+    assert jnp.mean(estimate.info.ess) > 10.0  # below no standard error is believed
+    claimed = jnp.sqrt(jnp.mean(estimate.info.std_error**2, axis=0))
+    actual = jnp.sqrt(jnp.mean((estimate.score - exact) ** 2, axis=0))
+    assert jnp.all((claimed > 0.8 * actual) & (claimed < 2.5 * actual)), claimed / actual
 
 
 @pytest.mark.parametrize("name", SUPPORTS)
@@ -207,15 +212,15 @@ def test_weights_that_underflow_leave_a_number():
     h = np.array([[1.0, 2.0], [3e2, -1e3], [5.0, 60.0], [-9e2, 1.0]])
     for small in (1e-150, 1e-300, 5e-324, 0.0):
         shares = np.array([1.0, small, 0.3 * small, 0.0])
-        found = regressed(jnp.asarray(u), jnp.asarray(h), jnp.asarray(shares)[None])
-        assert np.all(np.isfinite(found))
+        result = regressed(jnp.asarray(u), jnp.asarray(h), jnp.asarray(shares)[None])
+        assert np.all(np.isfinite(result))
 
 
 def test_a_linear_q_far_from_the_likelihood_has_a_score():
     target = sf.Boltzmann(lambda a: a @ jnp.linspace(0.5, 1.5, 2), jnp.full(4_096, 0.02))
     xs = 0.9 * jax.random.normal(jax.random.key(1), (4_096, 2))
-    found = sf.score_targets(jax.random.key(0), target, xs, sf.Level(0.1, 0.9), num_draws=32)
-    assert np.all(np.isfinite(found.score)) and not np.any(found.info.reliable)
+    estimates = sf.score_targets(jax.random.key(0), target, xs, sf.Level(0.1, 0.9), num_draws=32)
+    assert np.all(np.isfinite(estimates.score)) and not np.any(estimates.info.reliable)
 
 
 @pytest.mark.parametrize("unit", [1e-170, 1e170])

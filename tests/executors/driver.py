@@ -18,8 +18,8 @@ def cells(folder: Path) -> list[Toy]:
 
 def main(folder: Path, executor: str) -> None:
     engine = Engine(executor, Options(workers=2, retries=3))
-    found = campaign.run(noted, cells(folder), folder, engine, quiet=True)
-    sys.exit(bool(found.failed or found.running))
+    result = campaign.run(noted, cells(folder), folder, engine, quiet=True)
+    sys.exit(bool(result.failed or result.running))
 
 
 if __name__ == "__main__":

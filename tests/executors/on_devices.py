@@ -38,9 +38,9 @@ def agents() -> dict[str, np.ndarray]:
     states = jax.vmap(lambda seed: initial(learner, seed))(jnp.arange(SEEDS))
     states, _ = learn_all(learner, states, Batch(*fields))
     used = len(states.updates.sharding.device_set)
-    found = {f"leaf {k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(states))}
+    result = {f"leaf {k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(states))}
     seen = np.asarray(rng.normal(size=(SEEDS, 5, 3)), np.float32)
-    return found | {"used": used, "action": np.asarray(act(learner, states, jnp.asarray(0), seen))}
+    return result | {"used": used, "action": np.asarray(act(learner, states, jnp.asarray(0), seen))}
 
 
 def main(out: Path) -> None:

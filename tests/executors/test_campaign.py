@@ -41,8 +41,8 @@ def test_compilations_are_shared_and_damaged_ones_made_anew(tmp_path, monkeypatc
 def test_a_rerun_starts_nothing(tmp_path, monkeypatch):
     cells = [Toy(f"cell-{k}", k) for k in range(3)]
     campaign.run(squared, cells, tmp_path, SERIAL, quiet=True)
-    found = contents(tmp_path, cells)
-    assert [int(content) for content in found.values()] == [0, 1, 4]
+    result = contents(tmp_path, cells)
+    assert [int(content) for content in result.values()] == [0, 1, 4]
 
     def refused(*_):
         raise AssertionError
@@ -55,8 +55,8 @@ def test_a_study_says_which_cell_failed(tmp_path):
     cells = [Toy("good", 2), Toy("bad", does="raise")]
     with pytest.raises(StudyError, match=r"1 cells failed.*bad: ArithmeticError: no square today"):
         campaign.study(squared, cells, tmp_path, SERIAL, True)
-    found = campaign.study(squared, cells[:1], tmp_path, SERIAL, True)
-    assert found == {cells[0]: b"4"}
+    result = campaign.study(squared, cells[:1], tmp_path, SERIAL, True)
+    assert result == {cells[0]: b"4"}
 
 
 @pytest.fixture

@@ -19,13 +19,13 @@ HELPER = Path(__file__).parent / "on_devices.py"
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """What one device gives, and what four give."""
-    found = {}
+    result = {}
     for count in (1, 4):
-        found[count] = tmp_path_factory.mktemp("devices") / str(count)
+        result[count] = tmp_path_factory.mktemp("devices") / str(count)
         forced = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={count}"
-        command = [sys.executable, HELPER, found[count]]
+        command = [sys.executable, HELPER, result[count]]
         subprocess.run(command, check=True, env=os.environ | {"XLA_FLAGS": forced})
-    return found
+    return result
 
 
 @pytest.mark.slow

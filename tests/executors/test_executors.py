@@ -21,13 +21,13 @@ EXPECTED = {cell.name: cell.number**2 for cell in CELLS}
 
 
 def outcomes(executor, cells, function=square):
-    found = list(executor.run(function, cells))
-    assert sorted(cell.name for cell, _ in found) == sorted(cell.name for cell in cells)
-    return {cell.name: outcome for cell, outcome in found}
+    result = list(executor.run(function, cells))
+    assert sorted(cell.name for cell, _ in result) == sorted(cell.name for cell in cells)
+    return {cell.name: outcome for cell, outcome in result}
 
 
-def values(found):
-    return {name: outcome.value for name, outcome in found.items()}
+def values(result):
+    return {name: outcome.value for name, outcome in result.items()}
 
 
 def test_serial_processes_and_shards_agree():
@@ -57,28 +57,28 @@ def faulty(tmp_path):
     ]
 
 
-def judge(found):
-    assert {k: found[k].value for k in EXPECTED if k in found} == {
-        k: v for k, v in EXPECTED.items() if k in found
+def judge(result):
+    assert {k: result[k].value for k in EXPECTED if k in result} == {
+        k: v for k, v in EXPECTED.items() if k in result
     }
-    assert isinstance(found["raises"], Failed) and found["raises"].tries == 2
-    assert headline(found["raises"].why) == "ArithmeticError: no square today"
-    assert "Traceback" in found["raises"].why and found["raises"].kind == "ArithmeticError"
-    assert isinstance(found["dies"], Failed) and found["dies"].tries == 2
-    assert "killed" in found["dies"].why and "out of memory" in found["dies"].why
-    assert isinstance(found["dies once"], Done) and found["dies once"].tries == 2
+    assert isinstance(result["raises"], Failed) and result["raises"].tries == 2
+    assert headline(result["raises"].why) == "ArithmeticError: no square today"
+    assert "Traceback" in result["raises"].why and result["raises"].kind == "ArithmeticError"
+    assert isinstance(result["dies"], Failed) and result["dies"].tries == 2
+    assert "killed" in result["dies"].why and "out of memory" in result["dies"].why
+    assert isinstance(result["dies once"], Done) and result["dies once"].tries == 2
 
 
 @pytest.mark.slow
 def test_what_raises_hangs_or_dies_harms_no_other(tmp_path):
     executor = Processes(Options(workers=2, retries=1, time_limit=1.5))
     began = time.monotonic()
-    found = outcomes(executor, [Toy("hangs", does="hang"), *faulty(tmp_path)])
-    judge(found)
-    assert found["hangs"] == Failed(
-        "over the time limit of 1.5 s", "TimeLimit", 2, found["hangs"].seconds
+    result = outcomes(executor, [Toy("hangs", does="hang"), *faulty(tmp_path)])
+    judge(result)
+    assert result["hangs"] == Failed(
+        "over the time limit of 1.5 s", "TimeLimit", 2, result["hangs"].seconds
     )
-    assert 1.5 <= found["hangs"].seconds < time.monotonic() - began
+    assert 1.5 <= result["hangs"].seconds < time.monotonic() - began
 
 
 @pytest.mark.memory
@@ -89,13 +89,13 @@ def test_a_cell_that_runs_out_of_memory_harms_no_other(starving):
 def judge_starved(executor, group):
     """The kernel kills it, twice."""
     cells = [Toy("starved", does="memory", folder=str(group)), *CELLS[:6]]
-    found = outcomes(executor, cells)
-    starved = found.pop("starved")
+    result = outcomes(executor, cells)
+    starved = result.pop("starved")
     assert isinstance(starved, Failed) and starved.tries == 2 and "out of memory" in starved.why
-    assert values(found) == {cell.name: cell.number**2 for cell in CELLS[:6]}
+    assert values(result) == {cell.name: cell.number**2 for cell in CELLS[:6]}
     events = [group / name for name in ("memory.oom_control", "memory.events")]
-    [told] = [path.read_text().split() for path in events if path.exists()]
-    assert int(told[told.index("oom_kill") + 1]) == 2
+    [counts] = [path.read_text().split() for path in events if path.exists()]
+    assert int(counts[counts.index("oom_kill") + 1]) == 2
 
 
 @pytest.mark.slow
@@ -105,8 +105,8 @@ def test_workers_that_cannot_start_end_in_a_sentence():
 
 
 def test_serial_reports_and_retries():
-    found = outcomes(Serial(Options(retries=2)), [Toy("raises", does="raise"), *CELLS[:2]])
-    assert found["raises"].tries == 3 and found["cell-1"] == Done(1, 1, found["cell-1"].seconds)
+    result = outcomes(Serial(Options(retries=2)), [Toy("raises", does="raise"), *CELLS[:2]])
+    assert result["raises"].tries == 3 and result["cell-1"] == Done(1, 1, result["cell-1"].seconds)
 
 
 def test_bad_options_are_sentences():

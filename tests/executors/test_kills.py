@@ -28,8 +28,8 @@ def start(folder, executor):
 
 
 def workers(folder):
-    there = (folder / "pids").glob("*") if (folder / "pids").exists() else []
-    return [int(path.name) for path in there if is_alive(int(path.name))]
+    files = (folder / "pids").glob("*") if (folder / "pids").exists() else []
+    return [int(path.name) for path in files if is_alive(int(path.name))]
 
 
 def is_alive(pid):
@@ -58,10 +58,10 @@ def calls(folder, name):
 
 def judge(folder):
     """Every cell is there once, with what it should be; nobody is at work; no lock is held."""
-    found = {cell.name: content for cell, content in done(folder).items()}
-    assert found == {name: str(k**2).encode() for k, name in enumerate(NAMES)}
+    result = {cell.name: content for cell, content in done(folder).items()}
+    assert result == {name: str(k**2).encode() for k, name in enumerate(NAMES)}
     written = [(name, whole[SECONDS.size :]) for name, whole in every(folder / "cells")]
-    assert set(written) == set(found.items())  # what was computed twice was computed alike
+    assert set(written) == set(result.items())  # what was computed twice was computed alike
     assert not list(every(folder / "failures"))
     eventually(lambda: not workers(folder))
     for path in folder.glob("*/*"):
@@ -119,12 +119,12 @@ def test_what_a_killed_cell_had_started_ends_too():
 
 def children_left():
     """Processes of this test that sleep on in its name."""
-    found = []
+    results = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
         if b"import time; time.sleep(600)" in words and is_alive(int(path.parent.name)):
-            found.append(int(path.parent.name))
-    return found
+            results.append(int(path.parent.name))
+    return results

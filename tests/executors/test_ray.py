@@ -45,10 +45,10 @@ def nodes():
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         try:
-            found = Nodes(cluster)
+            result = Nodes(cluster)
             ray.init(address=cluster.address, log_to_driver=False)
             patch.setenv("RAY_ADDRESS", cluster.address)  # for drivers in other processes
-            yield found
+            yield result
             assert ray.is_initialized()  # the executor did not start it, and did not stop it
         finally:
             ray.shutdown()

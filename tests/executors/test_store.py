@@ -60,10 +60,10 @@ def test_a_changed_byte_is_never_read_as_good(tmp_path):
                 read(tmp_path)
             continue
         cut = hit == 4 and at < len(HEADER) + 4 * size + 8  # seems longer than the file
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             assert read(tmp_path) == wanted, at
-        assert cut or [w.category for w in told] == [DamageWarning]
+        assert cut or [w.category for w in caught] == [DamageWarning]
         writer = Writer(tmp_path)
         writer.append("new", b"")
         writer.close()

@@ -57,8 +57,8 @@ def compiled(cell):
     import jax
     import jax.numpy as jnp
 
-    found = jax.jit(lambda x: jnp.cumsum(jnp.sin(x)))(jnp.arange(4.0) + cell.number)
-    return " ".join(map(str, found.tolist())).encode()
+    result = jax.jit(lambda x: jnp.cumsum(jnp.sin(x)))(jnp.arange(4.0) + cell.number)
+    return " ".join(map(str, result.tolist())).encode()
 
 
 def noted(cell):

@@ -92,15 +92,15 @@ def core(support):
         target, level = Separable(**q, tau=tau, support=support), sf.Level(alpha, sigma)
         point = Point(x, level, support)
         draws = from_uniforms(uniform, target, point, default_proposal(support))
-        found = {}
+        result = {}
         for name, estimator in estimators(support, c).items():
             score, info = reduce(draws, point, estimator, True)
             error = jnp.where(jnp.isfinite(info.std_error), info.std_error, -1.0)
-            found[name] = jnp.concatenate([score, error, info.coefficient[None]])
+            result[name] = jnp.concatenate([score, error, info.coefficient[None]])
         return {
             "action": draws.action.T,
             "ess": sf.diagnostics.effective_sample_size(weights(draws)),
-            "estimates": found,
+            "estimates": result,
             "shrunk": sf.InSample("scalar", shrink=1.5).fit(draws, point),
             "score": target.exact_score(x, level),
             "trace": target.exact_trace(x, level),

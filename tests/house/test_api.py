@@ -17,12 +17,12 @@ MODULES = ("steinflow", "steinflow.targets", "steinflow.study", "steinflow.rl")
 def parameters(thing):
     """Names, kinds and defaults; annotations are for mypy."""
     try:
-        found = inspect.signature(thing)
+        result = inspect.signature(thing)
     except (TypeError, ValueError):
         return ""
     empty = inspect.Parameter.empty
-    plain = [p.replace(annotation=empty) for p in found.parameters.values()]
-    return str(found.replace(parameters=plain, return_annotation=empty))
+    plain = [p.replace(annotation=empty) for p in result.parameters.values()]
+    return str(result.replace(parameters=plain, return_annotation=empty))
 
 
 def described(name, thing):
@@ -33,8 +33,10 @@ def described(name, thing):
         return [f"{name}: {type(thing).__name__}"]
     lines = [name + parameters(thing)]
     if inspect.isclass(thing):
-        own = [n for n, v in vars(thing).items() if not n.startswith("_") and inspect.isfunction(v)]
-        lines += [f"{name}.{n}{parameters(vars(thing)[n])}" for n in sorted(own)]
+        methods = [
+            n for n, v in vars(thing).items() if not n.startswith("_") and inspect.isfunction(v)
+        ]
+        lines += [f"{name}.{n}{parameters(vars(thing)[n])}" for n in sorted(methods)]
     return lines
 
 

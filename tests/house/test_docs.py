@@ -43,8 +43,8 @@ def test_long_prose_is_found(tmp_path):
     page.write_text(5 * words + "\n" + "1, 2 and 3\n4, .5, 6.\n\n" + "| 1 | 2 |\n" * 9)
     assert tool("prose").problems(page) == []
     page.write_text(5 * words + "one\n\n" + "- 1, 2, 3, 4,\n  5, -6.5, 7e3\n\n" + "long " * 25)
-    found = tool("prose").problems(page)
-    assert [problem.split(": ")[0] for problem in found] == [
+    problems = tool("prose").problems(page)
+    assert [problem.split(": ")[0] for problem in problems] == [
         "page.md:1", "page.md:8", "page.md:11"
     ]  # fmt: skip
 
@@ -75,7 +75,7 @@ def test_the_verdicts_are_those_of_the_study():
     for name, verdict in verdicts.items():
         assert table[name] == [verdict, MEANING[name][verdict]], name
     over = {name: [seed[name] for seed in seeds.values()] for name in verdicts}
-    assert all(len(found) == 10 and len(set(found)) == 1 for found in over.values())
+    assert all(len(result) == 10 and len(set(result)) == 1 for result in over.values())
 
 
 def test_the_notebook_is_the_tutorial(tmp_path):
@@ -95,8 +95,8 @@ def test_dead_links_and_foreign_assets_are_found(tmp_path):
         "<p id=here><a href='#here'></a><a href='#gone'></a><a href='b.html'></a>"
         "<script src='https://cdn.example/x.js'></script>"
     )
-    found = tool("links").problems(tmp_path)
-    assert [line.split(":")[0] for line in found] == [
+    problems = tool("links").problems(tmp_path)
+    assert [line.split(":")[0] for line in problems] == [
         "dead anchor",
         "dead link",
         "loaded from elsewhere",

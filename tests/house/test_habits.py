@@ -103,14 +103,14 @@ def test_no_function_of_the_package_is_over_60_lines():
 
 def imports_of(path, when_loaded=True):
     """Modules of the package that a file imports when it is loaded, or at any time."""
-    found, tree = set(), ast.parse(path.read_text())
+    modules, tree = set(), ast.parse(path.read_text())
     for node in tree.body if when_loaded else ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("steinflow"):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found |= {n if n in MODULES else node.module for n in names}
+            modules |= {n if n in MODULES else node.module for n in names}
         elif isinstance(node, ast.Import):
-            found |= {a.name for a in node.names if a.name.startswith("steinflow")}
-    return found & set(MODULES)
+            modules |= {a.name for a in node.names if a.name.startswith("steinflow")}
+    return modules & set(MODULES)
 
 
 def module_name(path):
@@ -138,9 +138,9 @@ def test_no_circle_of_packages():
     """Also by imports inside functions; a module at the top is a package of its own."""
     graph = {}
     for name, path in MODULES.items():
-        own = name.split(".")[1:2]  # nothing of the root
+        package = name.split(".")[1:2]  # nothing of the root
         needs = {one.split(".")[1] for one in imports_of(path, when_loaded=False) if "." in one}
-        graph.setdefault("".join(own), set()).update(needs - set(own))
+        graph.setdefault("".join(package), set()).update(needs - set(package))
     assert_no_circle(graph)
 
 

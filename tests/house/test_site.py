@@ -35,11 +35,11 @@ def test_every_formula_of_the_pages_can_be_set(page):
 @needs_latex2mathml
 def test_formulas_become_mathml_that_markdown_leaves_alone():
     formulas = tool("formulas")
-    found = formulas.inline(r"Of `$x$` and ($\alpha_i \log p(a \mid x)$), 3 $ or 4 $.")
-    assert found.startswith("Of `$x$` and <span class=") and found.endswith("</span> 3 $ or 4 $.")
-    assert "</math>),</span>" in found and found.count("<math") == 1
-    assert '<mi>log</mi><mspace width="0.167em" /><mi>p</mi>' in found
-    assert not set("*_[]|\\") & set(found.replace("$x$", ""))
+    result = formulas.inline(r"Of `$x$` and ($\alpha_i \log p(a \mid x)$), 3 $ or 4 $.")
+    assert result.startswith("Of `$x$` and <span class=") and result.endswith("</span> 3 $ or 4 $.")
+    assert "</math>),</span>" in result and result.count("<math") == 1
+    assert '<mi>log</mi><mspace width="0.167em" /><mi>p</mi>' in result
+    assert not set("*_[]|\\") & set(result.replace("$x$", ""))
     shown = formulas.block("```math\n\\begin{aligned} a &= \\frac{1}{b} \\end{aligned}\n```")
     assert "<mfrac>" in shown and 'class="formula"' in shown and "<mtable" in shown
     assert formulas.block("```python\nx = 1\n```") == "```python\nx = 1\n```"
@@ -72,8 +72,8 @@ def test_a_method_whose_link_is_gone_is_found(tmp_path, name, link, method):
     text, page = (DOCS / name).read_text("utf-8"), tmp_path / name
     assert text.count(link) == 1
     page.write_text(text.replace(link, "`idem`" if method == "idem" else method))
-    found = tool("mentions").problems(page, NAMED)
-    assert found == [f"{name}: {method} is first named without a link. Write one."]
+    problems = tool("mentions").problems(page, NAMED)
+    assert problems == [f"{name}: {method} is first named without a link. Write one."]
 
 
 def test_code_headings_and_pictures_name_no_method(tmp_path):
@@ -99,8 +99,8 @@ def test_a_result_without_a_version_and_a_part_without_files_are_found():
     known = provenance.recorded()
     del known["returns.csv"]
     texts = {p: t for p, t in provenance.TEXTS.items() if "/executors/" not in p}
-    found = provenance.problems(known | {"gone.csv": {}}, texts)
-    assert [line.split(" ")[0] for line in found] == ["No", "versions.json", "versions.json"]
+    problems = provenance.problems(known | {"gone.csv": {}}, texts)
+    assert [line.split(" ")[0] for line in problems] == ["No", "versions.json", "versions.json"]
 
 
 PATHS = {

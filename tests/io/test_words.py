@@ -24,8 +24,8 @@ from steinflow.sweep import plan
 )  # fmt: skip
 def test_the_spellings_of_json_and_python_are_values(word, value):
     """Further: quotes make a word of a number; what is nested beyond all measure stays a word."""
-    found = value_of(word)
-    assert found == value and type(found) is type(value)
+    result = value_of(word)
+    assert result == value and type(result) is type(value)
 
 
 def test_a_name_twice_or_none_is_a_sentence():
@@ -50,8 +50,8 @@ def test_a_file_says_the_same(line, tmp_path):
     command = with_defaults(parsed(words), words)
     file.write_text(line)
     for pairs in (command.env_kwargs, options_of(Train, file)["env_kwargs"]):
-        found = values_of(pairs)
-        assert found["flag"] is False and list(found["range"]) == [1, 2]
+        result = values_of(pairs)
+        assert result["flag"] is False and list(result["range"]) == [1, 2]
 
 
 # row 26
@@ -91,9 +91,9 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
         command = with_expanded_paths(with_defaults(parsed(words), words))
         assert tmp_path / "t" in (command.out, *getattr(command, "runs", ()))
     (tmp_path / "a.toml").write_text('out = "~/t"\n')
-    found = with_expanded_paths(with_defaults(parsed(["study", "--config", "~/a.toml"]),
+    result = with_expanded_paths(with_defaults(parsed(["study", "--config", "~/a.toml"]),
                                               ["study", "--config", "~/a.toml"]))  # fmt: skip
-    assert found.out == tmp_path / "t" and options_of(Study, Path("~/a.toml"))
+    assert result.out == tmp_path / "t" and options_of(Study, Path("~/a.toml"))
     with pytest.raises(ValueError, match="names no user"):
         expanded("~nobody-of-this-name/t")
     with pytest.raises(ValueError, match="must be words"):

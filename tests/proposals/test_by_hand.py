@@ -31,11 +31,11 @@ def test_densities_and_ratios(support):
         ends = (LOW - mean) / scale, (HIGH - mean) / scale
         return stats.truncnorm.logpdf(action, *ends, mean, scale).sum(-1)
 
-    own = NormalProposal(jnp.array([0.9, -0.5]), jnp.array([0.4, 2.0]))
+    normal = NormalProposal(jnp.array([0.9, -0.5]), jnp.array([0.4, 2.0]))
     ours = log_normal(np.array([0.9, -0.5]), np.array([0.4, 2.0]))
     prior = log_normal(x / 0.8, np.full(2, 0.5 / 0.8))
     plain = sf.TruncatedGaussianProposal() if support.has_bounds else sf.GaussianProposal()
-    cases = [(own, ours), (plain, prior), (sf.TruncatedGaussianProposal(), prior)]
+    cases = [(normal, ours), (plain, prior), (sf.TruncatedGaussianProposal(), prior)]
     for proposal, wanted in cases:
         place = jnp.asarray(action), Point(jnp.asarray(x), level, support)
         assert_allclose(proposal.log_prob(*place), wanted, rtol=1e-10)
@@ -55,8 +55,8 @@ def test_draws_are_quantiles():
     assert_allclose(sf.GaussianProposal().actions(*box), plain)
     assert_allclose(sf.TruncatedGaussianProposal().actions(*real), plain)
     ours, spread = np.array([4.0, -2.0]), np.array([0.5, 1.0])
-    own = NormalProposal(jnp.asarray(ours), jnp.asarray(spread))
-    for proposal, m, s in ((sf.TruncatedGaussianProposal(), mean, scale), (own, ours, spread)):
+    normal = NormalProposal(jnp.asarray(ours), jnp.asarray(spread))
+    for proposal, m, s in ((sf.TruncatedGaussianProposal(), mean, scale), (normal, ours, spread)):
         wanted = stats.truncnorm.ppf(uniform, (LOW - m) / s, (HIGH - m) / s, m, s)
         assert_allclose(proposal.actions(*box), wanted, rtol=1e-7, atol=1e-7)
 
@@ -65,12 +65,12 @@ def test_draws_are_quantiles():
 def test_a_draw_at_a_bound_keeps_its_digits(side):
     """From a normal 100 deviations outside a bound at 0, in single precision."""
     uniform = np.random.default_rng(3).uniform(size=(50, 1))
-    ends, own = sorted((0.0, side)), []
+    ends, draws = sorted((0.0, side)), []
     for t in (jnp.float32, jnp.float64):
         box, mean = sf.Box(*(jnp.asarray(end, t) for end in ends)), jnp.full(1, -0.01 * side, t)
-        own.append(normal_actions(jnp.asarray(uniform, t), mean, jnp.asarray(1e-4, t), box))
-    assert own[0].dtype == jnp.float32 and np.abs(own[1]).max() < 1e-5
-    assert_allclose(*own, rtol=0.02, atol=1e-9)
+        draws.append(normal_actions(jnp.asarray(uniform, t), mean, jnp.asarray(1e-4, t), box))
+    assert draws[0].dtype == jnp.float32 and np.abs(draws[1]).max() < 1e-5
+    assert_allclose(*draws, rtol=0.02, atol=1e-9)
 
 
 def test_quantiles_far_to_the_right_of_a_middle_that_is_inside():
@@ -99,8 +99,8 @@ def test_draws_are_weighed_by_the_mixture_of_all_proposals(turns):
         n * stats.truncnorm.pdf(action, (LOW - m) / s, (HIGH - m) / s, m, s).prod(-1)
         for n, m, s in distributions
     )
-    found = log_priors(stages, points)
-    assert found.shape == (2, len(action))
+    result = log_priors(stages, points)
+    assert result.shape == (2, len(action))
     for k in range(2):
         likelihood = -0.5 * np.sum(((xs[k] - alpha[k] * action) / sigma[k]) ** 2, -1)
-        assert_allclose(found[k], likelihood - np.log(density), rtol=1e-9)
+        assert_allclose(result[k], likelihood - np.log(density), rtol=1e-9)

@@ -37,10 +37,10 @@ def tempered_by_hand(value, log_prior):
 
     enough = 1.0 + SHARE * (at(0.0)[1] - 1.0)
     for rung in range(16):
-        found = at((100 * (1 + np.ptp(value))) ** (-rung / 15))
-        if found[1] >= enough:
+        result = at((100 * (1 + np.ptp(value))) ** (-rung / 15))
+        if result[1] >= enough:
             break
-    return found
+    return result
 
 
 def fitted_by_hand(action, gradient, v, x, level, box):
@@ -77,10 +77,10 @@ def test_the_fit_is_that_of_its_formulas(fit, noise, tilt, level, name):
     value, log_prior = rng.normal(size=(2, 12))
     v, _ = tempered_by_hand(value, log_prior)
     point = Point(jnp.asarray(x), jax.tree.map(jnp.asarray, sf.Level(*level)), SUPPORTS[name])
-    found = fit(draws_of(action, gradient, value, log_prior), point)
+    result = fit(draws_of(action, gradient, value, log_prior), point)
     box = [(LOW[j], HIGH[j]) if name == "box" else None for j in (0, 1)]
     wanted = [fitted_by_hand(action[:, j], gradient[:, j], v, x[j], level, box[j]) for j in (0, 1)]
-    assert_allclose(np.array([found.mean, found.scale]), np.transpose(wanted), rtol=1e-7)
+    assert_allclose(np.array([result.mean, result.scale]), np.transpose(wanted), rtol=1e-7)
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +111,13 @@ def test_the_fit_is_exact_for_a_normal_with_independent_dimensions(fit, name):
 def test_the_temperature_is_the_least_at_which_draws_are_worth_enough(scale):
     rng = np.random.default_rng(5)
     value, log_prior = scale * rng.normal(size=64), 0.3 * rng.normal(size=64)
-    found = np.asarray(tempered(jnp.asarray(value), jnp.asarray(log_prior), SHARE, 16))
+    result = np.asarray(tempered(jnp.asarray(value), jnp.asarray(log_prior), SHARE, 16))
     wanted, worth = tempered_by_hand(value, log_prior)
-    assert_allclose(found, wanted, rtol=1e-9)
-    assert_allclose(1.0 / np.sum(found**2), worth, rtol=1e-9)
+    assert_allclose(result, wanted, rtol=1e-9)
+    assert_allclose(1.0 / np.sum(result**2), worth, rtol=1e-9)
     if scale < 1.0:  # worth more: no other temperature than Q's own
         exact = np.exp(log_prior + value - value.max())
-        assert_allclose(found, exact / exact.sum())
+        assert_allclose(result, exact / exact.sum())
     else:
         flat = np.exp(log_prior).sum() ** 2 / np.exp(2 * log_prior).sum()
         least = SHARE * flat + 1.0 - SHARE
@@ -126,9 +126,9 @@ def test_the_temperature_is_the_least_at_which_draws_are_worth_enough(scale):
 
 def test_impossible_draws_weigh_nothing_and_bad_ones_no_more_than_others():
     value = jnp.array([0.0, -jnp.inf, -jnp.inf, 1.0])
-    found = tempered(value, jnp.zeros(4), SHARE, 16)
-    assert_allclose(found[1:3], 0.0)
-    assert_allclose(found.sum(), 1.0)
+    result = tempered(value, jnp.zeros(4), SHARE, 16)
+    assert_allclose(result[1:3], 0.0)
+    assert_allclose(result.sum(), 1.0)
     for nothing in (jnp.full(4, -jnp.inf), value.at[0].set(jnp.nan)):
         assert_allclose(tempered(nothing, jnp.zeros(4), SHARE, 16), 0.25)
 
@@ -136,13 +136,13 @@ def test_impossible_draws_weigh_nothing_and_bad_ones_no_more_than_others():
 @pytest.mark.parametrize("mean", [-9.0, -1.05, 0.2, 4.0, 300.0])
 def test_a_mean_out_of_reach_keeps_the_gradient_at_the_bound(mean):
     point = Point(jnp.zeros(1), LEVEL, sf.Box(-1.0, 1.0))
-    found = within_reach(jnp.array([mean]), jnp.array([0.1]), REACH, point)
+    result = within_reach(jnp.array([mean]), jnp.array([0.1]), REACH, point)
     bound = np.clip(mean, -1.0, 1.0)
-    before, after = (mean - bound) / 0.01, (float(found.mean[0]) - bound) / found.scale[0] ** 2
+    before, after = (mean - bound) / 0.01, (float(result.mean[0]) - bound) / result.scale[0] ** 2
     assert_allclose(after, before, rtol=1e-12, atol=1e-12)
-    assert abs(found.mean[0] - bound) <= REACH * found.scale[0] * (1 + 1e-12)
+    assert abs(result.mean[0] - bound) <= REACH * result.scale[0] * (1 + 1e-12)
     if abs(mean - bound) <= REACH * 0.1:
-        assert_allclose((found.mean[0], found.scale[0]), (mean, 0.1))
+        assert_allclose((result.mean[0], result.scale[0]), (mean, 0.1))
     real = within_reach(jnp.array([mean]), jnp.array([0.1]), REACH, point._replace(support=REAL))
     width = 0.4 / 0.7  # x is 0
     assert_allclose(real.mean, np.clip(mean, -REACH * width, REACH * width))
@@ -213,6 +213,6 @@ def test_a_normal_proposal_has_the_density_that_it_claims(key, name):
 @pytest.mark.parametrize("num_draws", [1, 2, 3, 5])
 def test_few_draws_are_enough(key, num_draws):
     target = Multimodal(0.5, support=BOX)
-    found = sf.score_target(key, target, X, LEVEL, num_draws=num_draws)
-    assert jnp.all(jnp.isfinite(found.score))
-    assert int(found.info.num_values) == int(found.info.num_grads) == num_draws
+    estimate = sf.score_target(key, target, X, LEVEL, num_draws=num_draws)
+    assert jnp.all(jnp.isfinite(estimate.score))
+    assert int(estimate.info.num_values) == int(estimate.info.num_grads) == num_draws

@@ -96,8 +96,8 @@ class Giving(Point):
         self.what, self.value, self.steps = what, value, 0
 
     def reset(self, *, seed=None, options=None):
-        found = super().reset(seed=seed)
-        return found[0] if self.what == "old reset" else found
+        result = super().reset(seed=seed)
+        return result[0] if self.what == "old reset" else result
 
     def step(self, action):
         self.steps += 1
@@ -107,8 +107,8 @@ class Giving(Point):
             parts[self.what] = self.value
         if self.what == "exit":
             raise SystemExit(3)
-        found = (*parts.values(), info)
-        return found[:4] if self.what == "old step" else found
+        result = (*parts.values(), info)
+        return result[:4] if self.what == "old step" else result
 
     def render(self):
         if self.what == "no render":

@@ -42,23 +42,23 @@ def agents(learner, seeds):
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["flow", "diffusion", "gaussian"])
 def test_every_policy_finds_the_best_action_of_a_known_q(policy):
-    own = learner(policy=policy, policy_delay=1, actor_lr=3e-3, critic_lr=3e-3)
-    states = agents(own, [0])
-    states, info = learn_all(own, states, data(1, 600, 1))
+    agent = learner(policy=policy, policy_delay=1, actor_lr=3e-3, critic_lr=3e-3)
+    states = agents(agent, [0])
+    states, info = learn_all(agent, states, data(1, 600, 1))
     network = jax.tree.map(lambda leaf: leaf[0], states.policy)  # its own samples, none chosen by Q
-    samples = own.actor.sample(jax.random.key(9), network, jnp.zeros((64, 3)), 2, 1).actions
+    samples = agent.actor.sample(jax.random.key(9), network, jnp.zeros((64, 3)), 2, 1).actions
     assert np.isfinite(info.critic_loss).all()
     assert float(jnp.abs(samples).max()) <= 1.0
     assert np.allclose(jnp.mean(samples, axis=(0, 1)), 0.5, atol=0.2)
-    assert act(own, states, jnp.asarray(0), jnp.zeros((1, 64, 3))).shape == (1, 64, 2)
+    assert act(agent, states, jnp.asarray(0), jnp.zeros((1, 64, 3))).shape == (1, 64, 2)
 
 
 def test_the_choices_of_the_options_are_those_of_the_code():
     known = {"policy": ACTORS, "backup": BACKUPS, "temperature_mode": TEMPERATURES}
     known |= {"actor_points": POINTS, "critic": HEADS, "sampler": SAMPLERS}
     known["objective"] = {"score", "cloning", "weighted", "diffusion-ql"}  # each in test_datasets
-    assert {name: set(found) for name, found in known.items()} == {
-        name: set(found) for name, found in CHOICES.items()
+    assert {name: set(result) for name, result in known.items()} == {
+        name: set(result) for name, result in CHOICES.items()
     }
     with pytest.raises(ValueError, match="Did you mean 'auto'"):
         TrainConfig(estimator="autoo")
@@ -75,9 +75,9 @@ def test_states_of_an_update_of_the_policy():
 
 @pytest.mark.slow
 def test_a_seed_among_others_learns_what_it_learns_alone():
-    own = learner()
-    together, _ = learn_all(own, agents(own, [3, 4]), data(2, 100, DELAY))
-    alone, _ = learn_all(own, agents(own, [4]), data(1, 100, DELAY))
+    agent = learner()
+    together, _ = learn_all(agent, agents(agent, [3, 4]), data(2, 100, DELAY))
+    alone, _ = learn_all(agent, agents(agent, [4]), data(1, 100, DELAY))
     pairs = zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True)
     for one, other in pairs:
         assert np.allclose(one[1], other[0], atol=1e-4)
@@ -85,17 +85,17 @@ def test_a_seed_among_others_learns_what_it_learns_alone():
 
 
 def test_learning_rates_fall_to_nothing_at_the_end():
-    own = learner(steps=120, warmup=40, updates_per_step=0.5, anneal=0.5)  # 40 updates in all
-    shares = [float(own.left(updates)) for updates in (0, 20, 25, 30, 40, 50)]
+    agent = learner(steps=120, warmup=40, updates_per_step=0.5, anneal=0.5)  # 40 updates in all
+    shares = [float(agent.rate_factor(updates)) for updates in (0, 20, 25, 30, 40, 50)]
     assert np.allclose(shares, [1.0, 1.0, 0.75, 0.5, 0.0, 0.0])
-    assert learner(steps=120).left(jnp.array(100)) == 1.0
+    assert learner(steps=120).rate_factor(jnp.array(100)) == 1.0
     twice = learner(steps=120, warmup=40, anneal=1.0, action_repeat=2)  # 40 decisions
-    assert float(twice.left(10)) == 0.75
+    assert float(twice.rate_factor(10)) == 0.75
 
     def changed(updates):
-        before = agents(own, [0])._replace(updates=jnp.array([updates], jnp.int32))
+        before = agents(agent, [0])._replace(updates=jnp.array([updates], jnp.int32))
         kept = jax.tree.map(np.asarray, (before.policy, before.critics))
-        after, _ = learn_all(own, before, data(1, 1, DELAY))
+        after, _ = learn_all(agent, before, data(1, 1, DELAY))
         pairs = zip(
             jax.tree.leaves(kept), jax.tree.leaves((after.policy, after.critics)), strict=True
         )

@@ -61,11 +61,11 @@ def test_eval_prints_its_protocol_and_writes_it(pendulum, capsys):
     assert main(["eval", str(pendulum), "--episodes", "3", "--seed", "7"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
     assert re.fullmatch(r"mean return -\d+\.\d ± \d+\.\d \(3 episodes, seed 7\)", first)
-    found = json.loads((pendulum / "eval.json").read_text())
-    assert np.shape(found["best"]["returns"]) == np.shape(found["last"]["returns"]) == (2, 3)
+    content = json.loads((pendulum / "eval.json").read_text())
+    assert np.shape(content["best"]["returns"]) == np.shape(content["last"]["returns"]) == (2, 3)
     assert main(["eval", str(pendulum / "seed-1"), "--episodes", "3", "--seed", "7"]) == 0
     one = json.loads((pendulum / "seed-1" / "eval.json").read_text())
-    assert np.allclose(one["best"]["returns"][0], found["best"]["returns"][1])
+    assert np.allclose(one["best"]["returns"][0], content["best"]["returns"][1])
 
 
 @pytest.mark.slow
@@ -113,8 +113,8 @@ def test_an_exported_policy_acts_like_the_run(pendulum, tmp_path):
     assert "A flow policy for `Pendulum-v1`" in (tmp_path / "README.md").read_text()
     program = jax.export.deserialize((tmp_path / "policy.stablehlo").read_bytes())
     obs = np.float32([[1.0, 0.0, 0.3], [0.0, 1.0, -2.0], [-1.0, 0.1, 4.0]])
-    found = program.call(obs, np.int32(5))
-    assert np.allclose(found, sf.load(pendulum).policy(obs, jax.random.key(5)), atol=1e-5)
+    result = program.call(obs, np.int32(5))
+    assert np.allclose(result, sf.load(pendulum).policy(obs, jax.random.key(5)), atol=1e-5)
 
 
 def test_a_damaged_export_is_told_and_made_again(pendulum, tmp_path, capsys):
@@ -125,9 +125,9 @@ def test_a_damaged_export_is_told_and_made_again(pendulum, tmp_path, capsys):
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     (tmp_path / "SHA256SUMS").open("a").write(f"{64 * '0'}  ../elsewhere\nnonsense\n")
     assert main(["export", str(pendulum), "--out", str(tmp_path)]) == 0
-    said = capsys.readouterr().err
-    assert said.count("policy.stablehlo is not what its SHA256SUMS says. It is made again.") == 1
-    assert "elsewhere" not in said and unlike_sums(tmp_path) == []
+    output = capsys.readouterr().err
+    assert output.count("policy.stablehlo is not what its SHA256SUMS says. It is made again.") == 1
+    assert "elsewhere" not in output and unlike_sums(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -189,13 +189,13 @@ def test_options_of_a_preset_yield_to_those_of_a_file_and_these_to_flags(tmp_pat
 def test_help_is_in_groups_and_the_options_that_change_first_lead(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
-    said = capsys.readouterr().out
-    titles = re.findall(r"(?m)^\W*([a-z]+ options|positional arguments)(?:\W|$)", said)
+    output = capsys.readouterr().out
+    titles = re.findall(r"(?m)^\W*([a-z]+ options|positional arguments)(?:\W|$)", output)
     assert titles[:3] == ["positional arguments", "main options", "run options"]
     assert "critic options" in titles and "logging options" in titles
-    first = said[said.index("main options") : said.index("run options")]
+    first = output[output.index("main options") : output.index("run options")]
     assert len(re.findall(r"(?m)^\W*--[a-z]", first)) == 10 and "--num-draws" in first
-    assert all("--" + field.name.replace("_", "-") in said for field in fields(TrainConfig))
+    assert all("--" + field.name.replace("_", "-") in output for field in fields(TrainConfig))
 
 
 def test_what_a_file_asks_for_is_judged_with_the_flags(tmp_path):

@@ -342,8 +342,8 @@ def test_the_command_line_records_and_learns(run, tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     out = Path("set")
     assert main(["record", str(run.path), "--episodes", "3", "--out", str(out), "--quiet"]) == 0
-    said = capsys.readouterr().out
-    assert "Mean return" in said and "(3 episodes)" in said and "--offline-steps" in said
+    output = capsys.readouterr().out
+    assert "Mean return" in output and "(3 episodes)" in output and "--offline-steps" in output
     options = ["--hidden", "8", "8", "--batch-size", "16", "--estimator", "noise", "--quiet"]
     options += ["--num-draws", "4", "--flow-steps", "2", "--eval-episodes", "1"]
     command = ["train", "tests.rl.toys:Point", "--data", str(out), "--offline-steps", "64"]

@@ -32,27 +32,27 @@ class Counter(gym.Env):
 
 def transitions(mode, **options):
     envs = side_by_side(lambda: Counter(**options), 2, mode)
-    obs, found = envs.reset([0, 1]), []
+    obs, result = envs.reset([0, 1]), []
     for _ in range(9):
         step = envs.step(np.zeros((2, 1), np.float32))
         for i in np.flatnonzero(step.valid):
             parts = (obs[i, 0], step.next_obs[i, 0], step.terminated[i], step.truncated[i])
-            found.append((int(i), *map(float, parts)))
+            result.append((int(i), *map(float, parts)))
         assert np.all(step.reward[step.valid] == 5.0)  # the middle of [0, 10]
         obs = step.obs
-    return found
+    return result
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 @pytest.mark.parametrize("ends", [(1.0, 0.0), (0.0, 1.0)])
 def test_the_last_observation_of_an_episode_is_its_own(mode, ends):
     options = {"end": 3} if ends[0] else {"limit": 3}
-    found = transitions(mode, **options)
+    result = transitions(mode, **options)
     for i in (0, 1):
-        own = [step[1:] for step in found if step[0] == i]
+        steps = [step[1:] for step in result if step[0] == i]
         cycle = [(0.0, 1.0, 0.0, 0.0), (1.0, 2.0, 0.0, 0.0), (2.0, 3.0, *ends)]
-        assert own == (cycle * 3)[: len(own)]
-        assert len(own) == (7 if mode == AutoresetMode.NEXT_STEP else 9)
+        assert steps == (cycle * 3)[: len(steps)]
+        assert len(steps) == (7 if mode == AutoresetMode.NEXT_STEP else 9)
 
 
 def test_actions_are_repeated_until_an_episode_ends():

@@ -26,19 +26,19 @@ def dense(probabilities, values, bound):
 def test_the_projection_is_the_dense_one(reward, discount):
     p, z = RNG.dirichlet(np.ones(101)), np.linspace(-5.0, 5.0, 101)
     values = reward + discount * z
-    found = projected(jnp.float32(p), jnp.float32(values), 5.0)
-    assert_allclose(found, dense(p, values, 5.0), atol=3e-5)
-    assert_allclose(jnp.sum(found), 1.0, rtol=1e-5)
+    result = projected(jnp.float32(p), jnp.float32(values), 5.0)
+    assert_allclose(result, dense(p, values, 5.0), atol=3e-5)
+    assert_allclose(jnp.sum(result), 1.0, rtol=1e-5)
 
 
 def test_a_batch_of_projections_for_several_seeds():
     p = RNG.dirichlet(np.ones(101), (2, 7))
     values = RNG.uniform(-8.0, 8.0, (2, 7, 101))
-    found = jax.vmap(jax.vmap(lambda p, v: projected(p, v, 5.0)))(
+    result = jax.vmap(jax.vmap(lambda p, v: projected(p, v, 5.0)))(
         jnp.float32(p), jnp.float32(values)
     )
     for i, j in np.ndindex(2, 7):
-        assert_allclose(found[i, j], dense(p[i, j], values[i, j], 5.0), atol=3e-5)
+        assert_allclose(result[i, j], dense(p[i, j], values[i, j], 5.0), atol=3e-5)
 
 
 @pytest.mark.parametrize("head", [Scalar(), Categorical()])

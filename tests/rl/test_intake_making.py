@@ -176,5 +176,5 @@ def test_observations_in_nested_parts_are_joined():
 
 def test_gymnasiums_own_check_passes_for_multi_goal(recwarn):
     check_env(MultiGoal(render_mode="rgb_array"))
-    told = [str(warning.message) for warning in recwarn if "WARN" in str(warning.message)]
-    assert all("spec" in text for text in told), told
+    texts = [str(warning.message) for warning in recwarn if "WARN" in str(warning.message)]
+    assert all("spec" in text for text in texts), texts

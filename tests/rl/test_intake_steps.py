@@ -52,12 +52,12 @@ def stepped(make, action=0.0, **kwargs):
 @pytest.mark.parametrize("mode", MODES)
 def test_an_array_that_an_environment_uses_again_is_copied(mode):
     envs = side_by_side(Reused, 1, mode)
-    obs, found = envs.reset([0]), []
+    obs, result = envs.reset([0]), []
     for _ in range(3):
         step = envs.step(np.zeros((1, 1), np.float32))
-        found.append((float(obs[0, 0]), float(step.next_obs[0, 0])))
+        result.append((float(obs[0, 0]), float(step.next_obs[0, 0])))
         obs = step.obs
-    assert found == [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)]
+    assert result == [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)]
 
 
 def test_an_environment_that_writes_into_its_action_changes_nothing_of_ours():
@@ -114,8 +114,8 @@ def test_low_middle_and_high_of_a_box_are_reached(dtype, low, high, right):
     assert [action.item() for action in given] == [right[0], middle, right[2]]
     kept = actions_from(envs.about.actions.described())  # what `policy` goes by
     for action, own in zip((-1.0, 0.0, 1.0), given, strict=True):
-        found = kept.scaled(np.float32([action]))
-        assert found.dtype == own.dtype and found == own
+        result = kept.scaled(np.float32([action]))
+        assert result.dtype == own.dtype and result == own
 
 
 @pytest.mark.slow
@@ -319,7 +319,7 @@ def test_a_nan_of_a_reset_is_reset_again_and_the_count_goes_on():
 def test_an_evaluation_does_a_dropped_episode_again(tmp_path):
     run = train(config(drop_nan=True), Point, tmp_path / "run")
     with warnings.catch_warnings(action="error"):
-        found = run.evaluate(2, 5, env=lambda: Nan("reward", (7,)))
-    assert (found.lengths == 20).all() and np.isfinite(found.returns).all()
+        result = run.evaluate(2, 5, env=lambda: Nan("reward", (7,)))
+    assert (result.lengths == 20).all() and np.isfinite(result.returns).all()
     with pytest.raises(RunError, match="20 episodes in a row were dropped"):
         run.evaluate(2, 5, env=lambda: Nan("reward", range(10**6)))

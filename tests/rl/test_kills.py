@@ -37,7 +37,7 @@ def start(out, cache):
     )  # fmt: skip
 
 
-def told(run):
+def content(run):
     return run.metrics().drop("seconds", "eval_seconds").to_dicts()
 
 
@@ -60,7 +60,7 @@ def test_kills_change_nothing(tmp_path):
         said += process.communicate()[1]
     assert start(killed, cache).wait() == 0
     assert "Traceback" not in said and "Going on from step" in said
-    assert told(load(killed)) == told(load(whole))
+    assert content(load(killed)) == content(load(whole))
     for seed in (0, 1):
         mine, other = (load(path).arrays(seed, "last") for path in (killed, whole))
         assert all(np.array_equal(mine[name], other[name]) for name in other)

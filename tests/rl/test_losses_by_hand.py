@@ -122,15 +122,15 @@ def by_hand(policy, key, targets, obs, particle, method):
     eps = np.asarray(jax.random.normal(for_noise, (states, LEVELS, DIM)))
     x = alpha * particle[:, None] + sigma * eps
     estimate = eqx.filter_jit(lambda *place: sf.score_targets(*place, num_draws=DRAWS))
-    found = estimate(for_draws, targets, jnp.asarray(x), levels, method)
-    goal = (x + sigma**2 * np.asarray(found.score)) / alpha
+    result = estimate(for_draws, targets, jnp.asarray(x), levels, method)
+    goal = (x + sigma**2 * np.asarray(result.score)) / alpha
     if policy.bounded:
         goal = np.clip(goal, -1.0, 1.0)
     each_level = jax.vmap(policy, (None, 0, 0))
     guess = np.asarray(jax.vmap(each_level)(jnp.asarray(obs), jnp.asarray(x), levels))
     error = np.where(np.isfinite(goal), guess - goal, 0.0)
-    own = np.asarray(found.info.std_error) * sigma**2 / alpha
-    return np.mean(np.sum(error**2, -1)), np.sqrt(np.mean(own**2)), found.info
+    errors = np.asarray(result.info.std_error) * sigma**2 / alpha
+    return np.mean(np.sum(error**2, -1)), np.sqrt(np.mean(errors**2)), result.info
 
 
 @pytest.mark.parametrize(("name", "bounded"), [("auto", True), ("noise", True), ("noise", False)])
@@ -139,12 +139,12 @@ def test_the_loss_of_the_policy(critics, name, bounded):
     policy = Denoiser(jax.random.key(5), 3, DIM, (8,), bounded)
     targets, method = boltzmann(critics, jnp.float32(0.3), jnp.asarray(obs)), as_method(name, None)
     arguments = (jnp.asarray(obs), jnp.asarray(particle), sf.LinearFlow(), method, LEVELS, DRAWS)
-    found, info = eqx.filter_jit(lambda t: score_loss(policy, key, t, *arguments))(targets)
-    loss, error, own = by_hand(policy, key, targets, obs, particle, method)
-    assert_allclose((found, info.std_error), (loss, error), rtol=1e-4)
-    assert_allclose(info.ess, np.mean(own.ess), rtol=1e-4)
-    assert_allclose(info.coefficient, np.mean(own.coefficient), rtol=1e-4)
-    assert (info.loss, info.invalid, info.entropy) == (found, 0.0, 0.0)
+    result, info = eqx.filter_jit(lambda t: score_loss(policy, key, t, *arguments))(targets)
+    loss, error, expected = by_hand(policy, key, targets, obs, particle, method)
+    assert_allclose((result, info.std_error), (loss, error), rtol=1e-4)
+    assert_allclose(info.ess, np.mean(expected.ess), rtol=1e-4)
+    assert_allclose(info.coefficient, np.mean(expected.coefficient), rtol=1e-4)
+    assert (info.loss, info.invalid, info.entropy) == (result, 0.0, 0.0)
 
 
 def test_draws_that_are_no_numbers_teach_nothing():
@@ -161,8 +161,8 @@ def test_draws_that_are_no_numbers_teach_nothing():
         arguments = obs, jnp.asarray(particle), sf.LinearFlow(), method, LEVELS, DRAWS
         return score_loss(policy, key, targets, *arguments)
 
-    found, info = loss_of(jnp.asarray(obs))
-    assert info.invalid == LEVELS * LEVELS * DRAWS and found > 0.0
-    assert_allclose(found, by_hand(policy, key, targets, obs, particle, method)[0], rtol=1e-4)
+    result, info = loss_of(jnp.asarray(obs))
+    assert info.invalid == LEVELS * LEVELS * DRAWS and result > 0.0
+    assert_allclose(result, by_hand(policy, key, targets, obs, particle, method)[0], rtol=1e-4)
     grad = jax.grad(lambda obs: loss_of(obs)[0])(jnp.asarray(obs))
     assert not np.any(grad[0]) and np.any(grad[1]) and np.all(np.isfinite(grad))

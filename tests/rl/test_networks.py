@@ -30,9 +30,9 @@ def test_the_gradient_of_the_least_critic_is_that_of_the_minimum(head):
     def through(action):
         return jnp.min(critics(obs, action))
 
-    found = jax.vmap(jax.value_and_grad(lambda a: 2.0 * least(critics, obs, a)))(actions)
+    result = jax.vmap(jax.value_and_grad(lambda a: 2.0 * least(critics, obs, a)))(actions)
     wanted = jax.vmap(jax.value_and_grad(lambda a: 2.0 * through(a)))(actions)
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(result, wanted, strict=True):
         assert np.allclose(one, other, atol=1e-5)
     which = np.argmin(jax.vmap(lambda a: critics(obs, a))(actions), axis=1)
     assert np.unique(which).size > 1

@@ -31,8 +31,8 @@ RIGHT = np.repeat(GREY[..., None], 3, axis=-1)
 )  # fmt: skip
 def test_pictures_of_any_kind_are_made_alike(picture):
     """Further: lists, one channel, 16 bits, floats to 255, and opacity."""
-    found = frame_from(picture)
-    assert found.dtype == np.uint8 and np.array_equal(found, RIGHT)
+    result = frame_from(picture)
+    assert result.dtype == np.uint8 and np.array_equal(result, RIGHT)
 
 
 def test_truth_values_and_nan_are_drawn():
@@ -87,9 +87,9 @@ def test_an_environment_without_render_is_told_to_define_it(tmp_path, capsys):
     assert "libegl" not in str(error.value)
     name, what = "tests.rl.strange:Giving", "what=no render"
     assert main(["doctor", name, "--env-kwargs", what]) == 0
-    said = capsys.readouterr().out
-    assert "its render() returns a picture" in said and said.count("does not draw itself") == 1
-    assert f"Next: steinflow train {name} --env-kwargs '{what}'" in said
+    output = capsys.readouterr().out
+    assert "its render() returns a picture" in output and output.count("does not draw itself") == 1
+    assert f"Next: steinflow train {name} --env-kwargs '{what}'" in output
     plain = train(TrainConfig(**SMALL), Plain, tmp_path / "plain")
     with pytest.raises(RunError, match=r"Plain takes no render_mode\. To be drawn") as error:
         play(plain, tmp_path)

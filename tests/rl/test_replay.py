@@ -48,9 +48,9 @@ def test_n_step_returns_against_a_loop(n):
     for t in range(count):
         obs = np.float32([[t], [1000 + t]])
         replay.add(Steps(obs, obs, rewards[t], obs + 0.5, terminated[t], truncated[t]))
-    found = replay.sample(0, 0, (300,), n, gamma)
+    result = replay.sample(0, 0, (300,), n, gamma)
     for i in range(300):
-        env, start = divmod(int(found["obs"][0, i, 0]), 1000)
+        env, start = divmod(int(result["obs"][0, i, 0]), 1000)
         total, discount, t = 0.0, 1.0, start
         while True:
             total += discount * rewards[t, env]
@@ -58,9 +58,9 @@ def test_n_step_returns_against_a_loop(n):
             if terminated[t, env] or truncated[t, env] or t - start == n - 1 or t == count - 1:
                 break
             t += 1
-        assert np.isclose(found["reward"][0, i], total, atol=1e-5)
-        assert np.isclose(found["discount"][0, i], 0.0 if terminated[t, env] else discount)
-        assert found["next_obs"][0, i, 0] == 1000 * env + t + 0.5
+        assert np.isclose(result["reward"][0, i], total, atol=1e-5)
+        assert np.isclose(result["discount"][0, i], 0.0 if terminated[t, env] else discount)
+        assert result["next_obs"][0, i, 0] == 1000 * env + t + 0.5
 
 
 def filled(seeds, envs, capacity, count):
@@ -131,8 +131,8 @@ def test_returns_of_several_steps_are_those_of_a_loop_in_plain_python(tmp_path):
         seen = batch["obs"][0, :, 0].astype(int)
         assert set(seen) == set(right)
         for name, column in (("reward", 0), ("next_obs", 1), ("discount", 2)):
-            found = batch[name][0].reshape(-1)
-            assert np.allclose(found, [right[t][column] for t in seen], rtol=1e-5)
+            result = batch[name][0].reshape(-1)
+            assert np.allclose(result, [right[t][column] for t in seen], rtol=1e-5)
 
 
 def test_an_episode_that_is_dropped_is_not_sampled():

@@ -26,7 +26,7 @@ def fed(given, gamma=0.9, bound=5.0):
 @pytest.mark.parametrize("bound", [0.0, 5.0])
 def test_the_scale_is_that_of_all_discounted_returns(bound):
     given = rewards, terminated, valid = steps(50)
-    for seed, found in enumerate(fed(given, bound=bound).scale):
+    for seed, result in enumerate(fed(given, bound=bound).scale):
         every = []
         for env in range(3):
             going = 0.0
@@ -36,7 +36,7 @@ def test_the_scale_is_that_of_all_discounted_returns(bound):
                 if terminated[t, seed, env]:
                     going = 0.0
         wanted = [np.std(every), np.max(np.abs(every)) / bound if bound else 0.0]
-        assert np.isclose(found, max(wanted), rtol=1e-12)
+        assert np.isclose(result, max(wanted), rtol=1e-12)
 
 
 def test_a_bound_below_the_spread_decides():

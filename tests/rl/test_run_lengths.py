@@ -79,8 +79,8 @@ def test_a_run_in_which_nothing_is_learned_is_refused(options, first, tmp_path, 
 def test_the_steps_that_are_done_are_said(tmp_path, capsys):
     assert main(command(tmp_path / "run", "--num-envs", 3, "--steps", 100)) == 0
     assert "Trained 102 steps." in capsys.readouterr().out
-    found = [TrainConfig(steps=n, num_envs=e).whole_steps for n, e in [(100, 1), (8, 8), (9, 8)]]
-    assert found == [100, 8, 16]  # further
+    result = [TrainConfig(steps=n, num_envs=e).whole_steps for n, e in [(100, 1), (8, 8), (9, 8)]]
+    assert result == [100, 8, 16]  # further
 
 
 # row 21
@@ -129,8 +129,8 @@ def test_evaluation_in_turn_gives_what_all_at_once_give(run):
 
     whole = sf.load(run).evaluate(3, 5, max_steps=9)
     for envs in (1, 2):
-        found = sf.load(run).evaluate(3, 5, max_steps=9, envs=envs)
-        assert np.array_equal(found.returns, whole.returns)
+        result = sf.load(run).evaluate(3, 5, max_steps=9, envs=envs)
+        assert np.array_equal(result.returns, whole.returns)
 
 
 # row 22

@@ -124,6 +124,6 @@ def test_the_remedy_fits_the_error(tmp_path):
         (FileExistsError(17, "File exists"), "is a file"),
         (NotADirectoryError(20, "Not a directory"), "is a file"),
     ]:
-        with pytest.raises(StudyError, match=said) as found, explained(tmp_path):
+        with pytest.raises(StudyError, match=said) as result, explained(tmp_path):
             raise error
-        assert ("free some space" in str(found.value)) == (error.errno == 28)
+        assert ("free some space" in str(result.value)) == (error.errno == 28)

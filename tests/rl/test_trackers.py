@@ -6,7 +6,7 @@ import types
 import pytest
 
 from steinflow.cli import main
-from steinflow.rl.metrics import TRACKERS, Told, TrackerWarning
+from steinflow.rl.metrics import TRACKERS, Reporter, TrackerWarning
 from tests.rl.strange import FAST
 
 HERE = "tests.rl.strange"
@@ -18,15 +18,15 @@ def command(out, *more):
     return ["train", f"{HERE}:Point", *FAST.split(), "--out", str(out), *map(str, more)]
 
 
-def library(name, said, **own):
+def library(name, calls, **replaced):
     """A tracker's package that keeps what it is told."""
-    found = types.ModuleType(name)
-    found.init = lambda **about: said.append(about)
-    found.log = lambda record: None
-    found.finish = lambda **about: said.append("finish")
-    for key, value in own.items():
-        setattr(found, key, value)
-    return found
+    module = types.ModuleType(name)
+    module.init = lambda **about: calls.append(about)
+    module.log = lambda record: None
+    module.finish = lambda **about: calls.append("finish")
+    for key, value in replaced.items():
+        setattr(module, key, value)
+    return module
 
 
 # rows 7 and 8
@@ -67,39 +67,39 @@ def test_a_resumed_run_goes_on_in_its_trackers(tmp_path, monkeypatch):
 
 def test_a_tracker_that_does_not_start_leaves_nothing(tmp_path, capsys, monkeypatch):
     """Further: a package that ends Python instead of raising."""
-    run, said = tmp_path / "run", []
+    run, calls = tmp_path / "run", []
     for error in (RuntimeError("api_key not configured (no-tty)"), SystemExit(1)):
 
         def init(error=error, **about):
             raise error
 
-        monkeypatch.setitem(sys.modules, "wandb", library("wandb", said, init=init))
+        monkeypatch.setitem(sys.modules, "wandb", library("wandb", calls, init=init))
         assert main([*command(run, "--steps", 80), "--track", "wandb"]) == 2
         text = capsys.readouterr().err
         assert "wandb does not start" in text and "wandb login" in text
         assert "Traceback" not in text and not (run / "config.toml").exists()
-    monkeypatch.setitem(sys.modules, "wandb", library("wandb", said))
+    monkeypatch.setitem(sys.modules, "wandb", library("wandb", calls))
     assert main([*command(run, "--steps", 80), "--track", "wandb"]) == 0
 
 
 @pytest.mark.slow
 def test_a_tracker_that_fails_is_left_out_and_training_ends(tmp_path, monkeypatch):
     """Further: its network breaks in the middle, and when it finishes."""
-    said = []
+    calls = []
 
     def broken(*_, **__):
-        said.append("broken")
+        calls.append("broken")
         raise ConnectionError("no route to host")
 
-    own = library("trackio", said, log=broken, finish=broken)
-    monkeypatch.setitem(sys.modules, "trackio", own)
+    module = library("trackio", calls, log=broken, finish=broken)
+    monkeypatch.setitem(sys.modules, "trackio", module)
     with pytest.warns(TrackerWarning, match="ConnectionError: no route to host"):
         from steinflow.rl.config import TrainConfig
         from steinflow.rl.training import train
         from tests.rl.strange import SMALL, Point
 
         train(TrainConfig(**SMALL), Point, tmp_path / "run", track="trackio")
-    assert said.count("broken") == 2
-    told = Told("x", lambda record: 1 / 0)
+    assert calls.count("broken") == 2
+    reporter = Reporter("x", lambda record: 1 / 0)
     with pytest.warns(TrackerWarning, match="ZeroDivisionError"):
-        told({}), told({})
+        reporter({}), reporter({})

@@ -28,7 +28,7 @@ def config(**options):
     return TrainConfig(**SMALL | options)
 
 
-def told(run):
+def content(run):
     """Records without times."""
     return run.metrics().drop("seconds", "eval_seconds").to_dicts()
 
@@ -44,7 +44,7 @@ def test_a_resumed_run_says_what_an_undisturbed_one_does(undisturbed, tmp_path):
     train(config(seeds=2, steps=400), Point, out)
     half = json.loads((out / "manifest.json").read_text())
     resumed = train(config(seeds=2), Point, out, resume=True)
-    assert told(resumed) == told(undisturbed)
+    assert content(resumed) == content(undisturbed)
     for seed in (0, 1):
         mine, whole = (run.arrays(seed, "last") for run in (resumed, undisturbed))
         assert all(np.array_equal(mine[name], whole[name]) for name in whole)
@@ -101,7 +101,7 @@ def test_an_evaluation_that_a_signal_ended_is_made_by_the_resumed_run(
         train(config(seeds=2), Point, out, resume=True)
     monkeypatch.setattr(Session, "save", save)
     resumed = train(config(seeds=2), Point, out, resume=True, quiet=False)
-    assert told(resumed) == told(undisturbed) and len(calls) == 6
+    assert content(resumed) == content(undisturbed) and len(calls) == 6
 
 
 @pytest.mark.slow
@@ -121,9 +121,9 @@ def test_a_cut_checkpoint_is_refused_and_the_one_before_it_used(undisturbed, tmp
     newest = checkpoint.path_of(folder, 400)
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
     train(config(), Point, out, resume=True, quiet=False)
-    said = capsys.readouterr().err
-    assert "step-000000000400.safetensors is not a whole checkpoint" in said
-    assert "Going on from step 200." in said
+    output = capsys.readouterr().err
+    assert "step-000000000400.safetensors is not a whole checkpoint" in output
+    assert "Going on from step 200." in output
     older = checkpoint.path_of(folder, 600)
     damaged = bytearray(older.read_bytes())
     damaged[-5] ^= 1
@@ -159,9 +159,9 @@ def test_a_run_loads_with_its_policy_metrics_and_evaluation(undisturbed):
     assert run.policy(np.zeros(2), jax.random.key(0)).shape == (1,)
     with pytest.raises(ValueError, match="obs must be"):
         run.policy(np.zeros(3), jax.random.key(0))
-    found = run.evaluate(episodes=3, seed=5)
-    assert found.returns.shape == (2, 3) and (found.lengths == 50).all()
-    assert np.array_equal(found.returns, run.evaluate(episodes=3, seed=5).returns)
+    evaluation = run.evaluate(episodes=3, seed=5)
+    assert evaluation.returns.shape == (2, 3) and (evaluation.lengths == 50).all()
+    assert np.array_equal(evaluation.returns, run.evaluate(episodes=3, seed=5).returns)
 
 
 def test_options_that_do_not_fit_a_run(undisturbed):
@@ -225,7 +225,7 @@ def test_a_kill_between_the_first_checkpoints_of_two_seeds_begins_anew(undisturb
     train(config(seeds=2, steps=200), Point, out)
     for path in folder_of(out, 1).glob("step-*"):
         path.unlink()
-    assert told(train(config(seeds=2), Point, out, resume=True)) == told(undisturbed)
+    assert content(train(config(seeds=2), Point, out, resume=True)) == content(undisturbed)
 
 
 def test_an_update_that_cannot_fit_is_said_beforehand(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ def config(**options):
     return TrainConfig(**SMALL | {"num_envs": 4, "steps": 160, "eval_every": 80} | options)
 
 
-def told(run):
+def content(run):
     """Records without times."""
     return run.metrics().drop("seconds", "eval_seconds").to_dicts()
 
@@ -36,7 +36,7 @@ def test_processes_change_no_number_and_a_resumed_run_goes_on(tmp_path):
     whole = train(config(seeds=2), Given, tmp_path / "whole")
     train(config(seeds=2, steps=80, env_workers=3), Given, tmp_path / "run")
     run = train(config(seeds=2, env_workers=3), Given, tmp_path / "run", resume=True)
-    assert told(run) == told(whole)
+    assert content(run) == content(whole)
     for seed in (0, 1):
         mine, other = (r.arrays(seed, "last") for r in (run, whole))
         assert all(np.array_equal(mine[name], other[name]) for name in other)

@@ -74,12 +74,12 @@ def test_the_margin_of_consistency_by_hand(most, least, margin):
     """In units of |s*|² = 4."""
     at = ("linear", 1.0)
     for name, other in (("noise", "gradient"), ("gradient", "noise")):
-        found = Evidence(
+        entry = Evidence(
             known(**{f"bias2_{name}": most, f"bias2_{other}": 9.0}),
             known(**{f"bias2_{name}": least}),
             1.0,
         )
-        assert np.isclose(consistency({at: found}, (*at, name))[0], margin)
+        assert np.isclose(consistency({at: entry}, (*at, name))[0], margin)
 
 
 @pytest.mark.parametrize(("alone", "change"), [(0.8, 0.2), (0.8, 2.0)])
@@ -88,8 +88,8 @@ def test_the_error_of_the_margin_is_that_of_the_wider_case(alone, change):
     for name, other in (("noise", "gradient"), ("gradient", "noise")):
         most = known(**{f"bias2_{name}_error": alone, f"bias2_{other}_error": 9.0})
         changes = {f"change_error_{name}": change, f"change_error_{other}": 9.0}
-        found = Evidence(most, known(), 1.0, **{k: np.array([v]) for k, v in changes.items()})
-        assert np.isclose(consistency_error({at: found}, (*at, name))[0], max(alone, change) / 4)
+        entry = Evidence(most, known(), 1.0, **{k: np.array([v]) for k, v in changes.items()})
+        assert np.isclose(consistency_error({at: entry}, (*at, name))[0], max(alone, change) / 4)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_evidence_is_of_the_errors_of_each_estimator():
     for i, name in enumerate(("noise", "gradient")):
         least, most = (limits[i] * (sample.pair[size][i] - sample.score) for size in (0, 1))
         assert np.allclose(getattr(known, f"change_error_{name}"), change_error(least, most, how))
-        for errors, found in ((least, known.least), (most, known.most)):
-            assert np.allclose(getattr(found, f"bias2_{name}"), squared_bias(errors, how).value)
+        for errors, result in ((least, known.least), (most, known.most)):
+            assert np.allclose(getattr(result, f"bias2_{name}"), squared_bias(errors, how).value)
     [other] = fewest({("linear", 1.0): known}).values()
     assert other.most is other.least is known.least
     assert other.change_error_noise == other.change_error_gradient == 0.0
@@ -160,8 +160,8 @@ def test_rare_trials_are_seen_where_a_claim_has_an_error():
             {at: of(table, at) for at in claim.conditions} for of in (claim.statistic, claim.error)
         )
         wanted = simultaneous(values, 12, claim.bounds, errors)
-        told = judge(claim, table, 12)["conditions"]
-        for line, interval in zip(told, wanted.values(), strict=True):
+        conditions = judge(claim, table, 12)["conditions"]
+        for line, interval in zip(conditions, wanted.values(), strict=True):
             assert np.allclose([line["low"], line["high"]], interval[1:], equal_nan=True)
 
 
@@ -184,12 +184,12 @@ def test_the_entries(study):
 
 def test_what_must_be_so(study):
     """Facts that no seed can change: the ratio of norms, and linear Q."""
-    found = {entry["id"]: entry for entry in study.claims}
-    assert found["ratio-depends-on-tau"]["verdict"] == "refuted"
-    assert found["ratio-depends-on-tau"]["high"] < 1e-8
-    linear = [c for c in found["noise-wins-smooth"]["conditions"] if c["q"] == "linear"]
+    result = {entry["id"]: entry for entry in study.claims}
+    assert result["ratio-depends-on-tau"]["verdict"] == "refuted"
+    assert result["ratio-depends-on-tau"]["high"] < 1e-8
+    linear = [c for c in result["noise-wins-smooth"]["conditions"] if c["q"] == "linear"]
     assert all(c["estimate"] > 0.999 for c in linear)
-    assert found["interior-coefficient"]["verdict"] == "refuted"
+    assert result["interior-coefficient"]["verdict"] == "refuted"
 
 
 @pytest.mark.slow
@@ -201,10 +201,10 @@ def test_rows_that_are_missing_make_claims_incomplete(study):
         ratio = float(part["exact.norm_noise"] / part["exact.norm_gradient"])
         samples[cell] = Samples(part["pair"], part["network"], part["score"], ratio)
     without = study.rows.filter(pl.col("q") != "quadratic")
-    found = {entry["id"]: entry for entry in judge_all(without, samples, grid)}
+    results = {entry["id"]: entry for entry in judge_all(without, samples, grid)}
     untouched = "gradient-wins-multimodal"
     before = {entry["id"]: entry for entry in study.claims}
-    for name, entry in found.items():
+    for name, entry in results.items():
         if name == untouched:
             assert entry["verdict"] == before[name]["verdict"] != "incomplete"
         else:

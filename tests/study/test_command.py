@@ -21,8 +21,8 @@ def test_a_config_file(capsys, tmp_path):
         f"families = ['bimodal']\nout = '{tmp_path}/out'\n"
     )
     assert main(["study", "--config", str(good), "--trials", "4", "--quiet"]) == 0
-    said = capsys.readouterr().out
-    assert "incomplete" in said and f"Open {tmp_path}/out/report.html" in said
+    output = capsys.readouterr().out
+    assert "incomplete" in output and f"Open {tmp_path}/out/report.html" in output
     assert '"trials": 4' in (tmp_path / "out" / "config.json").read_text()
 
 

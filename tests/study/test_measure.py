@@ -31,15 +31,15 @@ def measured(estimate, noise, truth):
 
 def test_bias_variance_and_mse_of_known_estimates(key):
     truth, estimate, noise = known(key, 20_000)
-    found = measured(estimate, noise, truth)
+    measures = measured(estimate, noise, truth)
     for value, se, expected in (
-        (found.bias2, found.bias2_se, 0.09),
-        (found.variance, found.variance_se, 0.05),
-        (found.mse, found.mse_se, 0.14),
+        (measures.bias2, measures.bias2_se, 0.09),
+        (measures.variance, measures.variance_se, 0.05),
+        (measures.mse, measures.mse_se, 0.14),
     ):
         assert abs(value - expected) < 4 * se, (value, se)
         assert 0 < se < 0.01
-    assert abs(found.eed - 2.0 / 0.14) < 0.5
+    assert abs(measures.eed - 2.0 / 0.14) < 0.5
 
 
 @pytest.mark.parametrize("centred", [False, True])  # where there is no bias, too
@@ -50,7 +50,7 @@ def test_every_measure_by_hand(centred):
     trace = rng.uniform(1.0, 2.0, points)
     ours = ours - (ours.mean(0) - exact) * centred
     truth = Truth(jnp.asarray(exact), jnp.asarray(trace), jnp.eye(12), jnp.asarray(exact))
-    found = measured(ours, noise, truth)._asdict()
+    measures = measured(ours, noise, truth)._asdict()
     covariances = [np.cov(ours[:, x].T) for x in range(points)]
     bias = (ours - exact).mean(0)
     variance = np.array([np.trace(s) for s in covariances])
@@ -83,9 +83,9 @@ def test_every_measure_by_hand(centred):
         "cosine_to_noise_se": beside.mean(1).std(ddof=1) / np.sqrt(trials),
         "norm_over_noise": length / np.linalg.norm(noise, axis=-1).mean(),
     }  # fmt: skip
-    assert found.keys() == expected.keys()
+    assert measures.keys() == expected.keys()
     for name, value in expected.items():
-        assert np.isclose(found[name], value, rtol=1e-10, atol=1e-12), name
+        assert np.isclose(measures[name], value, rtol=1e-10, atol=1e-12), name
 
 
 def test_a_length_of_nothing_has_no_direction():
@@ -101,10 +101,10 @@ def test_the_standard_errors_are_those_of_repetition(key):
         return measured(estimate, noise, truth), measured(noise, noise, truth)
 
     biased, unbiased = jax.jit(jax.vmap(repeat))(jax.random.split(key, 1000))
-    for found in (biased, unbiased):
+    for measures in (biased, unbiased):
         for name in ("bias2", "variance", "mse", "cosine"):
-            spread = float(jnp.std(getattr(found, name)))
-            stated = float(jnp.sqrt(jnp.mean(getattr(found, f"{name}_se") ** 2)))
+            spread = float(jnp.std(getattr(measures, name)))
+            stated = float(jnp.sqrt(jnp.mean(getattr(measures, f"{name}_se") ** 2)))
             # the floor under the variance of bias^2 errs on the safe side at zero bias
             most = 1.6 if name == "bias2" else 1.15
             assert 0.85 < stated / spread < most, (name, stated / spread)
@@ -115,8 +115,8 @@ def test_the_standard_errors_are_those_of_repetition(key):
 def test_an_exact_estimator_is_capped_and_has_no_variance():
     truth, _, noise = known(jax.random.key(0), 5)
     exact = jnp.broadcast_to(truth.score, noise.shape)
-    found = measured(exact, noise, truth)
-    assert found.eed == 1e4 and found.variance == 0 and found.mse == 0
+    measures = measured(exact, noise, truth)
+    assert measures.eed == 1e4 and measures.variance == 0 and measures.mse == 0
 
 
 def test_network_cosine_equals_that_of_real_parameter_gradients(key):
@@ -137,31 +137,31 @@ def test_network_cosine_equals_that_of_real_parameter_gradients(key):
 
         return jnp.sum((jax.vmap(network)(xs) - goal) ** 2)
 
-    found = network_cosine(other, noise, Truth(jnp.ones((4, 2)), jnp.ones(4), gram, prediction))
+    result = network_cosine(other, noise, Truth(jnp.ones((4, 2)), jnp.ones(4), gram, prediction))
     for k in range(6):
         flat = [
             jnp.concatenate([g.ravel() for g in jax.grad(loss)(weights, goal[k])])
             for goal in (other, noise)
         ]
-        assert abs(found[k] - cosine(*flat)) < 1e-10
+        assert abs(result[k] - cosine(*flat)) < 1e-10
 
 
 def test_coverage_counts_by_effective_sample_size():
     truth = Truth(jnp.zeros((2, 1)), jnp.ones(2), jnp.eye(2), jnp.zeros((2, 1)))
     estimate = jnp.array([[[0.0, 3.0], [1.0, 1.0]]])
     ess = jnp.array([[1.5, 300.0], [1.5, 30.0]])
-    found = coverage(estimate, jnp.ones((1, 2, 2)), ess, truth)
-    assert found.total.tolist() == [2, 0, 0, 0, 1, 0, 0, 1]
-    assert found.covered.tolist() == [2, 0, 0, 0, 1, 0, 0, 0]
+    result = coverage(estimate, jnp.ones((1, 2, 2)), ess, truth)
+    assert result.total.tolist() == [2, 0, 0, 0, 1, 0, 0, 1]
+    assert result.covered.tolist() == [2, 0, 0, 0, 1, 0, 0, 0]
 
 
 def test_an_estimate_without_error_is_covered_where_it_is_the_truth():
     truth = Truth(jnp.full((3, 1), 5.0), jnp.full(3, 16.0), jnp.eye(3), jnp.zeros((3, 1)))
     gaps, slack = jnp.array([0.99, 1.01, -0.99]), 1e-9 * (5.0 + 4.0)
     estimate = 5.0 + slack * gaps[None, None]
-    found = coverage(estimate, jnp.zeros((1, 1, 3)), jnp.array([[1.0, 1.0, 2.5]]), truth)
-    assert found.total.tolist() == [2, 1, 0, 0, 0, 0, 0, 0]
-    assert found.covered.tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+    result = coverage(estimate, jnp.zeros((1, 1, 3)), jnp.array([[1.0, 1.0, 2.5]]), truth)
+    assert result.total.tolist() == [2, 1, 0, 0, 0, 0, 0, 0]
+    assert result.covered.tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
     wide = coverage(5.0 + 1.95 * gaps[None, None], jnp.ones((1, 1, 3)), jnp.ones((1, 3)), truth)
     assert wide.covered[0] == 2  # 1.95 * 1.01 > 1.96
 
@@ -169,13 +169,13 @@ def test_an_estimate_without_error_is_covered_where_it_is_the_truth():
 def test_bootstrap_statistics_agree_with_the_measures(key):
     truth, estimate, noise = known(key, 40, points=5)
     how = resampling(40, seed=0)
-    found = statistics(
+    result = statistics(
         np.asarray(noise), np.asarray(estimate), np.asarray(truth.score), how, (1.0, 1.0)
     )
     ours = measured(estimate, noise, truth)
-    assert np.isclose(found.variance_gradient[0], ours.variance)
-    assert np.isclose(found.bias2_gradient[0], ours.bias2)
-    assert np.isclose(found.cosine[0], ours.cosine_to_noise)
+    assert np.isclose(result.variance_gradient[0], ours.variance)
+    assert np.isclose(result.bias2_gradient[0], ours.bias2)
+    assert np.isclose(result.cosine[0], ours.cosine_to_noise)
     # replicates are centred on the estimate: corrections of bootstrap bias are right
     for name in (
         "variance_noise",
@@ -184,7 +184,7 @@ def test_bootstrap_statistics_agree_with_the_measures(key):
         "bias2_gradient",
         "bias2_noise",
     ):
-        values = getattr(found, name)
+        values = getattr(result, name)
         assert abs(values[1:].mean() - values[0]) < 4 * values[1:].std() / np.sqrt(1000) * 2, name
 
 

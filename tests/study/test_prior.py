@@ -105,10 +105,10 @@ def made_up(mse):
 
 def test_auto_is_compared_with_the_best_of_each_cell():
     others = {"noise": 0.04, "rfm": 0.01}
-    found = against_best(made_up({"auto": 0.02} | others), 64, tuple(others))
+    result = against_best(made_up({"auto": 0.02} | others), 64, tuple(others))
     # on the box rfm has a score of its own: 2 there, and 1/2 on R^d
-    assert np.isclose(found.estimate, np.sqrt(2.0 * 0.5)) and found.below == 0.5
-    assert found.low < 1.0 < found.high
+    assert np.isclose(result.estimate, np.sqrt(2.0 * 0.5)) and result.below == 0.5
+    assert result.low < 1.0 < result.high
     worse = against_best(made_up({"auto": 0.2} | others), 64, tuple(others))
     assert lines.below_one(worse._asdict()) == "refuted"
     better = against_best(made_up({"auto": 0.005} | others), 64, tuple(others))
@@ -128,9 +128,9 @@ def test_where_too_few_draws_count_nothing_is_said():
     rows = made_up(dict.fromkeys(ROWS, 1.0)).with_columns(
         **{k: pl.lit(v) for k, v in nothing.items()}
     )
-    found = consistency(rows)
-    assert [line["verdict"] for line in found] == ["undecided"] * len(ROWS)
-    assert {line["cells"] for line in found} == {2}
+    lines = consistency(rows)
+    assert [line["verdict"] for line in lines] == ["undecided"] * len(ROWS)
+    assert {line["cells"] for line in lines} == {2}
 
 
 def test_options_out_of_range_are_a_sentence(tmp_path, capsys):
@@ -150,9 +150,9 @@ def test_a_tiny_run_and_its_page(tmp_path, capsys):
     assert "supported  Every estimator" in capsys.readouterr().out
     rows = pl.read_parquet(tmp_path / "rows.parquet")
     assert rows.height == 2 * (len(ROWS) + len(METHODS))
-    found = json.loads((tmp_path / "prior.json").read_text())
-    assert found == json.loads(json.dumps(judge(rows)))
-    assert {claim["id"]: claim["verdict"] for claim in found["claims"]} == {
+    content = json.loads((tmp_path / "prior.json").read_text())
+    assert content == json.loads(json.dumps(judge(rows)))
+    assert {claim["id"]: claim["verdict"] for claim in content["claims"]} == {
         "consistent": "supported", "gradient-of-prior": "supported",
         "samples": "supported", "auto": "supported",
     }  # fmt: skip

@@ -81,9 +81,9 @@ def test_a_damaged_part_is_computed_again(tmp_path, damage, undisturbed):
     else:
         data = bytearray(b"PK" + os.urandom(500))
     part.write_bytes(bytes(data))
-    found = run_study(TINY, tmp_path, quiet=True)
+    result = run_study(TINY, tmp_path, quiet=True)
     rows = pl.read_parquet(undisturbed / "rows.parquet")
-    assert_frame_equal(found.rows, rows, check_exact=True)
+    assert_frame_equal(result.rows, rows, check_exact=True)
 
 
 def test_a_half_written_rows_file_is_replaced(tmp_path, undisturbed):
@@ -156,9 +156,9 @@ def test_a_full_disk_loses_nothing(tmp_path, undisturbed):
         subprocess.run(command(disk / "out"), check=True, capture_output=True)
         manifest = json.loads((disk / "out" / "manifest.json").read_text())
         assert manifest["cells_computed_now"] == 8 - len(kept)
-        found = pl.read_parquet(disk / "out" / "rows.parquet")
+        table = pl.read_parquet(disk / "out" / "rows.parquet")
         rows = pl.read_parquet(undisturbed / "rows.parquet")
-        assert_frame_equal(found, rows, check_exact=True)
+        assert_frame_equal(table, rows, check_exact=True)
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 
@@ -181,9 +181,9 @@ def test_kills_lose_nothing(tmp_path, undisturbed):
             process.wait()
     subprocess.run(command(out), check=True, capture_output=True)
     keys = ["q", "tau", "num_draws", "estimator", "convention", "c"]
-    found = pl.read_parquet(out / "rows.parquet").sort(keys)
+    table = pl.read_parquet(out / "rows.parquet").sort(keys)
     rows = pl.read_parquet(undisturbed / "rows.parquet").sort(keys)
-    assert_frame_equal(found, rows, check_exact=True)
+    assert_frame_equal(table, rows, check_exact=True)
     assert not list(out.rglob(".*"))
 
 

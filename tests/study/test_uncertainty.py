@@ -21,8 +21,8 @@ def test_simultaneous_intervals_cover_together(trials):
     how = resampling(trials, seed=3)
     for _ in range(600):
         data = rng.standard_normal((trials, 5))
-        found = simultaneous({k: how @ data[:, k] for k in range(5)}, trials)
-        hits += all(interval.low <= 0 <= interval.high for interval in found.values())
+        intervals = simultaneous({k: how @ data[:, k] for k in range(5)}, trials)
+        hits += all(interval.low <= 0 <= interval.high for interval in intervals.values())
     assert 0.92 <= hits / 600 <= 0.975
 
 
@@ -31,16 +31,16 @@ def test_simultaneous_intervals_cover_together(trials):
 def test_replicates_of_a_squared_bias_vary_as_it_does(bias):
     """With a bias that is nothing beside the noise, too, and where one trial is far off."""
     rng, how = np.random.default_rng(2), resampling(50, seed=1)
-    found, spread, centre = [], [], []
+    result, spread, centre = [], [], []
     for _ in range(300):
         errors = bias + rng.standard_t(5, (50, 4, 2))
         s = statistics(errors, errors, np.zeros((4, 2)), how, (1.0, 1.0))
-        found.append(s.bias2_noise[0])
+        result.append(s.bias2_noise[0])
         spread.append(s.bias2_noise[1:].std())
         centre.append(s.bias2_noise[1:].mean())
-    assert abs(np.mean(found) - 2 * bias**2) < 4 * np.std(found) / np.sqrt(300)
-    assert np.max(np.abs(np.subtract(centre, found))) < np.std(found) / 2
-    assert 0.85 < np.sqrt(np.mean(np.square(spread))) / np.std(found) < 1.15
+    assert abs(np.mean(result) - 2 * bias**2) < 4 * np.std(result) / np.sqrt(300)
+    assert np.max(np.abs(np.subtract(centre, result))) < np.std(result) / 2
+    assert 0.85 < np.sqrt(np.mean(np.square(spread))) / np.std(result) < 1.15
 
 
 def test_intervals_keep_to_the_bounds():
@@ -67,7 +67,7 @@ def test_the_error_of_the_best_c_is_that_of_the_jackknife():
     noise = rng.standard_t(4, (trials, 3, 2))
     gradient = 0.5 * noise + rng.standard_normal((trials, 3, 2))
     how = resampling(trials, seed=5)
-    found = statistics(noise, gradient, np.ones((3, 2)), how, (1.0, 1.0)).best_c_error
+    result = statistics(noise, gradient, np.ones((3, 2)), how, (1.0, 1.0)).best_c_error
 
     def best(kept):
         one, other = (values[kept] - values[kept].mean(0) for values in (noise, gradient))
@@ -77,23 +77,23 @@ def test_the_error_of_the_best_c_is_that_of_the_jackknife():
         drawn = np.repeat(np.arange(trials), np.rint(trials * how[row]).astype(int))
         without = [best(np.delete(drawn, k)) for k in range(trials)]
         error = np.sqrt((trials - 1) * np.var(without))
-        assert found[row] == pytest.approx(error, rel=0.08)
+        assert result[row] == pytest.approx(error, rel=0.08)
 
 
 def test_the_error_of_a_squared_bias_is_how_it_varies():
     """Alone, and its change between two numbers of draws that share their trials."""
     rng, how = np.random.default_rng(9), resampling(60, seed=2)
-    found, said = [], []
+    result, said = [], []
     for _ in range(400):
         most = 0.4 + rng.standard_normal((60, 3, 2))
         least = 0.3 + 0.8 * most + 0.3 * rng.standard_normal((60, 3, 2))
         pairs = [squared_bias(errors, how) for errors in (most, least)]
-        found.append([pairs[0].value[0], pairs[1].value[0] - pairs[0].value[0]])
+        result.append([pairs[0].value[0], pairs[1].value[0] - pairs[0].value[0]])
         alone = standard_error(pairs[0].influence, how)
         change = change_error(least, most, how)
         said.append([alone[0], change[0], np.mean(alone), np.mean(change)])
-    assert np.allclose(np.mean(found, 0), [0.32, 2 * (0.62**2 - 0.4**2)], rtol=0.05)
-    wanted, said = np.std(found, axis=0), np.mean(said, axis=0)
+    assert np.allclose(np.mean(result, 0), [0.32, 2 * (0.62**2 - 0.4**2)], rtol=0.05)
+    wanted, said = np.std(result, axis=0), np.mean(said, axis=0)
     assert np.allclose(said[:2], wanted, rtol=0.15) and np.allclose(said[2:], wanted, rtol=0.2)
 
 
@@ -107,13 +107,13 @@ def test_studentized_intervals_by_hand():
     t = [(values[k][1:] - values[k][0]) / errors[k][1:] for k in range(2)]
     high = np.quantile(np.maximum(*t), 0.975, method="higher")
     low = np.quantile(np.minimum(*t), 0.025, method="lower")
-    found = simultaneous(values, 20, None, errors)
+    intervals = simultaneous(values, 20, None, errors)
     for k in range(2):
         mean, error = values[k][0], errors[k][0]
-        assert np.allclose(found[k], (mean, mean - high * error, mean - low * error))
-    assert np.allclose(found[2], 0.25)
+        assert np.allclose(intervals[k], (mean, mean - high * error, mean - low * error))
+    assert np.allclose(intervals[2], 0.25)
     bounded = simultaneous(values, 20, (0.0, 0.9), errors)
-    assert np.allclose(bounded[0], np.clip(found[0], 0.0, 0.9)) and found[0].high > 0.9
+    assert np.allclose(bounded[0], np.clip(intervals[0], 0.0, 0.9)) and intervals[0].high > 0.9
 
 
 @pytest.mark.parametrize("trials", [2, 3, 30])
@@ -122,12 +122,12 @@ def test_what_rests_on_one_trial_is_not_known(trials):
     rng, how = np.random.default_rng(8), resampling(trials, seed=1)
     noise, gradient = np.zeros((2, trials, 3, 2))
     noise[0], gradient[0] = rng.standard_normal((2, 3, 2))
-    found = statistics(noise, gradient, np.ones((3, 2)), how, (1.0, 1.0))
-    c = least_variance(found.variance_noise, found.variance_gradient, found.covariance)
-    assert np.isfinite(found.best_c_error).all()
-    interval = simultaneous({0: c}, trials, (0.0, 1.0), {0: found.best_c_error})[0]
+    result = statistics(noise, gradient, np.ones((3, 2)), how, (1.0, 1.0))
+    c = least_variance(result.variance_noise, result.variance_gradient, result.covariance)
+    assert np.isfinite(result.best_c_error).all()
+    interval = simultaneous({0: c}, trials, (0.0, 1.0), {0: result.best_c_error})[0]
     assert interval.high - interval.low > 0.2 and 0.0 <= interval.low <= interval.high <= 1.0
-    bias = found.bias2_noise, found.bias2_noise_error
+    bias = result.bias2_noise, result.bias2_noise_error
     other = np.linspace(0.0, 1.0, 1001), np.full(1001, np.nan)  # and what is no number
     for one in simultaneous(
         {0: bias[0], 1: other[0]}, trials, None, {0: bias[1], 1: other[1]}
@@ -146,6 +146,6 @@ def test_studentized_intervals_cover_where_rare_trials_count_most():
             k: np.sqrt((how @ data[:, k] ** 2 - values[k] ** 2) / (trials - 1)) for k in range(3)
         }
         for name, known in (("plain", None), ("studentized", errors)):
-            found = simultaneous(values, trials, None, known).values()
-            hits[name] += all(one.low <= 5 / 3 <= one.high for one in found)
+            intervals = simultaneous(values, trials, None, known).values()
+            hits[name] += all(one.low <= 5 / 3 <= one.high for one in intervals)
     assert hits["plain"] < 0.87 * 300 < 0.9 * 300 < hits["studentized"] < 0.98 * 300, hits

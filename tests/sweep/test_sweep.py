@@ -9,7 +9,7 @@ import pytest
 
 from steinflow.cli import main
 from steinflow.executors.locks import locked
-from steinflow.executors.state import state, told
+from steinflow.executors.state import state, summary
 from steinflow.sweep import work
 from steinflow.sweep.plan import read, words
 from steinflow.sweep.work import reason
@@ -52,11 +52,11 @@ def test_a_sweep_from_failures_to_the_end(sweep, tmp_path, capfd):
     assert run(sweep, out, "--status") == 0
     assert capfd.readouterr().out.startswith("0 done, 0 running, 0 failed, 12 to do")
     assert run(sweep, out) == 1
-    said = capfd.readouterr().out
-    assert "4 done, 0 running, 8 failed, 0 to do; nothing left" in said
-    assert "failed  estimator=qne hidden=8,8 seed=0: qne is broken. Mend it." in said
-    assert "failed  estimator=rfm hidden=16 seed=1: ArithmeticError: no score today" in said
-    assert "--retry-failed" in said
+    output = capfd.readouterr().out
+    assert "4 done, 0 running, 8 failed, 0 to do; nothing left" in output
+    assert "failed  estimator=qne hidden=8,8 seed=0: qne is broken. Mend it." in output
+    assert "failed  estimator=rfm hidden=16 seed=1: ArithmeticError: no score today" in output
+    assert "--retry-failed" in output
     why = next(iter(w for w in state(out, read(sweep)).failed.values() if "Arith" in w))
     assert "Traceback" in why and "command.py" in why
 
@@ -139,8 +139,8 @@ def test_the_command_line_of_a_cell(sweep):
 def test_bad_files_are_sentences(sweep, old, new, sentence, capsys):
     sweep.write_text(TOML.replace(old, new))
     assert run(sweep, sweep.parent / "out") == 2
-    said = capsys.readouterr().err
-    assert sentence in said and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert sentence in output and "Traceback" not in output
 
 
 def test_bad_options_are_sentences(sweep, tmp_path, capsys):
@@ -170,8 +170,10 @@ def test_a_read_only_folder_gives_a_sentence(sweep, tmp_path, monkeypatch, capsy
     with monkeypatch.context() as patch:  # in the middle, in a worker
         patch.setattr("steinflow.executors.campaign.keep", refused)
         assert run(sweep, tmp_path / "out", "--executor", "serial") == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "Read-only file system. Get the right to write there" in said
+    output = capsys.readouterr().err
+    assert (
+        output.count("\n") == 1 and "Read-only file system. Get the right to write there" in output
+    )
     assert run(sweep, tmp_path / "out", "--executor", "serial") == 0
 
 
@@ -181,7 +183,7 @@ def test_running_cells_are_seen_and_left_alone(sweep, tmp_path, capfd):
     (out / "running").mkdir(parents=True)
     (out / "running" / cells[1].name).touch()  # left behind
     with locked(out / "running" / cells[0].name):
-        assert "0 done, 1 running, 0 failed, 11 to do" in told(cells, state(out, cells))
+        assert "0 done, 1 running, 0 failed, 11 to do" in summary(cells, state(out, cells))
         assert run(sweep, out, "--executor", "serial") == 0
         assert "11 done, 1 running, 0 failed, 0 to do" in capfd.readouterr().out
     assert run(sweep, out, "--executor", "serial") == 0 and len(calls(sweep)) == 12
@@ -207,8 +209,8 @@ def test_a_real_command(tmp_path, monkeypatch, capfd):
         'eval_episodes = 1\n[vary]\nestimator = ["noise", "niose"]\n'
     )
     assert run(path, out, "--workers", "2") == 1
-    assert "1 done, 0 running, 1 failed" in (said := capfd.readouterr().out)
-    assert "Unknown estimator 'niose'. Did you mean 'noise'?" in said
+    assert "1 done, 0 running, 1 failed" in (output := capfd.readouterr().out)
+    assert "Unknown estimator 'niose'. Did you mean 'noise'?" in output
     done = state(out, read(path)).done
     manifest = json.loads((out / "runs" / next(iter(done)) / "manifest.json").read_text())
     assert manifest and os.environ["XLA_FLAGS"] == "--xla_backend_optimization_level=0"

@@ -78,8 +78,8 @@ def compared(
     number = jnp.asarray(KINDS.index(kind))
     draw, drive = jax.random.split(key)
     exact = exact_actions(draw, one[kind])
-    found = flow(drive, number, one, tau, method, budget, unit.dim)
-    energy, error = energy_distance(found, exact)
+    actions = flow(drive, number, one, tau, method, budget, unit.dim)
+    energy, error = energy_distance(actions, exact)
     return {
         "dim": unit.dim, "q": group.family, "tau": group.tau, "budget": budget,
         "method": method, "energy": energy, "energy_se": error,

@@ -44,8 +44,8 @@ class Interval(NamedTuple):
 def left_out(rows: pl.DataFrame) -> pl.DataFrame:
     """Cells with a method whose MSE is less than ten times that of the truth itself."""
     doubted = pl.col("reference_mse") > 0.1 * pl.col("mse")
-    found = rows.filter(doubted.any().over(CELL)).group_by(CELL, maintain_order=True)
-    return found.agg(pl.col("reference_mse").max(), least_mse=pl.col("mse").min())
+    groups = rows.filter(doubted.any().over(CELL)).group_by(CELL, maintain_order=True)
+    return groups.agg(pl.col("reference_mse").max(), least_mse=pl.col("mse").min())
 
 
 def disputed(actions: pl.DataFrame) -> pl.DataFrame:
@@ -60,13 +60,13 @@ def disputed(actions: pl.DataFrame) -> pl.DataFrame:
 
 def tabulate(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
     """One row a cell that has all its methods and a truth; columns "quantity:method"."""
-    kept = rows.join(left_out(rows), on=CELL, how="anti")
-    real = kept.filter(pl.col("support") == "real")
+    retained = rows.join(left_out(rows), on=CELL, how="anti")
+    real = retained.filter(pl.col("support") == "real")
     same = [
         real.filter(pl.col("method") == known).with_columns(method=pl.lit(name))
         for name, known in ALIASES.items()
     ]
-    kept = pl.concat([kept, *same]).with_columns(
+    retained = pl.concat([retained, *same]).with_columns(
         trace_a="trace",
         trace_b="trace",
         trace_held=pl.col("trace") - pl.col("trace_choice"),
@@ -83,7 +83,7 @@ def tabulate(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
         for name in (*traces, *mses, "mse_se")
         for method in (*RIVALS, *OURS)
     ]
-    cells = kept.group_by(CELL, maintain_order=True).agg(wide).drop_nulls()
+    cells = retained.group_by(CELL, maintain_order=True).agg(wide).drop_nulls()
     cells = cells.sort("support", "dim", maintain_order=True)
     doubted = set(disputed(actions).iter_rows())
     places = cells.select("support", *DRIVEN).iter_rows()
@@ -112,29 +112,29 @@ def slopes(cells: pl.DataFrame, log: Floats, budgets: list[int]) -> Floats:
     largest from the one before."""
     places = [dict(zip(CELL, place, strict=True)) for place in cells.select(CELL).iter_rows()]
     known = {tuple(place.values()): value for place, value in zip(places, log, strict=True)}
-    found = []
+    values = []
     for place in places:
         upper = min(budgets.index(place["budget"]) + 1, len(budgets) - 1)
         pair = [budgets[max(upper - 1, 0)], budgets[upper]]
         ends = [known.get(tuple((place | {"budget": budget}).values())) for budget in pair]
         low, high = ends
         if low is None or high is None or pair[0] == pair[1]:
-            found.append(-1.0)
+            values.append(-1.0)
         else:
-            found.append((high - low) / np.log(pair[1] / pair[0]))
-    return np.array(found)
+            values.append((high - low) / np.log(pair[1] / pair[0]))
+    return np.array(values)
 
 
 def time_ratio(cells: pl.DataFrame, times: pl.DataFrame, rival: str) -> Floats:
     """The time of auto over that of a published method, in every cell."""
     known = {row["support"] + str((row["dim"], row["budget"])) + row["method"]: row["milliseconds"]
              for row in times.to_dicts()}  # fmt: skip
-    found = []
+    ratios = []
     for support, dim, budget in cells.select("support", "dim", "budget").iter_rows():
         name = rival if f"{support}{(dim, budget)}{rival}" in known else ALIASES.get(rival, rival)
         place = f"{support}{(dim, budget)}"
-        found.append(known[place + "auto"] / known[place + name])
-    return np.array(found)
+        ratios.append(known[place + "auto"] / known[place + name])
+    return np.array(ratios)
 
 
 def column(cells: pl.DataFrame, quantity: str, method: str) -> Floats:
@@ -144,8 +144,8 @@ def column(cells: pl.DataFrame, quantity: str, method: str) -> Floats:
 
 def bounded_mse(cells: pl.DataFrame, method: str, part: str = "") -> Floats:
     """The MSE, or that of 10^4 exact draws if it is less."""
-    least = column(cells, f"trace{part}", method) / EED_CAP
-    return np.maximum(column(cells, f"mse{part}", method), least)
+    floor = column(cells, f"trace{part}", method) / EED_CAP
+    return np.maximum(column(cells, f"mse{part}", method), floor)
 
 
 def log_eed(cells: pl.DataFrame, method: str, part: str = "") -> Floats:
@@ -155,8 +155,8 @@ def log_eed(cells: pl.DataFrame, method: str, part: str = "") -> Floats:
 
 def eed_error(cells: pl.DataFrame, method: str) -> Floats:
     """Standard error of log EED, zero where that is capped."""
-    free = column(cells, "mse", method) * EED_CAP > column(cells, "trace", method)
-    return free * column(cells, "mse_se", method) / bounded_mse(cells, method)
+    uncapped = column(cells, "mse", method) * EED_CAP > column(cells, "trace", method)
+    return uncapped * column(cells, "mse_se", method) / bounded_mse(cells, method)
 
 
 def log_ratio(cells: pl.DataFrame, ours: str, rival: str, part: str = "") -> Floats:

@@ -65,7 +65,7 @@ def published(
 ) -> list[Float[Array, " d"]]:
     """Scores of the published methods at one point, on the same uniform numbers."""
     numbers = uniforms(key, budget // VALUE, x.size, x.dtype)
-    found = []
+    scores = []
     for name in PUBLISHED[kind_of(target.support)]:
         method = ESTIMATORS[name]
         posed, needs = method.pose(target), method.estimator.needs(x.size)
@@ -75,8 +75,8 @@ def published(
         if not isinstance(proposal, AbstractProposal):
             proposal = default_proposal(posed.support)
         draws = from_uniforms(first, posed, point, proposal, needs.gradient, needs.hessian)
-        found.append(weighted_mean(draws, method.estimator.terms(draws, point))[0])
-    return found
+        scores.append(weighted_mean(draws, method.estimator.terms(draws, point))[0])
+    return scores
 
 
 @partial(jax.jit, static_argnames=("budget", "trials"))
@@ -91,18 +91,18 @@ def published_contest(
     """Squared errors of every published method, of each state and level, in every trial."""
     levels, names = jax.tree.map(jnp.asarray, levels), PUBLISHED[kind_of(support)]
 
-    def trial(keys: Array, own: State) -> Float[Array, "m l"]:
-        target = boltzmann_of(problem.kind, own.tau, own.members, support)
+    def trial(keys: Array, case: State) -> Float[Array, "m l"]:
+        target = boltzmann_of(problem.kind, case.tau, case.members, support)
 
         def one(key: Array, x: Array, y: Array, level: Level) -> Array:
             return jnp.stack(published(key, target, x, y, level, budget))
 
-        scores = jax.vmap(one, out_axes=1)(keys[0], own.x, own.y, levels)
-        error = jnp.sum((scores - own.score) ** 2, axis=-1)
+        scores = jax.vmap(one, out_axes=1)(keys[0], case.x, case.y, levels)
+        error = jnp.sum((scores - case.score) ** 2, axis=-1)
         if support.has_bounds:  # in its own space
-            here = names.index("rfm")
-            hidden = jnp.sum((scores[here] - own.latent_score) ** 2, axis=-1)
-            error = error.at[here].set(hidden)
+            index = names.index("rfm")
+            hidden = jnp.sum((scores[index] - case.latent_score) ** 2, axis=-1)
+            error = error.at[index].set(hidden)
         return error
 
     return over_trials(key, problem, levels, budget, trials, trial)
@@ -121,20 +121,20 @@ def our_contest(
     """The same of methods whose levels share draws, and of the first of them level by level."""
     levels, num_draws = jax.tree.map(jnp.asarray, levels), budget // GRADIENT
 
-    def trial(keys: Array, own: State) -> Float[Array, "m l"]:
-        target = boltzmann_of(problem.kind, own.tau, own.members, support)
-        tau, members = jax.tree.map(lambda leaf: leaf[None], (own.tau, own.members))
+    def trial(keys: Array, case: State) -> Float[Array, "m l"]:
+        target = boltzmann_of(problem.kind, case.tau, case.members, support)
+        tau, members = jax.tree.map(lambda leaf: leaf[None], (case.tau, case.members))
         alike = boltzmann_of(problem.kind, tau, members, support)
 
-        def alone(key: Array, x: Array, level: Level) -> Array:
+        def single(key: Array, x: Array, level: Level) -> Array:
             return score_target(key, target, x, level, shared[0], num_draws=num_draws).score
 
-        found = [
-            score_targets(keys[1, 0], alike, own.x[None], levels, m, num_draws=num_draws).score[0]
+        batched = [
+            score_targets(keys[1, 0], alike, case.x[None], levels, m, num_draws=num_draws).score[0]
             for m in shared
         ]
-        scores = jnp.stack([*found, jax.vmap(alone)(keys[2], own.x, levels)])
-        return jnp.sum((scores - own.score) ** 2, axis=-1)
+        scores = jnp.stack([*batched, jax.vmap(single)(keys[2], case.x, levels)])
+        return jnp.sum((scores - case.score) ** 2, axis=-1)
 
     return over_trials(key, problem, levels, budget, trials, trial)
 
@@ -159,6 +159,6 @@ def over_trials(
         split = partial(jax.random.split, num=(3, levels.alpha.size))
         return jax.lax.map(lambda k: trial(split(k), at[1]), keys, batch_size=at_once)
 
-    own = State(*(getattr(problem, name) for name in State._fields))
-    errors = jax.lax.map(state, (jax.random.split(key, problem.tau.size), own))
+    cases = State(*(getattr(problem, name) for name in State._fields))
+    errors = jax.lax.map(state, (jax.random.split(key, problem.tau.size), cases))
     return jnp.moveaxis(errors, 0, 2)

@@ -106,9 +106,9 @@ def distribution(cells: pl.DataFrame) -> Figure:
     """The ratio to the oracle in every cell, sorted."""
     figure, axes = by_law(cells)
     budgets = values(cells, "budget")
-    for ax, mine in axes:
+    for ax, subset in axes:
         for budget, look in zip(budgets, cycle(STEPS), strict=False):
-            ratios = np.sort(np.exp(oracle(mine.filter(pl.col("budget") == budget), "auto").log))
+            ratios = np.sort(np.exp(oracle(subset.filter(pl.col("budget") == budget), "auto").log))
             share = (np.arange(ratios.size) + 0.5) / ratios.size
             curve(ax, share, ratios, None, "", f"budget {budget}", **look | {"marker": ""})
         ax.set(xlabel="share of cells below", xlim=(0, 1))
@@ -119,11 +119,12 @@ def distribution(cells: pl.DataFrame) -> Figure:
 def over_levels(cells: pl.DataFrame) -> Figure:
     """The ratio to the oracle over the noise level, for every temperature."""
     figure, axes = by_law(cells)
-    for ax, mine in axes:
-        for tau, look in zip(values(mine, "tau"), cycle(STEPS), strict=False):
-            alphas = values(mine.filter(pl.col("tau") == tau), "alpha")
+    for ax, subset in axes:
+        for tau, look in zip(values(subset, "tau"), cycle(STEPS), strict=False):
+            alphas = values(subset.filter(pl.col("tau") == tau), "alpha")
             parts = [
-                mine.filter((pl.col("tau") == tau) & (pl.col("alpha") == alpha)) for alpha in alphas
+                subset.filter((pl.col("tau") == tau) & (pl.col("alpha") == alpha))
+                for alpha in alphas
             ]
             means = [exp(pooled(part, *oracle(part, "auto"))) for part in parts]
             y = [mean.estimate for mean in means]
@@ -144,11 +145,11 @@ def shares(cells: pl.DataFrame) -> Figure:
     ]
     figure, axes = panels(len(places), width=2.6, height=3.4, sharey=True)
     for ax, (support, distribution) in zip(axes, places, strict=True):
-        mine = cells.filter(
+        subset = cells.filter(
             (pl.col("support") == support) & (pl.col("distribution") == distribution)
         )
         for name in methods(support):
-            logs = mine.select("budget", above=pl.Series(log_eed(mine, name) >= 0.0))
+            logs = subset.select("budget", above=pl.Series(log_eed(subset, name) >= 0.0))
             share = logs.group_by("budget").agg(pl.col("above").mean()).sort("budget")
             curve(ax, share["budget"], share["above"], None, name, **LOOKS[name])
         ax.axhline(0.9, **LINE | {"linestyle": ":"})

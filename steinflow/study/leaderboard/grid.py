@@ -100,13 +100,13 @@ class Group(NamedTuple):
 
 def units(board: Board) -> list[Unit]:
     """All units, the longest first."""
-    found = [
+    units = [
         Unit(s, d, distribution)
         for s in board.supports
         for d in board.dims
         for distribution in board.distributions
     ]
-    return sorted(found, key=lambda unit: (-unit.dim, unit.support))
+    return sorted(units, key=lambda unit: (-unit.dim, unit.support))
 
 
 def groups(board: Board, unit: Unit) -> Iterator[Group]:

@@ -40,7 +40,7 @@ COLD = (pl.col("tau") == 0.02) & (pl.col("alpha") <= 0.5) & pl.col("dim").is_in(
 LARGE = pl.col("budget").is_in([64, 256])
 
 
-class Found(NamedTuple):
+class Result(NamedTuple):
     """What a line says: an estimate with its 95 % interval, and the cells it names."""
 
     estimate: float
@@ -49,7 +49,7 @@ class Found(NamedTuple):
     listed: tuple[dict[str, object], ...] = ()
 
 
-Statistic = Callable[[pl.DataFrame], Found]
+Statistic = Callable[[pl.DataFrame], Result]
 
 
 class Comparison(NamedTuple):
@@ -81,23 +81,23 @@ class Line(NamedTuple):
     listed: tuple[dict[str, object], ...]
 
 
-def ratio(ratios: Callable[[pl.DataFrame], Ratios], cells: pl.DataFrame) -> Found:
+def ratio(ratios: Callable[[pl.DataFrame], Ratios], cells: pl.DataFrame) -> Result:
     """Geometric mean of MSE ratios."""
-    return Found(*exp(pooled(cells, *ratios(cells))))
+    return Result(*exp(pooled(cells, *ratios(cells))))
 
 
-def gain(ratios: Callable[[pl.DataFrame], Ratios], cells: pl.DataFrame) -> Found:
+def gain(ratios: Callable[[pl.DataFrame], Ratios], cells: pl.DataFrame) -> Result:
     """Geometric mean of EED ratios, which are the inverse."""
     log, error = ratios(cells)
-    return Found(*exp(pooled(cells, -log, error)))
+    return Result(*exp(pooled(cells, -log, error)))
 
 
-def share_above_one(method: str, cells: pl.DataFrame) -> Found:
+def share_above_one(method: str, cells: pl.DataFrame) -> Result:
     """Share of cells with EED >= 1; a cell's error is that of a coin with P(EED >= 1)."""
     log = log_eed(cells, method)
     chance = ndtr(z_scores(log, eed_error(cells, method)))
     share = pooled(cells, (log >= 0.0).astype(float), np.sqrt(chance * (1.0 - chance)))
-    return Found(*np.clip(share, 0.0, 1.0).tolist())
+    return Result(*np.clip(share, 0.0, 1.0).tolist())
 
 
 def generality(ours: str, cells: pl.DataFrame) -> Ratios:
@@ -199,17 +199,17 @@ def measured(comparison: Comparison, scope: str, cells: pl.DataFrame) -> Line:
     name = name if scope == "all" else f"{name}-{scope}"
     if cells.is_empty():
         return Line(name, text, scope, 0, None, None, None, bar, aim, at_least, None, ())
-    found = statistic(cells)
-    met = None if bar is None else meets(found, bar, at_least)
+    result = statistic(cells)
+    met = None if bar is None else meets(result, bar, at_least)
     return Line(
-        name, text, scope, cells.height, *found[:3], bar, aim, at_least, met, found.listed
+        name, text, scope, cells.height, *result[:3], bar, aim, at_least, met, result.listed
     )  # fmt: skip
 
 
-def meets(found: Found, bar: float, at_least: bool) -> bool:
+def meets(result: Result, bar: float, at_least: bool) -> bool:
     """Whether the whole interval is on the right side of the bar."""
-    edge = found.low if at_least else found.high
-    edge = found.estimate if edge is None else edge
+    edge = result.low if at_least else result.high
+    edge = result.estimate if edge is None else edge
     return edge >= bar if at_least else edge <= bar
 
 

@@ -85,13 +85,13 @@ def members(board: Board, unit: Unit, family: str) -> Members:
     support, dim, states = support_of(unit.support), unit.dim, range(board.states)
     make = PAPER.get(family, PAPER["quadratic"])
     wide: dict[str, Any] = {"width": CRITIC_WIDTH, "block": dim, "dtype": np.float32}
-    found: dict[str, list[AbstractTarget]] = {
+    targets: dict[str, list[AbstractTarget]] = {
         "separable": [make(1.0, dim, support)] * board.states,
         "mixture": [random_mixture(state_seed(k, dim), dim, support) for k in states],
         "pairs": [random_networks(state_seed(k, dim), 1.0, dim, support) for k in states],
         "coupled": [random_networks(state_seed(k, dim), 1.0, dim, support, **wide) for k in states],
     }
-    return {kind: jax.tree.map(lambda *v: jnp.stack(v), *each) for kind, each in found.items()}
+    return {kind: jax.tree.map(lambda *v: jnp.stack(v), *each) for kind, each in targets.items()}
 
 
 def kind_of(family: str) -> str:

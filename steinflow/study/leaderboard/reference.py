@@ -84,8 +84,8 @@ def referenced(problem: Problem, board: Board) -> Problem:
             draw = partial(normal_actions, support=net.support)
             a = jax.vmap(draw)(uniform[:levels], plain.mean, plain.scale).reshape(-1, dim)
             if bounded:
-                free = jax.scipy.special.ndtri(uniform[levels:])
-                latent = hidden.mean[:, None] + hidden.scale[:, None, None] * free
+                normal = jax.scipy.special.ndtri(uniform[levels:])
+                latent = hidden.mean[:, None] + hidden.scale[:, None, None] * normal
                 a = jnp.concatenate([a, jnp.tanh(latent.reshape(-1, dim))])
                 a = jnp.clip(a, -1.0 + 1e-15, 1.0 - 1e-15)
             bowl = 0.0 if bounded else 0.5 * jnp.sum(a**2, axis=-1)
@@ -125,15 +125,15 @@ def referenced(problem: Problem, board: Board) -> Problem:
 def added(sums: Sums, log_weight: Array, place: Array) -> Sums:
     """The sums with more draws: log weights [n, k] and places [k, d]."""
     top = jnp.maximum(sums.top, jnp.max(log_weight, axis=-1))
-    old = jnp.where(jnp.isfinite(sums.top), jnp.exp(sums.top - top), 0.0)
+    factor = jnp.where(jnp.isfinite(sums.top), jnp.exp(sums.top - top), 0.0)
     w = jnp.exp(log_weight - top[:, None])
 
     return Sums(
         top,
-        old * sums.weight + jnp.sum(w, -1),
-        old**2 * sums.square + jnp.sum(w**2, -1),
-        old[:, None] * sums.first + w @ place,
-        old[:, None] * sums.second + w @ (place**2),
-        old[:, None] ** 2 * sums.leverage + (w**2) @ place,
-        old[:, None] ** 2 * sums.leverage2 + (w**2) @ (place**2),
+        factor * sums.weight + jnp.sum(w, -1),
+        factor**2 * sums.square + jnp.sum(w**2, -1),
+        factor[:, None] * sums.first + w @ place,
+        factor[:, None] * sums.second + w @ (place**2),
+        factor[:, None] ** 2 * sums.leverage + (w**2) @ place,
+        factor[:, None] ** 2 * sums.leverage2 + (w**2) @ (place**2),
     )

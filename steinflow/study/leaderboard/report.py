@@ -40,9 +40,9 @@ MARKS = {"met": "✓", "missed": "✗", "shown": "", "incomplete": "…"}
 def draw(cells: pl.DataFrame, paper: bool = False) -> Iterator[Picture]:
     """Every figure that has cells."""
     for name, caption in FIGURES.items():
-        mine = cells.filter(caption.where)
-        if mine.height:
-            yield drawn(name, caption.title, caption.text, partial(caption.draw, mine), paper)
+        subset = cells.filter(caption.where)
+        if subset.height:
+            yield drawn(name, caption.title, caption.text, partial(caption.draw, subset), paper)
 
 
 def status(line: dict[str, Any]) -> str:
@@ -54,27 +54,29 @@ def status(line: dict[str, Any]) -> str:
 
 def by_section(lines: list[dict[str, Any]]) -> dict[str, list[list[dict[str, Any]]]]:
     """Under each heading, every line with its scopes side by side."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {title: {} for title in SECTIONS.values()}
+    sections: dict[str, dict[str, list[dict[str, Any]]]] = {
+        title: {} for title in SECTIONS.values()
+    }
     for line in lines:
-        here = found[SECTIONS[line["id"].split("-")[0]]]
-        here.setdefault(line["text"], []).append(line | {"status": status(line)})
-    return {title: list(pairs.values()) for title, pairs in found.items()}
+        section = sections[SECTIONS[line["id"].split("-")[0]]]
+        section.setdefault(line["text"], []).append(line | {"status": status(line)})
+    return {title: list(pairs.values()) for title, pairs in sections.items()}
 
 
 def chart(rows: pl.DataFrame, actions: pl.DataFrame) -> list[tuple[list[str], dict[int, Any]]]:
     """The decision chart with the budgets side by side."""
-    found: dict[tuple[str, ...], dict[int, Any]] = {}
+    by_place: dict[tuple[str, ...], dict[int, Any]] = {}
     for line in decision_chart(rows, actions).to_dicts():
         place = *(line[name] for name in SITUATION[:-1]), line["gives"]
-        found.setdefault(place, {})[line["budget"]] = line
-    return [(list(place), budgets) for place, budgets in found.items()]
+        by_place.setdefault(place, {})[line["budget"]] = line
+    return [(list(place), budgets) for place, budgets in by_place.items()]
 
 
 def write(
-    found: Results, times: pl.DataFrame, out: Path, command: str, paper: bool = False
+    results: Results, times: pl.DataFrame, out: Path, command: str, paper: bool = False
 ) -> Path:
     """figures/, leaderboard.json and report.html, with tables/ for a paper; returns the page."""
-    rows, actions = found
+    rows, actions = results
     lines = judge(rows, actions, times)
     with explained(out):
         pictures = list(draw(tabulate(rows, actions), paper))
@@ -87,7 +89,7 @@ def write(
             "worst": worst_cells(rows, actions, WORST).to_dicts(),
             "milliseconds": times.to_dicts(),
         })  # fmt: skip
-        keep_page(out, render(found, times, lines, pictures, command))
+        keep_page(out, render(results, times, lines, pictures, command))
     return out / "report.html"
 
 
@@ -100,14 +102,14 @@ def time_table(times: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def render(
-    found: Results,
+    results: Results,
     times: pl.DataFrame,
     lines: list[dict[str, Any]],
     pictures: list[Picture],
     command: str,
 ) -> str:
     """The page as text."""
-    rows, actions = found
+    rows, actions = results
     template = page("steinflow.study.leaderboard", "leaderboard.html.jinja")
     words = [status(line) for line in lines]
     axes = ("dim", "q", "tau", "alpha", "budget", "states", "trials", "seed")

@@ -20,7 +20,7 @@ from steinflow.study.leaderboard import actions
 from steinflow.study.leaderboard.contest import OURS, PUBLISHED, our_contest, published_contest
 from steinflow.study.leaderboard.grid import Board, Group, Unit, groups, support_of, units
 from steinflow.study.leaderboard.problems import Problem
-from steinflow.study.leaderboard.versions import identities, kept
+from steinflow.study.leaderboard.versions import cached_problem, identities
 
 CHOICE = 8  # states whose networks and mixtures were looked at while `auto` was made
 LABEL = ["q", "tau", "budget"]  # of a cell's rows within its unit
@@ -66,17 +66,17 @@ class Cell(NamedTuple):
 
 def cells(board: Board) -> list[Cell]:
     """All cells, unit by unit; the actions of a dimension on boxes are a unit of their own."""
-    found, sides = [], identities(board)
+    result, sides = [], identities(board)
     for unit in units(board):
         for side, budget, group in product(sides, board.budgets, groups(board, unit)):
-            found.append(Cell(unit, group, budget, side, sides[side]))
+            result.append(Cell(unit, group, budget, side, sides[side]))
     if "box" in board.supports and "pi" in board.distributions:
         for dim in sorted(board.dims, reverse=True):
             unit = Unit("box", dim, "actions")
             posed = actions.problems(board, unit, groups(board, unit))
             for side, (group, budget) in product(sides, posed):
-                found.append(Cell(unit, group, budget, side, sides[side]))
-    return found
+                result.append(Cell(unit, group, budget, side, sides[side]))
+    return result
 
 
 def seed_of(board: Board, unit: Unit, group: Group) -> jax.Array:
@@ -90,7 +90,7 @@ def measured(board: Board, cell: Cell, out: Path) -> Iterator[dict[str, object]]
     """The rows of a cell: every level and method."""
     unit, group, budget = cell.unit, cell.group, cell.budget
     first, second = jax.random.split(seed_of(board, unit, group))
-    posed = kept(out, board, unit, group, first)
+    posed = cached_problem(out, board, unit, group, first)
     key = jax.random.fold_in(second, budget)
     contest = published_contest if cell.side == "published" else our_contest
     losses = contest(key, posed, board.levels, support_of(unit.support), budget, board.trials)
@@ -108,19 +108,19 @@ def summed(
     for number, method in enumerate(names):
         hidden = method == "rfm"
         trace = np.asarray(posed.latent_trace if hidden else posed.trace)
-        own = np.asarray(posed.latent_reference_mse if hidden else posed.reference_mse)
+        reference_mse = np.asarray(posed.latent_reference_mse if hidden else posed.reference_mse)
         for level, alpha in enumerate(board.alphas):
-            mine, mse = total[:, number, level], float(total[:, number, level].mean())
+            errors, mse = total[:, number, level], float(total[:, number, level].mean())
             yield {
                 "support": unit.support, "dim": unit.dim, "distribution": unit.distribution,
                 "q": group.family, "tau": group.tau, "budget": budget, "alpha": alpha,
                 "method": method,
                 "trace": float(trace[:, level].sum()), "mse": mse,
-                "mse_a": float(mine[::2].mean()), "mse_b": float(mine[1::2].mean()),
+                "mse_a": float(errors[::2].mean()), "mse_b": float(errors[1::2].mean()),
                 "mse_se": float(np.sqrt(np.sum(away[:, number, level] ** 2))),
                 "trace_choice": float(trace[:CHOICE, level].sum()),
                 "mse_choice": float(choice[number, level]),
-                "reference_mse": float(own[:, level].sum()),
+                "reference_mse": float(reference_mse[:, level].sum()),
                 "eed": min(EED_CAP, float(trace[:, level].sum()) / max(mse, 1e-300)),
                 "states": board.states, "trials": trials, "seed": board.seed,
             }  # fmt: skip
@@ -152,7 +152,7 @@ def path_of(out: Path, unit: Unit) -> Path:
 
 def collected(out: Path, wanted: Sequence[Cell]) -> dict[Cell, pl.DataFrame]:
     """The rows of cells that an earlier run has collected, of the same configuration and code."""
-    found: dict[Cell, pl.DataFrame] = {}
+    result: dict[Cell, pl.DataFrame] = {}
     for unit in dict.fromkeys(cell.unit for cell in wanted):
         path = path_of(out, unit)
         try:
@@ -161,10 +161,10 @@ def collected(out: Path, wanted: Sequence[Cell]) -> dict[Cell, pl.DataFrame]:
             continue
         if "identity" in rows.columns:
             parts = rows.partition_by([*LABEL, "identity"], as_dict=True)
-            own = [cell for cell in wanted if cell.unit == unit]
-            there = {cell: parts.get((*cell.key, cell.identity)) for cell in own}
-            found |= {cell: part for cell, part in there.items() if part is not None}
-    return found
+            in_unit = [cell for cell in wanted if cell.unit == unit]
+            existing = {cell: parts.get((*cell.key, cell.identity)) for cell in in_unit}
+            result |= {cell: part for cell, part in existing.items() if part is not None}
+    return result
 
 
 def run(
@@ -197,14 +197,14 @@ def run(
     function = partial(compute, board, out.resolve())
     now = campaign.study(function, todo, out, engine, quiet, len(before))
     new = {cell: pl.read_parquet(content) for cell, content in now.items()}
-    found = {cell: (before | new)[cell] for cell in wanted if cell in before or cell in new}
+    by_cell = {cell: (before | new)[cell] for cell in wanted if cell in before or cell in new}
     for unit in {cell.unit for cell in new}:
-        content = as_file(pl.concat([part for c, part in found.items() if c.unit == unit]))
+        content = as_file(pl.concat([part for c, part in by_cell.items() if c.unit == unit]))
         with explained(out):
             write_atomically(path_of(out, unit), methodcaller("write", content))
 
     def joined(drawn: bool) -> pl.DataFrame:
-        parts = [p for cell, p in found.items() if (cell.unit.distribution == "actions") == drawn]
+        parts = [p for cell, p in by_cell.items() if (cell.unit.distribution == "actions") == drawn]
         return pl.concat(parts).drop("identity") if parts else pl.DataFrame()
 
     return Results(joined(False), joined(True))

@@ -68,13 +68,13 @@ def decision_chart(rows: pl.DataFrame, actions: pl.DataFrame) -> pl.DataFrame:
         noise=pl.when(pl.col("alpha") <= 0.5).then(pl.lit("α ≤ 0.5")).otherwise(pl.lit("α > 0.5")),
     )
     lines = []
-    for place, mine in cells.sort("support", "tau", "alpha", "budget").group_by(
+    for place, subset in cells.sort("support", "tau", "alpha", "budget").group_by(
         SITUATION, maintain_order=True
     ):
         for gives, names in SIMPLE.items():
-            eed = {name: float(np.exp(log_eed(mine, name).mean())) for name in (*names, "auto")}
+            eed = {name: float(np.exp(log_eed(subset, name).mean())) for name in (*names, "auto")}
             simple = max(names, key=lambda name: eed[name])
-            saves = float(np.exp(-log_ratio(mine, "auto", simple).mean()))
+            saves = float(np.exp(-log_ratio(subset, "auto", simple).mean()))
             use = "auto" if gives == "gradients" and saves > 1.0 else simple
             line = dict(zip(SITUATION, place, strict=True)) | {"gives": gives, "use": use}
             line |= {"simple": simple, "eed_simple": eed[simple], "eed_auto": eed["auto"]}

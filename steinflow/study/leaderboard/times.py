@@ -76,7 +76,7 @@ def timed(board: Board, support: str, dim: int, budget: int) -> dict[str, float]
             begun = time.perf_counter()
             np.asarray(call(critic, key, *arguments))
             seconds[name].append(time.perf_counter() - begun)
-    return {name: float(np.median(found[1:])) for name, found in seconds.items()}
+    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
 
 
 def measured_times(board: Board, out: Path, version: str) -> pl.DataFrame:

@@ -60,8 +60,8 @@ def dumped(node: object) -> str:
     if isinstance(node, ast.AST):
         kind = type(node)
         names = [name for name in node._fields if name != "type_params" and hasattr(node, name)]
-        there = [(name, getattr(node, name)) for name in names]
-        given = [(n, v) for n, v in there if v is not None or getattr(kind, n, ...) is not None]
+        present = [(name, getattr(node, name)) for name in names]
+        given = [(n, v) for n, v in present if v is not None or getattr(kind, n, ...) is not None]
         return f"{kind.__name__}({', '.join(f'{n}={dumped(v)}' for n, v in given)})"
     if isinstance(node, list):
         return f"[{', '.join(map(dumped, node))}]"
@@ -87,18 +87,20 @@ def identities(board: Board) -> dict[str, str]:
     return {"published": identity(board, theirs), "ours": identity(board, code_version(ROWS))}
 
 
-def kept(out: Path, board: Board, unit: Unit, group: Group, key: Key[Array, ""]) -> Problem:
+def cached_problem(
+    out: Path, board: Board, unit: Unit, group: Group, key: Key[Array, ""]
+) -> Problem:
     """A problem with its truths, those of an earlier run where nothing of theirs has changed.
 
     They are a third of the leaderboard's time, and depend on no estimator.
     """
     path = out / "truths" / f"{unit.name}-{group.family}-{group.tau:g}.npz"
     version = identity(board, code_version(TRUTHS), ("trials",))
-    found = load_part(path, version)
-    if found is not None:
+    arrays = load_part(path, version)
+    if arrays is not None:
         every, tau = members_at(board, unit, group)
         number = jnp.asarray(KINDS.index(kind_of(group.family)))
-        return Problem(number, every, tau, **{name: jnp.asarray(v) for name, v in found.items()})
+        return Problem(number, every, tau, **{name: jnp.asarray(v) for name, v in arrays.items()})
     posed = problem(board, unit, group, key)
     if not is_exact(posed.members[kind_of(group.family)]):
         posed = referenced(posed, board)

@@ -33,10 +33,10 @@ def errors(rows: pl.DataFrame) -> Figure:
     for ax, (bounded, title) in zip(axes, SUPPORTS.items(), strict=True):
         ax.set(xscale="log", yscale="log", xlabel="evaluations of Q", title=title)
         for name in SHOWN:
-            mine = rows.filter(
+            subset = rows.filter(
                 pl.col("prior") & (pl.col("box") == bounded) & (pl.col("estimator") == name)
             )
-            line = over(mine, "budget", error)
+            line = over(subset, "budget", error)
             look = LOOK[name] | ({"linewidth": 2.6} if name in UNDER else {})
             curve(ax, line["budget"], line["value"], None, name, **look)
         budgets = rows["budget"].unique().sort().to_list()
@@ -50,11 +50,11 @@ def errors(rows: pl.DataFrame) -> Figure:
 def changes(rows: pl.DataFrame, budget: int) -> Figure:
     """Over temperature: MSE with a prior over that without, and what draws count."""
     figure, (left, right) = panels(2, width=4.2, height=3.4)
-    here = rows.filter(pl.col("budget") == budget)
+    at_budget = rows.filter(pl.col("budget") == budget)
     bounded = pl.max_horizontal("mse", pl.col("trace") / EED_CAP)
     for name in ("noise", "gradient", "cvsi", "auto"):
-        own = here.filter(pl.col("estimator") == name)
-        both = [over(own.filter(pl.col("prior") == p), "tau", bounded) for p in (True, False)]
+        subset = at_budget.filter(pl.col("estimator") == name)
+        both = [over(subset.filter(pl.col("prior") == p), "tau", bounded) for p in (True, False)]
         left.plot(both[0]["tau"], both[0]["value"] / both[1]["value"], label=name, **LOOK[name])
     left.axhline(1.0, color="#444444", linewidth=0.8)
     left.set(xscale="log", yscale="log", ylabel="MSE with / without a prior")
@@ -65,8 +65,8 @@ def changes(rows: pl.DataFrame, budget: int) -> Figure:
         (WEIGHTED, True, "samples of μ", {}),
         ("auto", True, "auto, prior", {}),
     ):
-        own = here.filter((pl.col("estimator") == name) & (pl.col("prior") == prior))
-        line = over(own, "tau", share)
+        subset = at_budget.filter((pl.col("estimator") == name) & (pl.col("prior") == prior))
+        line = over(subset, "tau", share)
         right.plot(line["tau"], line["value"], label=label, **LOOK[name] | look)
     right.set(xscale="log", ylim=(0.0, None), ylabel="ESS / draws")
     for ax in (left, right):

@@ -30,9 +30,9 @@ def holm(p_values: Floats) -> Floats:
     most that probability of a false rejection among all."""
     order = np.argsort(p_values)
     factors = np.arange(p_values.size, 0, -1)
-    found = np.empty_like(p_values)
-    found[order] = np.minimum(1.0, np.maximum.accumulate(factors * p_values[order]))
-    return found
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p_values[order]))
+    return adjusted
 
 
 def consistency(rows: pl.DataFrame) -> list[dict[str, Any]]:
@@ -41,27 +41,27 @@ def consistency(rows: pl.DataFrame) -> list[dict[str, Any]]:
     largest = rows.filter(pl.col("prior") & (pl.col("budget") == rows["budget"].max()))
     sure = largest.filter(pl.col("tested") > 0)
     sure = sure.with_columns(adjusted=holm(sure["p_value"].cast(pl.Float64).to_numpy()))
-    found = []
+    result = []
     for name in ROWS:
-        mine = sure.filter(pl.col("estimator") == name)
+        subset = sure.filter(pl.col("estimator") == name)
         cells = largest.filter(pl.col("estimator") == name).height
-        rejected = int((mine["adjusted"] < FALSE_ALARM).sum())
-        verdict = "refuted" if rejected else "supported" if mine.height else "undecided"
-        found.append({
-            "estimator": name, "cells": cells, "tested": mine.height, "rejected": rejected,
-            "components": int(mine["tested"].sum()),
-            "largest_t": mine["largest_t"].max(), "least_p": mine["adjusted"].min(),
+        rejected = int((subset["adjusted"] < FALSE_ALARM).sum())
+        verdict = "refuted" if rejected else "supported" if subset.height else "undecided"
+        result.append({
+            "estimator": name, "cells": cells, "tested": subset.height, "rejected": rejected,
+            "components": int(subset["tested"].sum()),
+            "largest_t": subset["largest_t"].max(), "least_p": subset["adjusted"].min(),
             "verdict": verdict,
         })  # fmt: skip
-    return found
+    return result
 
 
 def mse_of(rows: pl.DataFrame, name: str) -> tuple[Floats, Floats]:
     """Logarithms of an estimator's MSE, not below that of 10^4 exact draws, and standard errors."""
-    mine = rows.filter(pl.col("estimator") == name).sort(CELL)
-    mse, least = mine["mse"].to_numpy(), mine["trace"].to_numpy() / EED_CAP
-    bounded = np.maximum(mse, least)
-    return np.log(bounded), np.where(mse > least, mine["mse_se"].to_numpy() / bounded, 0.0)
+    subset = rows.filter(pl.col("estimator") == name).sort(CELL)
+    mse, floor = subset["mse"].to_numpy(), subset["trace"].to_numpy() / EED_CAP
+    bounded = np.maximum(mse, floor)
+    return np.log(bounded), np.where(mse > floor, subset["mse_se"].to_numpy() / bounded, 0.0)
 
 
 def ratio(log: Floats, error: Floats) -> Ratio:
@@ -74,33 +74,33 @@ def ratio(log: Floats, error: Floats) -> Ratio:
 def against_best(rows: pl.DataFrame, budget: int, others: tuple[str, ...]) -> Ratio:
     """MSE of auto over that of the best of others in each cell, with a prior. Which is best is
     seen on the same trials, which favours them; on a box rfm has a score of its own."""
-    here = rows.filter(pl.col("prior") & (pl.col("budget") == budget))
-    log, error = mse_of(here, "auto")
-    each = [mse_of(here, name) for name in others]
-    boxes = here.filter(pl.col("estimator") == "auto").sort(CELL)["box"].to_numpy()
+    at_budget = rows.filter(pl.col("prior") & (pl.col("budget") == budget))
+    log, error = mse_of(at_budget, "auto")
+    each = [mse_of(at_budget, name) for name in others]
+    boxes = at_budget.filter(pl.col("estimator") == "auto").sort(CELL)["box"].to_numpy()
     table = np.stack([
-        np.where(boxes & (name == "rfm"), np.inf, found[0])
-        for name, found in zip(others, each, strict=True)
+        np.where(boxes & (name == "rfm"), np.inf, pair[0])
+        for name, pair in zip(others, each, strict=True)
     ])  # fmt: skip
     best = np.argmin(table, axis=0)
-    beside = np.choose(best, [found[1] for found in each])
+    beside = np.choose(best, [pair[1] for pair in each])
     return ratio(log - table.min(axis=0), np.hypot(error, beside))
 
 
 def changes(rows: pl.DataFrame, budget: int) -> list[dict[str, Any]]:
     """A line an estimator: its error, its worth and its ESS with a prior and without."""
-    found = []
+    result = []
     for name in METHODS:
-        here = rows.filter((pl.col("budget") == budget) & (pl.col("estimator") == name))
-        both = [here.filter(pl.col("prior") == prior) for prior in (True, False)]
+        subset = rows.filter((pl.col("budget") == budget) & (pl.col("estimator") == name))
+        both = [subset.filter(pl.col("prior") == prior) for prior in (True, False)]
         (log, error), (plain, beside) = (mse_of(part, name) for part in both)
         mse = ratio(log - plain, np.hypot(error, beside))._asdict()
         line: dict[str, Any] = {"estimator": name, "mse": mse}
         for key in ("eed", "ess"):
             mean = [float(np.exp(np.log(part[key].to_numpy()).mean())) for part in both]
             line |= {f"{key}_with": mean[0], f"{key}_without": mean[1]}
-        found.append(line | {"num_draws": here["num_draws"][0]})
-    return found
+        result.append(line | {"num_draws": subset["num_draws"][0]})
+    return result
 
 
 def judge(rows: pl.DataFrame) -> dict[str, Any]:

@@ -57,11 +57,11 @@ def behaviour(dim: int, support: AbstractSupport) -> GaussianMixture:
 @jax.jit
 def tilted(q: Separable, mu: GaussianMixture) -> GaussianMixture:
     """mu exp(Q/tau) for a quadratic or linear Q."""
-    center, old = jnp.asarray(mu.mean), mu.matrices()
+    center, prior_precision = jnp.asarray(mu.mean), mu.matrices()
     zero = jnp.zeros_like(center[0])
-    linear = jnp.einsum("kij,kj->ki", old, center)
+    linear = jnp.einsum("kij,kj->ki", prior_precision, center)
     offset = mu.offset - 0.5 * jnp.sum(center * linear, axis=-1)
-    precision = old - jax.hessian(q.value)(zero) / q.tau
+    precision = prior_precision - jax.hessian(q.value)(zero) / q.tau
     linear = linear + jax.grad(q.value)(zero) / q.tau
     mean = jnp.linalg.solve(precision, linear[..., None])[..., 0]
     offset = offset + 0.5 * jnp.sum(mean * linear, axis=-1)
@@ -138,7 +138,7 @@ def answers(
         support=q.support,
         log_prior=lambda action: strength * mu.value(action),
     )
-    shared, own = jax.random.split(key)
+    shared, second = jax.random.split(key)
     draws, points = entrants(shared, target, q, mu, place, level, budgets[-1])
     scores, sizes = [], []
     for budget in budgets:
@@ -147,13 +147,13 @@ def answers(
             size = draws_of(method, budget, place.shape[-1])
             if row in draws:
                 some = prefix(draws[row], size)
-                found = at_size(some, points[row], {row: method.estimator})
-                scores.append(found.score[0])
-                sizes.append(found.ess)
+                answer = at_size(some, points[row], {row: method.estimator})
+                scores.append(answer.score[0])
+                sizes.append(answer.ess)
             else:
-                whole = score_target(own, target, place[0], level, method, num_draws=size)
-                scores.append(whole.score)
-                sizes.append(whole.info.ess)
+                estimate = score_target(second, target, place[0], level, method, num_draws=size)
+                scores.append(estimate.score)
+                sizes.append(estimate.info.ess)
     shape = len(budgets), len(ROWS)
     return jnp.stack(scores).reshape(*shape, -1), jnp.stack(sizes).reshape(shape)
 
@@ -188,8 +188,8 @@ def entrants(
             draws[row] = few._replace(hessian=hessian)
         elif not isinstance(method.proposal, FittedProposal):
             draws[row] = common
-    alone = jax.vmap(jax.grad(q.value))(common.action) / target.tau
-    draws[BLIND] = common._replace(gradient=alone)
+    q_gradient = jax.vmap(jax.grad(q.value))(common.action) / target.tau
+    draws[BLIND] = common._replace(gradient=q_gradient)
     draws[WEIGHTED] = samples_of(sample, q, mu, action, budget)
     return draws, points
 

@@ -38,20 +38,20 @@ def draw(rows: pl.DataFrame, budget: int, paper: bool = False) -> list[Picture]:
 
 
 def write(
-    grid: Grid, rows: pl.DataFrame, found: dict[str, Any], out: Path, command: str,
+    grid: Grid, rows: pl.DataFrame, results: dict[str, Any], out: Path, command: str,
     paper: bool = False,
 ) -> Path:  # fmt: skip
     """figures/, rows.parquet, prior.json and report.html, with tables/ for a paper; returns the
     page."""
     with explained(out):
-        pictures = draw(rows, found["budget"], paper)
+        pictures = draw(rows, results["budget"], paper)
         keep_pictures(out, pictures)
         if paper:
-            keep_tables(out, {name: pl.DataFrame(found[name]) for name in ("tests", "best")})
+            keep_tables(out, {name: pl.DataFrame(results[name]) for name in ("tests", "best")})
         write_atomically(out / "rows.parquet", rows.write_parquet)
-        write_json(out / "prior.json", found)
+        write_json(out / "prior.json", results)
         text = page("steinflow.study.prior", "prior.html.jinja").render(
-            found=found, marks=MARKS, rows=rows, grid=grid, false_alarm=FALSE_ALARM,
+            results=results, marks=MARKS, rows=rows, grid=grid, false_alarm=FALSE_ALARM,
             least_ess=LEAST_ESS, figures=embedded(pictures), command=command,
         )  # fmt: skip
         keep_page(out, text)

@@ -99,18 +99,20 @@ def measured(
     none = jnp.zeros((0, 0))  # of the policy network, which is not looked at
 
     def one(estimate: Array, noise: Array, score: Array, trace: Array) -> tuple[Measures, Array]:
-        own = Truth(score, trace, none, none)
-        return measure(estimate, noise, own), standardised(estimate, own)
+        exact = Truth(score, trace, none, none)
+        return measure(estimate, noise, exact), standardised(estimate, exact)
 
     over_rows = jax.vmap(one, in_axes=(0, None, 0, 0))
-    measures, t = jax.lax.map(lambda own: over_rows(own, own[0], score, trace), estimate)
-    found = {name: getattr(measures, name) for name in KEPT}
-    found |= {"t": t, "ess": jnp.moveaxis(jnp.mean(ess, axis=0), 0, -1)}
+    measures, t = jax.lax.map(
+        lambda estimates: over_rows(estimates, estimates[0], score, trace), estimate
+    )
+    result = {name: getattr(measures, name) for name in KEPT}
+    result |= {"t": t, "ess": jnp.moveaxis(jnp.mean(ess, axis=0), 0, -1)}
     size = jnp.mean(jnp.sum(score**2, axis=-1), axis=-1)
-    shape = found["mse"].shape
-    found["score_norm2"] = jnp.broadcast_to(size, shape)
-    found["trace"] = jnp.broadcast_to(jnp.mean(trace, axis=-1), shape)
-    return found
+    shape = result["mse"].shape
+    result["score_norm2"] = jnp.broadcast_to(size, shape)
+    result["trace"] = jnp.broadcast_to(jnp.mean(trace, axis=-1), shape)
+    return result
 
 
 def run(
@@ -136,8 +138,8 @@ def run(
     settings = (grid.trials, grid.query_points, grid.num_draws, grid.seed)
     version = hashlib.sha256(f"{settings}{code_version(CODE)}".encode()).hexdigest()[:16]
     todo = [Versioned(cell, version) for cell in all_cells(grid)]
-    found = campaign.study(partial(computed, grid), todo, out, engine, quiet)
-    rows = (rows_of(grid, one.cell, unpacked(content)) for one, content in found.items())
+    outcomes = campaign.study(partial(computed, grid), todo, out, engine, quiet)
+    rows = (rows_of(grid, one.cell, unpacked(content)) for one, content in outcomes.items())
     return pl.DataFrame(list(chain.from_iterable(rows)), infer_schema_length=None)
 
 
@@ -156,11 +158,11 @@ def rows_of(grid: Grid, cell: Cell, part: dict[str, np.ndarray]) -> Iterator[dic
         for n, budget in enumerate(grid.num_draws):
             for e, name in enumerate(ROWS):
                 if name in METHODS or prior:
-                    own = {"prior": prior, "budget": budget, "estimator": name}
+                    labels = {"prior": prior, "budget": budget, "estimator": name}
                     draws = {"num_draws": draws_of(method_of(name), budget, cell.dim)}
                     numbers = {k: float(part[k][p, n, e]) for k in (*KEPT, "score_norm2", "trace")}
                     test = tested(part, (p, n, e), grid.trials)
-                    yield where | own | draws | numbers | test | sizes
+                    yield where | labels | draws | numbers | test | sizes
 
 
 def tested(part: dict[str, np.ndarray], at: tuple[int, int, int], trials: int) -> dict[str, object]:
@@ -168,7 +170,7 @@ def tested(part: dict[str, np.ndarray], at: tuple[int, int, int], trials: int) -
     LEAST_ESS or more: two-sided, corrected for the number of components."""
     ess = part["ess"][at]
     t = np.nan_to_num(np.abs(part["t"][at][:, ess >= LEAST_ESS]), nan=np.inf)
-    found: dict[str, object] = {"ess": float(ess.mean()), "tested": t.size}
+    result: dict[str, object] = {"ess": float(ess.mean()), "tested": t.size}
     largest = float(t.max()) if t.size else None
     chance = None if largest is None else min(1.0, t.size * 2.0 * student.sf(largest, trials - 1))
-    return found | {"largest_t": largest, "p_value": chance}
+    return result | {"largest_t": largest, "p_value": chance}

@@ -91,14 +91,14 @@ def learn(
         state, _ = jax.lax.scan(step, state, jax.random.split(steps, how.every))
         return state, judged(judge, state.average, target, exact, how)
 
-    _, found = jax.lax.scan(stretch, start, jax.random.split(keys, how.checkpoints))
-    return found._replace(samples=found.samples[-1])
+    _, history = jax.lax.scan(stretch, start, jax.random.split(keys, how.checkpoints))
+    return history._replace(samples=history.samples[-1])
 
 
 def trained(state: State, key: Key[Array, ""], target: AbstractTarget, how: How) -> State:
     """The state after one more step."""
-    own, far, where, loss_key = jax.random.split(key, 4)
-    points = samples(own, state.policy, how.schedule, FLOW_STEPS, STATES)
+    sample_key, far, where, loss_key = jax.random.split(key, 4)
+    points = samples(sample_key, state.policy, how.schedule, FLOW_STEPS, STATES)
     broad = jax.random.uniform(far, points.shape, minval=-2.5, maxval=2.5)
     broad = jnp.clip(broad, -1.0, 1.0) if state.policy.bounded else broad
     away = jax.random.uniform(where, (STATES, 1)) < BROAD
@@ -124,12 +124,14 @@ def loss(
     if how.weighed:
         method = replace(method, estimator=Evidenced(method.estimator))
     obs = jnp.zeros((STATES, OBS))
-    found = regression(
+    result = regression(
         policy, key, target, obs, points, how.schedule, method, LEVELS, how.num_draws
     )
     if not how.weighed:
-        return jnp.mean(found.errors)
-    return weighed(evidence, found.errors, found.x, found.levels, found.found.info.coefficient)
+        return jnp.mean(result.errors)
+    return weighed(
+        evidence, result.errors, result.x, result.levels, result.estimate.info.coefficient
+    )
 
 
 def judged(
@@ -142,13 +144,13 @@ def judged(
     """Distances of a policy at one checkpoint, and its samples."""
     draw, directions = jax.random.split(key)
     points = samples(draw, policy, how.schedule, FINAL_STEPS, exact.shape[0])
-    found = as_method(how.method, None).action(target, points)
-    found = jnp.clip(found, -1.0, 1.0) if target.support.has_bounds else found
+    actions = as_method(how.method, None).action(target, points)
+    actions = jnp.clip(actions, -1.0, 1.0) if target.support.has_bounds else actions
     return Learned(
-        energy(found, exact),
-        squared_mmd(found, exact),
-        sliced_wasserstein(directions, found, exact),
-        found,
+        energy(actions, exact),
+        squared_mmd(actions, exact),
+        sliced_wasserstein(directions, actions, exact),
+        actions,
     )
 
 

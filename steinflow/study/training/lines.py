@@ -20,9 +20,9 @@ def finals(rows: pl.DataFrame) -> pl.DataFrame:
 def compare(rows: pl.DataFrame) -> list[dict[str, Any]]:
     """A line a policy and density: auto's final distance beside the least of the others, with a
     paired 95 % interval over seeds, and after which share of the evaluations it is at noise's."""
-    found, last = [], finals(rows)
-    for (policy, density), mine in last.group_by("policy", "density", maintain_order=True):
-        wide = mine.pivot(on="method", index="seed", values=DISTANCE).sort("seed")
+    result, last = [], finals(rows)
+    for (policy, density), subset in last.group_by("policy", "density", maintain_order=True):
+        wide = subset.pivot(on="method", index="seed", values=DISTANCE).sort("seed")
         ends = {n: wide[n].to_numpy() for n in wide.columns if n != "seed"}
         auto = ends.pop("auto")
         ends.pop("noise-weighed", None)  # weighs its targets as auto does: for the report alone
@@ -35,23 +35,23 @@ def compare(rows: pl.DataFrame) -> list[dict[str, Any]]:
             if seeds > 1
             else None
         )
-        found.append({
+        result.append({
             "policy": policy, "density": density, "auto": float(auto.mean()),
             "best": best, "of_best": means[best], "half_width": half,
             "least": bool(difference.mean() <= (half or 0.0)),
             "share": share(rows, str(policy), str(density)),
         })  # fmt: skip
-    return found
+    return result
 
 
 def share(rows: pl.DataFrame, policy: str, density: str) -> float | None:
     """The share of noise's evaluations after which auto is at noise's final distance; None if it
     never is."""
-    own = rows.filter((pl.col("policy") == policy) & (pl.col("density") == density))
-    mean = own.group_by("method", "evaluations").agg(pl.col(DISTANCE).mean()).sort("evaluations")
+    subset = rows.filter((pl.col("policy") == policy) & (pl.col("density") == density))
+    mean = subset.group_by("method", "evaluations").agg(pl.col(DISTANCE).mean()).sort("evaluations")
     noise, auto = (mean.filter(pl.col("method") == name) for name in ("noise", "auto"))
     goal = float(noise[DISTANCE].to_numpy()[-LAST:].mean())
-    there = auto.filter(pl.col(DISTANCE) <= goal)
-    if not there.height:
+    reached = auto.filter(pl.col(DISTANCE) <= goal)
+    if not reached.height:
         return None
-    return float(there["evaluations"].to_numpy()[0] / noise["evaluations"].to_numpy()[-1])
+    return float(reached["evaluations"].to_numpy()[0] / noise["evaluations"].to_numpy()[-1])

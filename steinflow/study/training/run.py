@@ -98,15 +98,15 @@ def compute(plan: Plan, cell: Cell) -> dict[str, np.ndarray]:
     """Train all seeds of a cell."""
     target = DENSITIES[cell.density]()
     seeds = plan.seeds if cell.policy == "flow" else 1
-    own, other = jax.random.split(jax.random.key(plan.seed))
-    exact = target.sample(own, plan.samples).astype(jnp.float32)
+    sample_key, other = jax.random.split(jax.random.key(plan.seed))
+    exact = target.sample(sample_key, plan.samples).astype(jnp.float32)
     course = COURSES[cell.method]
     how = How(
         course.method, course.weighed, POLICIES[cell.policy], BUDGET // course.cost,
         plan.checkpoints, plan.every,
     )  # fmt: skip
-    found = learn_all(jax.random.split(other, seeds), target, exact, how)
-    return {name: np.asarray(array) for name, array in found._asdict().items()} | {
+    result = learn_all(jax.random.split(other, seeds), target, exact, how)
+    return {name: np.asarray(array) for name, array in result._asdict().items()} | {
         "exact": np.asarray(exact)
     }
 
@@ -133,8 +133,8 @@ def run(
     """
     version = hashlib.sha256(f"{plan}{code_version(CODE)}".encode()).hexdigest()[:16]
     todo = [Versioned(cell, version) for cell in cells(plan)]
-    found = campaign.study(partial(trained, plan), todo, out, engine, quiet)
-    parts = {one.cell: unpacked(content) for one, content in found.items()}
+    outcomes = campaign.study(partial(trained, plan), todo, out, engine, quiet)
+    parts = {one.cell: unpacked(content) for one, content in outcomes.items()}
     rows = [row for cell, part in parts.items() for row in rows_of(plan, cell, part)]
     samples = {cell: part["samples"][0] for cell, part in parts.items()}
     samples |= {cell._replace(method="exact"): part["exact"] for cell, part in parts.items()}

@@ -130,9 +130,9 @@ def test_capped_values_have_ratio_one_and_no_error():
 def test_errors_add_within_a_problem_and_in_squares_between():
     rows = rows_of(**ONE | {"alpha": (0.1, 0.5), "q": ("pairs", "mixture", "coupled")})
     cells = tabulate(rows, NO_ACTIONS)
-    found = pooled(cells, np.arange(6.0), np.full(6, 0.3))
-    assert found.estimate == 2.5
-    assert found.high - found.estimate == pytest.approx(1.96 * np.sqrt(3 * 0.6**2) / 6)
+    result = pooled(cells, np.arange(6.0), np.full(6, 0.3))
+    assert result.estimate == 2.5
+    assert result.high - result.estimate == pytest.approx(1.96 * np.sqrt(3 * 0.6**2) / 6)
 
 
 def test_an_estimate_that_is_not_finite_is_worth_nothing():
@@ -348,12 +348,12 @@ def test_every_tag_of_the_page_is_closed(page):
 
 
 def test_the_files_beside_the_page(page):
-    found = json.loads((page.parent / "leaderboard.json").read_text())
-    lines = found["lines"]
+    content = json.loads((page.parent / "leaderboard.json").read_text())
+    lines = content["lines"]
     assert len({line["id"] for line in lines}) == len(lines) > 80
     assert {"text", "cells", "estimate", "low", "high", "bar", "aim", "met"} <= set(lines[0])
-    assert len(found["worst"]) == 10 and found["code"]
-    assert {row["method"] for row in found["milliseconds"]} == {*PUBLISHED["box"], "auto"}
+    assert len(content["worst"]) == 10 and content["code"]
+    assert {row["method"] for row in content["milliseconds"]} == {*PUBLISHED["box"], "auto"}
     pictures = {path.name for path in (page.parent / "figures").iterdir()}
     names = ("ratios", "levels", "exact-draws", "heat-box", "heat-real")
     assert pictures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}

@@ -51,12 +51,12 @@ def test_the_reference_agrees_with_quadrature(support):
     """Coupled networks in two dimensions have both: z-tests of every component."""
     board, unit = Board(states=3, log2_reference=16), Unit(support, 2, "pi")
     exact = problem(board, unit, Group("coupled", 0.5), jax.random.key(3))
-    found = referenced(exact, board)
-    pairs = [(exact.score, found.score, found.reference_mse)]
+    result = referenced(exact, board)
+    pairs = [(exact.score, result.score, result.reference_mse)]
     if support == "box":
-        pairs += [(exact.latent_score, found.latent_score, found.latent_reference_mse)]
-        assert jnp.allclose(found.latent_trace, exact.latent_trace, rtol=0.1)
-    assert jnp.allclose(found.trace, exact.trace, rtol=0.1)
+        pairs += [(exact.latent_score, result.latent_score, result.latent_reference_mse)]
+        assert jnp.allclose(result.latent_trace, exact.latent_trace, rtol=0.1)
+    assert jnp.allclose(result.trace, exact.trace, rtol=0.1)
     for truth, estimate, mse in pairs:
         assert jnp.all(jnp.sum((estimate - truth) ** 2, axis=-1) < 16.0 * mse)
         assert jnp.all(mse > 0)
@@ -67,23 +67,23 @@ def test_a_rerun_finds_what_is_finished(tmp_path):
     def run(board=SMALL):
         return board_run.run(board, tmp_path, quiet=True, engine=campaign.Engine("serial"))
 
-    found = run()
-    assert found.rows.height == 2 * 7 * 5 and not found.actions.height
-    assert set(found.rows["q"]) == {"linear", "quadratic"}
-    exact = found.rows.filter((pl.col("q") == "linear") & (pl.col("method") == "gradient"))
+    result = run()
+    assert result.rows.height == 2 * 7 * 5 and not result.actions.height
+    assert set(result.rows["q"]) == {"linear", "quadratic"}
+    exact = result.rows.filter((pl.col("q") == "linear") & (pl.col("method") == "gradient"))
     assert np.all(exact["eed"].to_numpy() == 1e4)  # no variance, on R^d
-    assert np.all(found.rows["mse_a"].to_numpy() + found.rows["mse_b"].to_numpy() > 0)
+    assert np.all(result.rows["mse_a"].to_numpy() + result.rows["mse_b"].to_numpy() > 0)
 
     path, wanted = board_run.path_of(tmp_path, UNIT), board_run.cells(SMALL)
     before, shards = path.read_bytes(), shard_bytes(tmp_path)
     assert set(board_run.collected(tmp_path, wanted)) == set(wanted)
-    assert_frame_equal(run().rows, found.rows, check_exact=True)
+    assert_frame_equal(run().rows, result.rows, check_exact=True)
     assert path.read_bytes() == before and shard_bytes(tmp_path) == shards
     other = Board(**{**SMALL.__dict__, "seed": 1})
     assert board_run.collected(tmp_path, board_run.cells(other)) == {}
     path.write_bytes(before[: len(before) // 2])  # the cells' own records are still there
     assert board_run.collected(tmp_path, wanted) == {}
-    assert_frame_equal(run().rows, found.rows, check_exact=True)
+    assert_frame_equal(run().rows, result.rows, check_exact=True)
     assert path.read_bytes() == before and shard_bytes(tmp_path) == shards
 
 

@@ -51,8 +51,10 @@ def test_targets_weighed_by_their_evidence_are_unbiased():
     method = replace(method, estimator=Evidenced(method.estimator))
 
     def one(key):
-        found = score_targets(key, target, x, level, method, num_draws=3)
-        return posterior_mean(found.score[0, 0], x[0, 0], level), found.info.coefficient[0, 0]
+        estimates = score_targets(key, target, x, level, method, num_draws=3)
+        return posterior_mean(estimates.score[0, 0], x[0, 0], level), estimates.info.coefficient[
+            0, 0
+        ]
 
     goals, log_z = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 40_000))
     z = jnp.exp(log_z - jnp.max(log_z))[:, None]
@@ -77,8 +79,8 @@ def test_weights_are_one_where_the_evidence_is_as_predicted_and_errors_do_not_te
     assert np.isclose(none, (errors.sum() - 11.0) / 12.0)
 
     def slopes(errors):
-        found = jax.grad(lambda e: weighed(e, errors, x, levels, log_z + 1.0))(evidence)
-        return jax.tree.leaves(found)
+        result = jax.grad(lambda e: weighed(e, errors, x, levels, log_z + 1.0))(evidence)
+        return jax.tree.leaves(result)
 
     for a, b in zip(slopes(errors), slopes(0.0 * errors), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -110,9 +112,9 @@ def test_a_small_run_and_its_page(tmp_path, monkeypatch, capsys):
         training, "COURSES", {name: training.COURSES[name] for name in ("noise", "auto")}
     )
     assert main(["study", "--preset", "training", "--out", str(tmp_path), "--quiet"]) == 0
-    found = pl.read_parquet(tmp_path / "rows.parquet")
-    assert found.height == 2 * (2 + 1) * 3
-    assert found["evaluations"].max() == 15 * STATES * 4 * 8
+    table = pl.read_parquet(tmp_path / "rows.parquet")
+    assert table.height == 2 * (2 + 1) * 3
+    assert table["evaluations"].max() == 15 * STATES * 4 * 8
     assert len(json.loads((tmp_path / "training.json").read_text())) == 2
     assert (tmp_path / "report.html").read_text().count("data:image/svg") == 3
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "cells").glob("*.shard")}
