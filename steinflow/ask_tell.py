@@ -4,7 +4,7 @@
     while not state.done:
         state, actions = ask(state)                # [b, k, d]
         state = tell(state, values, gradients)     # [b, k] and [b, k, d]
-    found = estimate(state)
+    result = estimate(state)
 
 A state is a pytree of arrays: it can be saved, sent, or carried through `jax.lax.scan`.
 """

@@ -72,7 +72,7 @@ def write(diagnosis: Diagnosis, out: Path, name: str, command: str, paper: bool 
     """All files of a diagnosis; returns the page.
 
     Args:
-        found: what was found.
+        diagnosis: what was measured on a critic.
         out: their folder.
         name: of the critic, for the title.
         command: that makes them again.

@@ -35,8 +35,8 @@ MEANING = {
         "depends": "Agreement depends on Q: check it on yours before swapping one for the other.",
     },
     "alignment-degrades": {
-        "supported": "Away from moderate temperatures the directions differ more: much at low ones, "
-        "little at high ones.",
+        "supported": "Away from moderate temperatures the directions differ more: much at low "
+        "ones, little at high ones.",
         "refuted": "Low temperature is where the choice matters; a high temperature by itself "
         "does not make the two disagree.",
         "depends": "Low temperature is where the choice matters for sure; at high temperature "
