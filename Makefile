@@ -4,10 +4,12 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 PYTEST_WORKERS ?= 2
 PYTEST = .venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal --durations 10
 
-.PHONY: help study test test-all train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-offline leaderboard torch seeds lock clean
+.PHONY: help install study test test-all train docs lint mutants mutants-all soak faults ranges calibration bench-study bench-box bench-samplers bench-cost bench-estimators bench-train bench-returns bench-offline leaderboard torch seeds lock clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  %-18s %s\n", $$1, $$2}'
+
+install: .venv/all.done  ## everything that this project can do, in .venv
 
 study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	@echo "Running the study (a minute or two on 2 cores) ..."

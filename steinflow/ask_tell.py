@@ -329,9 +329,10 @@ def finish(result: Estimate) -> Estimate:
     if is_concrete(result.score) and not bool(jnp.all(jnp.isfinite(result.score))):
         invalid = int(jnp.sum(result.info.num_invalid))
         reason = (
-            f"Q or its gradient is NaN or infinite at {invalid} of the draws"
+            f"Q or its gradient is NaN or +inf at {invalid} of the draws. Mend q; where an action "
+            "is impossible, return -inf."
             if invalid
-            else "x is not finite, or Q is -inf at every draw"
+            else "x is not finite, or Q is -inf at every draw. Check x, or raise num_draws."
         )
-        raise ValueError(f"The score is not a number: {reason}. Check q there, or raise num_draws.")
+        raise ValueError(f"The score is not a number: {reason}")
     return result

@@ -93,9 +93,14 @@ def parsed(arguments: Sequence[str], default: Any = None) -> Any:
 
 
 def with_defaults(command: Any, arguments: Sequence[str]) -> Any:
-    """The flags over the options of --config, over those of a training's --preset."""
+    """The flags over the options of --config, over those of a training's --preset, over those of
+    the run that is resumed."""
     if isinstance(command, rl.TrainLine):
-        return rl.train_of(parsed(arguments, rl.line_of(defaults_of_training(command, arguments))))
+        options = defaults_of_training(command, arguments)
+        line = parsed(arguments, rl.line_of(options))
+        if line.run.resume:
+            line = parsed(arguments, rl.line_of(rl.options_of_run(line) | options))
+        return rl.train_of(line)
     if not isinstance(command, Study) or command.config is None:
         return command
     options = options_of(Study, command.config)

@@ -195,6 +195,17 @@ def require_target(target: Any) -> None:
         raise ValueError(f"target must be a target, got {target!r}. Wrap Q: Boltzmann(q, tau).")
 
 
+def remedy(target: AbstractTarget, error: Exception) -> str:
+    """What to do where q cannot be evaluated."""
+    if isinstance(
+        error, jax.errors.ConcretizationTypeError | jax.errors.TracerArrayConversionError
+    ):
+        return "Write q in jax.numpy; a q in plain Python answers by sf.begin, sf.ask and sf.tell."
+    if getattr(target, "context", None) is not None:
+        return "With a context write q(action, context), one of each; x is as wide as the action."
+    return "Write q(action): [d] -> [], x as wide as the action. What a state adds is context=."
+
+
 def check_problem(targets: AbstractTarget, xs: Float[Array, "b d"]) -> None:
     """Raise unless Q of every state takes an action of the width of x and returns a scalar."""
     dim = xs.shape[-1]
@@ -205,8 +216,8 @@ def check_problem(targets: AbstractTarget, xs: Float[Array, "b d"]) -> None:
         value = eqx.filter_eval_shape(values_of, targets, xs)
     except (TypeError, ValueError, IndexError) as error:
         raise ValueError(
-            f"q could not be evaluated at an action of shape [{dim}] ({error}). "
-            "Give x the width of the action, and q one action: [d] -> []."
+            f"q could not be evaluated at an action of shape [{dim}] "
+            f"({str(error).partition(chr(10))[0]}). {remedy(targets, error)}"
         ) from error
     shape = getattr(value, "shape", None)
     if shape != xs.shape[:1]:

@@ -233,7 +233,7 @@ BAD = {
     ),
     "NaN": (
         lambda k: sf.score_target(k, Boltzmann(lambda a: jnp.sum(a) / 0.0, 1.0), X, LEVEL),
-        "NaN or infinite at",
+        "NaN or +inf at",
     ),
     "all impossible": (
         lambda k: sf.score_target(k, Boltzmann(lambda a: -jnp.inf * jnp.sum(a**2), 1.0), X, LEVEL),

@@ -40,7 +40,7 @@ class Progress:
         self.total, self.done = total, done
         self.name, self.unit = name, unit
         self.quiet, self.printed_at = quiet, time.monotonic()
-        self.marks = deque([(self.printed_at, done)], maxlen=MARKS)
+        self.marks: deque[tuple[float, int]] = deque(maxlen=MARKS)
         self.bar: RichProgress | None = None
 
     def __enter__(self) -> "Progress":
@@ -69,12 +69,14 @@ class Progress:
             self.bar.update(self.task, advance=count, description=what)
             return
         now = time.monotonic()
+        if not self.marks:  # compilation is over
+            self.marks.append((now, self.done))
         if not self.quiet and (now - self.printed_at > 5 or self.done == self.total):
             since, before = self.marks[0]
             remaining = (now - since) / max(self.done - before, 1) * (self.total - self.done)
-            self.line(
-                f"{self.done:,}/{self.total:,} {self.unit}, {note}about {remaining:.0f} s left"
-            )
+            known = self.done > before or self.done == self.total
+            time_left = f"about {remaining:.0f} s left" if known else "time left not known yet"
+            self.line(f"{self.done:,}/{self.total:,} {self.unit}, {note}{time_left}")
             self.printed_at = now
             self.marks.append((now, self.done))
 

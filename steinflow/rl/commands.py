@@ -1,6 +1,6 @@
 """The commands that train, evaluate, show and export agents: one dataclass each."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -8,7 +8,8 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from steinflow.checks import lookup
-from steinflow.io.words import values_of
+from steinflow.io.paths import expanded
+from steinflow.io.words import pairs_of, values_of
 from steinflow.rl import options
 from steinflow.rl.config import TrainConfig
 from steinflow.rl.presets import PRESETS
@@ -25,7 +26,8 @@ class RunOptions:
     """the run's folder (runs/ENV-POLICY-ESTIMATOR, -OBJECTIVE where it is not score, and
     -offline where data alone teaches it)"""
     resume: bool = False
-    """go on from the newest whole checkpoint, or begin if there is none"""
+    """go on from the newest whole checkpoint with the run's own options, of which flags can change
+    a few; or begin if there is none"""
     preset: str = ""
     """published settings: rfm, sdac, qne or diffusion-ql; flags win over them"""
     config: Path | None = None
@@ -170,6 +172,22 @@ def options_of_preset(name: str) -> dict[str, Any]:
     return lookup("preset", name, PRESETS) if name else {}
 
 
+def options_of_run(line: TrainLine) -> dict[str, Any]:
+    """The options of the run that is in the folder; nothing where there is none.
+
+    Raises:
+        RunError: its config.toml cannot be read.
+    """
+    from steinflow.rl.files import read_config
+    from steinflow.rl.training import default_name
+
+    path = expanded(line.run.out or Path("runs") / default_name(line.env, train_of(line)))
+    if not (path / "config.toml").exists():
+        return {}
+    config, env, env_kwargs = read_config(path / "config.toml")
+    return asdict(config) | {"env": env or line.env, "env_kwargs": pairs_of(env_kwargs)}
+
+
 def train(command: Train) -> int:
     """Train, and say where the run is."""
     from steinflow.rl.training import train as train_run
@@ -221,7 +239,10 @@ def evaluate(command: Eval) -> int:
                 "lengths": result.lengths.tolist(),
             }  # fmt: skip
             text = f"mean return {with_error(mean, error)} ({episodes})"
-            lines.append(text if which == "best" else f"last checkpoint, not the best: {text}")
+            if which == "last":
+                same = results["last"] == results["best"]
+                text = "last checkpoint: " + ("the same returns as the best" if same else text)
+            lines.append(text)
         target = command.out or path / "eval.json"
         about = {"format_version": 1, "protocol": "best of M, undiscounted",
                  "seeds": list(run.seeds), "episodes": command.episodes,
@@ -269,7 +290,8 @@ def record(command: Record) -> int:
     from steinflow.rl.evaluate import with_error
 
     print(f"Mean return {with_error(returns.mean(), error)} ({len(returns)} episodes): {out}")
-    print(f"Next: steinflow train {run.env or 'ENV'} --data {out} --offline-steps 10000 --out RUN")
+    how = f"--data {out} --objective weighted --offline-steps 10000"
+    print(f"Next: steinflow train {run.env or 'ENV'} {how} --out RUN")
     return 0
 
 

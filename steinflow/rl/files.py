@@ -48,6 +48,8 @@ def read_config(path: Path) -> tuple[TrainConfig, str | None, dict[str, Any]]:
     """
     try:
         content = read_toml(path)
+    except FileNotFoundError as error:
+        raise RunError(f"There is no run in {path.parent}. Give the folder of one.") from error
     except (OSError, ValueError) as error:
         raise RunError(f"Could not read {path}: {error}. Give the folder of a run.") from error
     if content.pop("format_version", None) != FORMAT_VERSION:
@@ -127,7 +129,7 @@ def same_options(
     if differ:
         raise ValueError(
             f"The run in {path} began with other options: {', '.join(differ)}. "
-            "Give the same ones, or another --out."
+            "Leave out what sets them (a flag, --preset or --config), or give another --out."
         )
 
 

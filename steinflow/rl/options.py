@@ -13,20 +13,20 @@ class MainOptions:
     estimator: str = "auto"
     """score-target estimator: a key of ESTIMATORS"""
     num_draws: int = 12
-    """draws N of Q a state and noise level"""
+    """evaluations N of Q per state and noise level"""
     temperature: float = 0.02
     """tau of pi(a) ∝ exp(Q/tau): in units of return (fixed), of Q's spread over the box (relative),
     or the share of draws that the effective sample size is steered to (ess)"""
     gamma: float = 0.99
-    """discount a step"""
+    """discount per step"""
     steps: int = 100_000
-    """environment steps a seed"""
+    """environment steps per seed"""
     seeds: int = 1
     """seeds trained side by side"""
     seed: int = 0
     """the first of them"""
     num_envs: int = 1
-    """environments a seed"""
+    """environments per seed"""
     eval_every: int = 5_000
     """steps between evaluations"""
 
@@ -45,7 +45,8 @@ class PolicyOptions:
     """where the policy is trained: next (at s', on the sample of the TD target), policy (at s, on a
     sample drawn in proportion to exp(Q/tau)), or replay (at s, on the action that was taken)"""
     actor_batch: int = 0
-    """states of a batch at which the policy is updated; 0: 24 with score targets, else all"""
+    """how many states of a batch the policy is updated at; 0 means 24 with score targets, and all
+    of them without"""
     policy_delay: int = 3
     """critic updates per actor update"""
     actor_lr: float = 3e-4
@@ -53,7 +54,7 @@ class PolicyOptions:
     actor_hidden: tuple[int, ...] = ()
     """widths of the policy's hidden layers, where they differ"""
     flow_steps: int = 5
-    """steps of the sampler a sample"""
+    """steps of the sampler per action"""
     sampler: str = "ode"
     """how a policy by denoising is sampled: ode (probability flow, DDIM), ddpm (ancestral), or sde
     (Euler-Maruyama)"""
@@ -66,7 +67,7 @@ class EstimatorOptions:
     """Score targets of exp(Q/tau)."""
 
     num_levels: int = 2
-    """noise levels a state; they share their draws"""
+    """noise levels per state; they share their draws"""
     temperature_mode: str = "relative"
     """fixed, relative or ess"""
 
@@ -86,11 +87,11 @@ class CriticOptions:
     critic_lr: float = 1e-3
     """learning rate of the critics (Adam)"""
     polyak: float = 0.1
-    """share of the critics that their targets take over an update; .005 in SAC as published"""
+    """share of the critics that their targets take over per update; .005 in SAC as published"""
     n_step: int = 1
     """rewards before the bootstrap"""
     particles: int = 1
-    """actions of the policy a next state, M in the backup"""
+    """actions M that the policy draws per next state, for the backup"""
     backup: str = "hard"
     """value of a next state: hard (best of M), mean, or soft"""
     reward_scale: float = 1.0
@@ -106,11 +107,11 @@ class UpdateOptions:
     """Updates, for the policy and the critics alike."""
 
     batch_size: int = 256
-    """transitions an update"""
+    """transitions per update"""
     buffer_size: int = 1_000_000
     """transitions kept"""
     updates_per_step: float = 1.0
-    """updates an environment step"""
+    """updates per environment step"""
     chunk: int = 16
     """environment steps between two calls of the compiled update"""
     anneal: float = 0.0
@@ -167,10 +168,10 @@ class EvaluationOptions:
     eval_particles: int = 8
     """actions it proposes in evaluations; the best by Q is taken"""
     eval_episodes: int = 10
-    """episodes an evaluation"""
+    """episodes per evaluation"""
     eval_envs: int = 0
-    """environments that an evaluation opens, which share its episodes; 0: one an episode; 1: none
-    beside those that train, which evaluate in turn"""
+    """environments opened for evaluations, which share the episodes. 0 means one per episode.
+    1 opens none: the training environments evaluate, one episode after another"""
     eval_max_steps: int = 0
     """steps after which an episode of an evaluation is cut; 0: 10,000"""
 

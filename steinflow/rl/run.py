@@ -151,26 +151,32 @@ class Run:
         return array
 
     def q(self, obs: Any, action: Any, which: str = "best") -> NDArray[np.float64]:
-        """The least of its first seed's critics, in units of return, [b].
+        """The least of its first seed's critics, in units of return.
 
         Args:
-            obs: observations, [b, o].
-            action: actions in the environment's units, [b, *action shape].
+            obs: an observation, [o], or several, [b, o].
+            action: an action in the environment's units, [*action shape], or one for each
+                observation, [b, *action shape].
             which: checkpoint, best or last.
+
+        Returns:
+            A number, [], or one for each observation, [b].
 
         Raises:
             ValueError: obs or action is not of that shape.
         """
-        rows, shape = np.atleast_2d(self.observations(obs)), self.actions.low.shape
+        given, shape = self.observations(obs), self.actions.low.shape
+        batch, rows = given.shape[:-1], np.atleast_2d(given)
         taken = as_numbers("action", action, "Give [b, *action shape].")
-        require_shape("action", taken, [(len(rows), *shape)], "One for each observation.")
+        require_shape("action", taken, [(*batch, *shape)], "One for each observation.")
+        taken = taken.reshape(-1, *shape)
         states, normaliser = self.agents(which)
         rows = normaliser(rows[None])[0] if normaliser else rows
         critics = jax.tree.map(lambda leaf: leaf[0], states.critics)
         with jax.enable_x64(False):
             points = jnp.asarray(self.actions.unit(taken))
             values = least_of(critics, jnp.asarray(rows), points[:, None])
-        return np.asarray(values[:, 0], np.float64) * float(states.scale[0])
+        return np.asarray(values.reshape(batch), np.float64) * float(states.scale[0])
 
     def factory(self, env: str | Factory | None = None, **more: Any) -> Factory:
         """What makes its environment, with more arguments than it was trained with.

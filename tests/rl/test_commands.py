@@ -144,8 +144,8 @@ def test_a_damaged_export_is_told_and_made_again(pendulum, tmp_path, capsys):
         (["train", "Pendulum-v1", "--env-kwargs", "g"], "is no NAME=VALUE"),
         (["train", "Pendulum-v1", "--track", "tensorbord"], "Did you mean 'tensorboard'"),
         (["train", "Pendulum-v1", "--track", "wandb"], "pip install wandb"),
-        (["eval", "nowhere"], "Give the folder of a run"),
-        (["plot", "nowhere"], "Give the folder of a run"),
+        (["eval", "nowhere"], "There is no run in nowhere"),
+        (["plot", "nowhere"], "There is no run in nowhere"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(arguments, sentence, tmp_path, capsys, monkeypatch):

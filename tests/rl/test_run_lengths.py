@@ -9,6 +9,7 @@ from steinflow.rl.adapter import EnvironmentWarning
 from steinflow.rl.agent import Sizes
 from steinflow.rl.checkpoint import RunError
 from steinflow.rl.config import TrainConfig
+from steinflow.rl.files import read_config
 from steinflow.rl.frames import Film
 from steinflow.rl.loop import require_updates
 from steinflow.rl.training import train
@@ -47,7 +48,19 @@ def test_a_run_never_becomes_shorter_and_its_rates_do_not_rise_again(tmp_path, c
     assert main(command(out, "--steps", 90, "--resume", *fit)) == 2
     assert "has 100 steps already" in capsys.readouterr().err
     assert (out / "config.toml").read_text() == before
-    assert main(command(out, "--steps", 100, "--resume", *fit)) == 0  # there is nothing to do
+    assert main(["train", "--resume", "--out", str(out)]) == 0  # its own options: nothing to do
+    assert (out / "config.toml").read_text() == before
+
+
+def test_a_resumed_run_has_its_own_options_and_flags_change_some(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(command(out, "--steps", 100, "--env-kwargs", "length=7", "--eval-every", 1000)) == 0
+    assert main(["train", "--resume", "--out", str(out), "--steps", "150"]) == 0
+    config, env, env_kwargs = read_config(out / "config.toml")
+    assert (config.steps, env, env_kwargs) == (150, f"{HERE}:Point", {"length": 7})
+    assert main(["train", "--resume", "--out", str(out), "--hidden", "4"]) == 2
+    error = capsys.readouterr().err
+    assert "began with other options: hidden" in error and "Leave out what sets them" in error
 
 
 # row 10
