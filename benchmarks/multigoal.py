@@ -63,9 +63,9 @@ def learned(run: Run, key: jax.Array, sampler: str = "ode", corrector: float = 0
     policy = jax.tree.map(lambda leaf: leaf[0], run.agents("last")[0].policy)
     steps = steps_of(LinearFlow(), times_of(STEPS), sampler, corrector)
     samples, obs = [], jnp.zeros(2)
+    draw = jax.jit(jax.vmap(lambda k: policy_sample(k, policy, obs, 2, steps)))
     for part in jax.random.split(key, 20):
-        keys = jax.random.split(part, SAMPLES // 20)
-        drawn = jax.vmap(lambda k: policy_sample(k, policy, obs, 2, steps))(keys)
+        drawn = draw(jax.random.split(part, SAMPLES // 20))
         samples.append(np.asarray(drawn))
     return np.concatenate(samples)
 

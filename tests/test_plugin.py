@@ -50,7 +50,7 @@ def python(site, *arguments, **more):
 
 def good(done):
     """What it printed, or why not."""
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 

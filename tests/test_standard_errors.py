@@ -13,6 +13,8 @@ from steinflow.study.conditions import FAMILIES
 from steinflow.study.leaderboard.problems import at_temperature, random_mixture, spread
 from steinflow.targets import random_networks
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("linear", "quadratic", "multimodal", "mixture", "pairs")
 MEMBERS = ("separable", "mixture", "pairs")
 TAUS = (0.1, 0.5)  # in units of the spread of Q
@@ -111,7 +113,6 @@ def cells():
     return result
 
 
-@pytest.mark.slow
 def test_errors_are_what_they_are_said_to_be(cells):
     """Beyond three standard errors in at most 3 %, and neither too wide."""
     every = np.concatenate([errors.ravel() for _, errors, _ in cells])

@@ -162,5 +162,5 @@ def coverage(
     hit = jnp.abs(estimate - truth.score.T[:, None]) <= 1.96 * std_error + slack
     hit = jnp.mean(hit, axis=0).ravel()
     edges = jnp.asarray(ESS_EDGES[1:-1])
-    which = jax.nn.one_hot(jnp.searchsorted(edges, ess.ravel()), len(ESS_EDGES) - 1)
+    which = jax.nn.one_hot(jnp.searchsorted(edges, ess.ravel(), side="right"), len(ESS_EDGES) - 1)
     return Coverage(hit @ which, jnp.sum(which, axis=0))

@@ -65,7 +65,7 @@ def test_other_arguments_of_a_run(run):
     ):  # fmt: skip
         with pytest.raises(ValueError):
             call()
-    with pytest.raises(RunError, match="Give the folder of a run"):
+    with pytest.raises(RunError, match="There is no run in"):
         sf.load("nowhere")
     assert run.q(np.zeros((3, 2)), np.zeros((3, 1))).shape == (3,)
 

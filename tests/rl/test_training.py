@@ -169,7 +169,7 @@ def test_options_that_do_not_fit_a_run(undisturbed):
         train(config(seeds=2), Point, undisturbed.path)
     with pytest.raises(ValueError, match="began with other options: gamma"):
         train(config(seeds=2, gamma=0.9), Point, undisturbed.path, resume=True)
-    with pytest.raises(RunError, match="Give the folder of a run"):
+    with pytest.raises(RunError, match="There is no run in"):
         load(undisturbed.path.parent)
 
 

@@ -10,6 +10,8 @@ from steinflow.study.conditions import StudyConfig
 from steinflow.study.report import render, write
 from steinflow.study.run import run_study
 
+pytestmark = pytest.mark.slow
+
 TINY = StudyConfig(trials=4, query_points=4, num_draws=(8, 16))
 
 
@@ -20,7 +22,6 @@ def page(tmp_path_factory):
     return study, write(study, tmp_path_factory.mktemp("page"), "steinflow study --trials 4")
 
 
-@pytest.mark.slow
 def test_the_report_is_self_contained_and_starts_with_the_verdicts(page):
     study, path = page
     text = path.read_text()
@@ -63,7 +64,6 @@ def test_nothing_is_cut_off_in_a_browser(page, tmp_path, width):
     assert int(scroll) <= int(client) and images == "true" and int(count) >= 9
 
 
-@pytest.mark.slow
 def test_a_paper_gets_vectors_and_tables(page, tmp_path):
     study, _ = page
     write(study, tmp_path, "steinflow study --style paper", paper=True)

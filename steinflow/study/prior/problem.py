@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from steinflow.draws import Draws, prefix, uniforms
 from steinflow.levels import Level
+from steinflow.linear_algebra import least_squares
 from steinflow.methods import ESTIMATORS, Method, default_proposal
 from steinflow.points import Point, log_likelihood
 from steinflow.proposals import FittedProposal
@@ -63,7 +64,7 @@ def tilted(q: Separable, mu: GaussianMixture) -> GaussianMixture:
     offset = mu.offset - 0.5 * jnp.sum(center * linear, axis=-1)
     precision = prior_precision - jax.hessian(q.value)(zero) / q.tau
     linear = linear + jax.grad(q.value)(zero) / q.tau
-    mean = jnp.linalg.solve(precision, linear[..., None])[..., 0]
+    mean = jax.vmap(least_squares)(precision, linear[..., None])[..., 0]
     offset = offset + 0.5 * jnp.sum(mean * linear, axis=-1)
     if mu.support.has_bounds:
         precision = jnp.diagonal(precision, axis1=1, axis2=2)
