@@ -16,11 +16,11 @@ study: .venv/core.done  ## the paper's study: runs/study-paper/report.html
 	.venv/bin/steinflow study
 
 test: .venv/all.done  ## the tests but the slow ones
-	@echo "Running the tests (about eleven minutes on 2 cores the first time) ..."
+	@echo "Running the tests (seven minutes on 2 cores, eleven the first time) ..."
 	$(PYTEST) -m "not slow"
 
 test-all: test  ## every test
-	@echo "Running the slow tests (about fourteen minutes on 2 cores the first time) ..."
+	@echo "Running the slow tests (fourteen minutes on 2 cores the first time) ..."
 	$(PYTEST) -m slow
 
 train: .venv/all.done  ## train, evaluate and film Pendulum-v1 (a few minutes)
