@@ -310,3 +310,17 @@ def test_minus_infinity_is_weight_zero(key):
 def test_numpy_points_are_welcome(key, untyped):
     estimate = sf.score_target(key, TARGET, np.array([0.3, -0.2]), LEVEL)
     assert jnp.allclose(estimate.score, sf.score_target(key, TARGET, X, LEVEL).score)
+
+
+@pytest.mark.parametrize(
+    ("q", "context", "sentence"),
+    [
+        (lambda a: -float(a[0]), None, "q in plain Python answers by sf.begin"),
+        (lambda a: -jnp.sum(a), jnp.zeros((1, 3)), r"write q\(action, context\)"),
+        (lambda a, s: -jnp.sum(a), None, r"Write q\(action\): \[d\] -> \[\]"),
+    ],
+)
+def test_a_q_of_another_kind_has_a_remedy_of_its_own(key, q, context, sentence):
+    target = Boltzmann(q, 1.0, context=context)
+    with pytest.raises(ValueError, match=sentence):
+        sf.score_targets(key, target, X[None], LEVEL, "noise", num_draws=4)

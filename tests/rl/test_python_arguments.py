@@ -67,7 +67,10 @@ def test_other_arguments_of_a_run(run):
             call()
     with pytest.raises(RunError, match="There is no run in"):
         sf.load("nowhere")
-    assert run.q(np.zeros((3, 2)), np.zeros((3, 1))).shape == (3,)
+    several = run.q(np.zeros((3, 2)), np.zeros((3, 1)))
+    assert several.shape == (3,)
+    one = run.q(np.zeros(2), np.zeros(1))
+    assert one.shape == () and np.isclose(one, several[0])
 
 
 # row 25, as far as it is not about the environment
