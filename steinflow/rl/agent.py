@@ -266,8 +266,7 @@ def choose(
 ) -> Float[Array, "e d"]:
     """Actions in [-1, 1]^d: of M proposals of the policy, one with probability ∝ exp(Q/tau), or,
     greedy, the best."""
-    count = learner.config.eval_particles if greedy else learner.config.acting_particles
-    return one_of(learner, state, key, obs, count, greedy)[1]
+    return one_of(learner, state, key, obs, learner.config.proposals(greedy), greedy)[1]
 
 
 @partial(jax.jit, static_argnames=("learner", "greedy"))

@@ -20,6 +20,7 @@ from steinflow.rl.options import (
 from steinflow.samplers import SAMPLERS
 
 SCORED = 24  # states of an update by score targets, where nothing else is asked for
+PROPOSALS = 8  # actions that one is chosen from, likewise
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,12 @@ class TrainConfig(
         """States of an update of the policy."""
         usual = SCORED if self.has_score_targets else self.batch_size
         return min(self.actor_batch or usual, self.batch_size)
+
+    def proposals(self, greedy: bool) -> int:
+        """Actions that the policy proposes when it acts or, greedy, in evaluations. One where
+        it is that of offline data: the best of several by Q would be one that the data lack."""
+        given = self.eval_particles if greedy else self.acting_particles
+        return given or (1 if self.objective in ("cloning", "weighted") else PROPOSALS)
 
     @property
     def policy_hidden(self) -> tuple[int, ...]:
@@ -179,10 +186,10 @@ CHOICES = {
 }
 NATURALS = (
     "steps", "offline_steps", "warmup", "seed", "actor_batch", "eval_envs", "eval_max_steps",
-    "env_workers",
+    "env_workers", "acting_particles", "eval_particles",
 )  # fmt: skip
 COUNTS = (
-    "seeds", "num_envs", "action_repeat", "num_draws", "num_levels", "particles",
-    "acting_particles", "eval_particles", "flow_steps", "batch_size", "buffer_size", "n_step",
-    "policy_delay", "chunk", "critics", "eval_every", "eval_episodes", "keep", "log_every",
+    "seeds", "num_envs", "action_repeat", "num_draws", "num_levels", "particles", "flow_steps",
+    "batch_size", "buffer_size", "n_step", "policy_delay", "chunk", "critics", "eval_every",
+    "eval_episodes", "keep", "log_every",
 )  # fmt: skip

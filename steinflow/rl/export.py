@@ -119,7 +119,7 @@ def card(run: Run, which: str) -> str:
     return CARD.format(
         name=run.path.name, policy=config.policy, env=run.env, version=versions()["steinflow"],
         steps=config.whole_steps, estimator=config.estimator, obs=run.learner.sizes.obs,
-        action=run.learner.sizes.action, particles=config.eval_particles,
+        action=run.learner.sizes.action, particles=config.proposals(greedy=True),
         evaluation=evaluation, path=run.path, platforms=" and ".join(PLATFORMS),
         kind=f", whole numbers for {run.actions.dtype.name}" if run.actions.is_integer else "",
     )  # fmt: skip

@@ -151,7 +151,7 @@ class Trainer:
 
     def learn_if_due(self) -> bool:
         """The updates of a chunk of steps, at its end; whether they were due."""
-        begun = self.step >= self.config.warmup_steps and (self.replay.ready or self.offline)
+        begun = self.step >= self.config.warmup_steps and (self.replay.fewest > 0 or self.offline)
         due = begun and self.count % self.chunk == 0
         if due:
             self.learn()
@@ -207,10 +207,11 @@ class Trainer:
         self.infos.append(info)
 
     def batch(self) -> dict[str, Any]:
-        """The transitions of a call, from the replay, the data, or both."""
+        """The transitions of a call, from the replay, the data, or both. No step of the replay is
+        drawn more often than where learning begins after `warmup` steps."""
         config = self.config
-        share = 0.0 if self.data is None else config.data_share if self.replay.ready else 1.0
-        from_data = round(share * config.batch_size)
+        online = (1.0 - config.data_share) * min(1.0, self.replay.fewest / max(1, config.warmup))
+        from_data = 0 if self.data is None else round((1.0 - online) * config.batch_size)
         parts = []
         for replay, size, purpose in (
             (self.data, from_data, (1,)), (self.replay, config.batch_size - from_data, ())

@@ -128,8 +128,9 @@ class ExplorationOptions:
 
     warmup: int = 1_000
     """steps of uniform actions before learning"""
-    acting_particles: int = 8
-    """actions the policy proposes when it acts; one is drawn in proportion to exp(Q/tau)"""
+    acting_particles: int = 0
+    """actions the policy proposes when it acts; one is drawn in proportion to exp(Q/tau). 0 means
+    8, or 1 where the policy is that of offline data (cloning, weighted)"""
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,9 @@ class EnvironmentOptions:
 class EvaluationOptions:
     """Evaluations."""
 
-    eval_particles: int = 8
-    """actions it proposes in evaluations; the best by Q is taken"""
+    eval_particles: int = 0
+    """actions it proposes in evaluations, of which the best by Q is taken; 0 means as many as by
+    default when it acts"""
     eval_episodes: int = 10
     """episodes per evaluation"""
     eval_envs: int = 0

@@ -124,9 +124,9 @@ class Replay:
         return rows, self.added[rows] - 1 - rng.integers(self.held[rows])
 
     @property
-    def ready(self) -> bool:
-        """Whether every seed has something to sample."""
-        return bool(np.all(self.held.reshape(self.seeds, self.envs).any(axis=1)))
+    def fewest(self) -> int:
+        """Steps that every seed can sample from, at least."""
+        return int(self.held.reshape(self.seeds, self.envs).sum(axis=1).min())
 
     def of_seed(self, seed: int) -> dict[str, NDArray[Any]]:
         """What a checkpoint of one seed keeps: its rings, as far as they are filled."""

@@ -60,6 +60,10 @@ class Run:
         self.learner = Learner(self.config, Sizes(self.spaces["obs"], self.spaces["action"]))
         self.agents = cache(self.read_agents)
 
+    def __repr__(self) -> str:
+        seeds = ", ".join(map(str, self.seeds))
+        return f"Run({str(self.path)!r}: {self.config.policy} on {self.env}, seeds {seeds})"
+
     def manifest(self) -> dict[str, Any]:
         """manifest.json."""
         path = self.path / "manifest.json"

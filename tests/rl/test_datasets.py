@@ -234,18 +234,19 @@ def test_learning_offline_takes_no_step_and_then_goes_online(dataset, tmp_path):
 
 
 def test_a_batch_has_its_share_of_the_data(dataset):
+    """After the switch it falls to its share over the `warmup` steps of the environment, 64."""
     out, _ = dataset
     config = TrainConfig(**OFFLINE | {"steps": 64}, data=str(out), data_share=0.25)
     trainer = Trainer(config, Point)
     recorded = {tuple(row) for row in trainer.data.steps.obs[0]}
+    expected = {100: 1.0, 232: 0.625, 264: 0.25}
     while trainer.step < 264:
         trainer.advance()
-        if trainer.step in (100, 264):
+        if trainer.step in expected:
             obs = trainer.batch()["obs"][0].reshape(-1, config.batch_size, trainer.obs.shape[-1])
             known = np.array([[tuple(row) in recorded for row in rows] for rows in obs])
             first = known[:, : config.policy_states // 2]  # the policy is trained at the first ones
-            expected = 1.0 if trainer.step == 100 else 0.25
-            assert np.mean(known) == np.mean(first) == expected
+            assert np.mean(known) == np.mean(first) == expected[trainer.step]
     trainer.envs.close()
 
 

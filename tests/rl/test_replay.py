@@ -148,11 +148,12 @@ def test_an_episode_that_is_dropped_is_not_sampled():
     for t in range(8):
         add(t)
     replay.drop(0, 3)
-    assert held() == {2, 3, 4} and replay.ready  # what they were written over does not come back
+    assert held() == {2, 3, 4}  # what they were written over does not come back
+    assert replay.fewest == 3
     for t in (20, 21, 22, 23):
         add(t)
     assert held() == {3, 4, 20, 21, 22, 23}
     replay.drop(0, 99)
-    assert not replay.ready
+    assert replay.fewest == 0
     add(30)
     assert held() == {30}
