@@ -45,7 +45,7 @@ TASKS = {
 SOURCES = ("random", "half", "trained")
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "cloning": {"objective": "cloning"},
-    "weighted": {"objective": "weighted", "temperature": 0.2},
+    "weighted": {"objective": "weighted", "temperature_mode": "ess", "temperature": 0.5},
     "diffusion-ql": {"objective": "diffusion-ql", "policy": "diffusion", "sampler": "ddpm"},
     "diffusion-ql-preset": PRESETS["diffusion-ql"],
     "score": {},
