@@ -290,8 +290,8 @@ def record(command: Record) -> int:
     from steinflow.rl.evaluate import with_error
 
     print(f"Mean return {with_error(returns.mean(), error)} ({len(returns)} episodes): {out}")
-    how = f"--data {out} --objective weighted --offline-steps 10000"
-    print(f"Next: steinflow train {run.env or 'ENV'} {how} --out RUN")
+    how = "--offline-steps 20000 --objective diffusion-ql --policy diffusion --sampler ddpm"
+    print(f"Next: steinflow train {run.env or 'ENV'} --data {out} {how} --out RUN")
     return 0
 
 

@@ -155,6 +155,13 @@ class TrainConfig(
                 f"objective {self.objective} has no weights for temperature_mode ess. Choose "
                 "relative or fixed."
             )
+        given = (self.temperature_mode, self.temperature)
+        if self.objective == "weighted" and given == ("relative", MainOptions.temperature):
+            raise ValueError(
+                f"objective weighted needs a temperature of its own: {self.temperature} of Q's "
+                "spread would give few states all of the weight. Add temperature_mode ess and "
+                "temperature 0.5 (--temperature-mode ess --temperature 0.5)."
+            )
 
     def _check_data(self) -> None:
         """Raise where an option would have no effect, since there is no data or nothing to sample.

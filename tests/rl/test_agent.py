@@ -77,7 +77,7 @@ def test_proposals_that_one_action_is_chosen_from():
     """One where the policy is that of offline data, which knows the actions that Q does not."""
     for objective, usual in (("score", 8), ("diffusion-ql", 8), ("cloning", 1), ("weighted", 1)):
         data = {} if objective == "score" else {"data": "a", "offline_steps": 1, "steps": 0}
-        config = TrainConfig(objective=objective, eval_particles=5, **data)
+        config = TrainConfig(objective=objective, eval_particles=5, temperature=0.2, **data)
         assert (config.proposals(greedy=False), config.proposals(greedy=True)) == (usual, 5)
 
 
