@@ -196,6 +196,7 @@ def main() -> None:
             list(pool.map(one, (cell for cell in cells if not path_of(*cell).exists())))
         tables = [pl.read_csv(path) for path in sorted(ROOM.glob("*.csv"))]
         write(RESULTS, pl.concat(tables))
+        stamp(RESULTS)
         draw()
     judge()
 

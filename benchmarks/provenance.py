@@ -129,6 +129,7 @@ TABLE = {  # paths below benchmarks/results or docs
     "figures/multigoal.svg": Result(
         "python benchmarks/multigoal.py", (*AGENT, "MultiGoal", "benchmarks/multigoal.py")
     ),
+    "figures/offline.svg": Result("make bench-offline", (*AGENT, "offline data")),
     "figures/prior.svg": Result("steinflow study --preset prior", (*STUDY, "prior preset")),
     "figures/returns.svg": Result("make bench-returns", AGENT),
     "figures/samplers.svg": Result("make bench-samplers", ("samplers", "benchmarks/samplers.py")),
