@@ -52,8 +52,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 }
 WHAT = [(source, "cloning") for source in SOURCES]
 WHAT += [("half", objective) for objective in OBJECTIVES if objective != "cloning"]
-ONLINE = ("weighted", "diffusion-ql")  # go on in the environment
-LOOK = {"weighted": "auto", "diffusion-ql": "gradient"}
+ONLINE = {"weighted": "auto", "diffusion-ql": "gradient"}  # go on in the environment; their looks
 EPISODES, TEACHER = 20, 100  # of an evaluation; seed of the agents that are recorded
 EVALUATIONS = 10  # while learning from data alone, and online
 Cell = tuple[str, str, str, int]
@@ -149,7 +148,7 @@ def draw() -> None:
         figure, axes = panels(len(TASKS), width=3.6, height=2.8)
         for ax, (task, sizes) in zip(axes, TASKS.items(), strict=True):
             part = rows.filter(pl.col("task") == task)
-            for objective, look in LOOK.items():
+            for objective, look in ONLINE.items():
                 of_steps = part.filter(pl.col("objective") == objective).group_by("step")
                 error = pl.col("eval_return").std() / pl.col("eval_return").len().sqrt()
                 line = of_steps.agg(pl.col("eval_return").mean(), error.alias("error")).sort("step")

@@ -102,3 +102,13 @@ def test_a_conditional_policy_sees_the_state(key):
     )
     guess = seen + 0.5 * xs[:, 0]
     assert jnp.allclose(flat, jnp.mean(jnp.sum((guess - one.score) ** 2, axis=-1)))
+
+
+def test_a_near_name_is_proposed_and_no_other(key):
+    for units, hint in (("velocty", " Did you mean 'velocity'? "), ("eps", " ")):
+        with pytest.raises(
+            ValueError, match=rf"Unknown units '{units}'\.{hint.replace('?', '.')}Known"
+        ):
+            sf.score_matching_loss(
+                lambda x, level: x, key, TARGET, jnp.zeros((3, 2)), LEVELS, units=units
+            )

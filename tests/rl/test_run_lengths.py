@@ -140,6 +140,7 @@ def test_evaluation_in_turn_gives_what_all_at_once_give(run):
     """Further: two at once, of which one is idle at the end."""
     import steinflow as sf
 
+    assert repr(sf.load(run)).startswith(f"Run({str(run)!r}: ")
     whole = sf.load(run).evaluate(3, 5, max_steps=9)
     for envs in (1, 2):
         result = sf.load(run).evaluate(3, 5, max_steps=9, envs=envs)
